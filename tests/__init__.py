@@ -1,0 +1,1 @@
+"""The tests of tap-kissmetrics, and the sandbox they run against."""

@@ -1,0 +1,32 @@
+"""A Kissmetrics Core API sandbox: a real HTTP server on a free loopback port, with made-up data and faults on request.
+
+    with Sandbox(faults=[faults.status(503, resource="events", times=2)]) as sandbox:
+        run_the_tap(env=sandbox.env)
+        assert len(sandbox.account.records["events"]) == ...
+
+`python -m tests.sandbox --help` tells how to use it from a shell. The modules, in the order to read them:
+`data` (what is in the account), `api` (from a request to an answer), `server` (the class `Sandbox`), `sockets` and
+`wire` (below it), `fault` (what a fault is), `faults` (which ones there are), `named` (their names in the shell).
+"""
+
+from tests.sandbox import faults
+from tests.sandbox.api import Form
+from tests.sandbox.data import RESOURCES, Account, Record, make_account
+from tests.sandbox.fault import Fault
+from tests.sandbox.messages import Page, Request, Response
+from tests.sandbox.server import TOKEN, Sandbox
+
+__all__ = [
+    "RESOURCES",
+    "TOKEN",
+    "Account",
+    "Fault",
+    "Form",
+    "Page",
+    "Record",
+    "Request",
+    "Response",
+    "Sandbox",
+    "faults",
+    "make_account",
+]
