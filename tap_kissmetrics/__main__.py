@@ -1,0 +1,46 @@
+"""The command line; the one place where an error becomes a line and an exit code."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+
+import click
+from singer_sdk.exceptions import SingerSDKError
+
+from tap_kissmetrics.tap import TapKissmetrics
+
+
+def main() -> None:
+    """Run the tap.
+
+    An error that the user can act on is one line on stderr and exit code 1 (2 for an
+    unknown option); SIGINT and SIGTERM give 130 and 143.
+    """
+    logger = TapKissmetrics.logger
+    try:
+        _check_log_level()
+        code = TapKissmetrics.cli(standalone_mode=False)
+    except click.ClickException as error:
+        logger.error("%s", error.format_message())  # noqa: TRY400
+        code = error.exit_code
+    except SingerSDKError as error:
+        logger.error("%s", error)  # noqa: TRY400
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+def _check_log_level() -> None:
+    levels = logging.getLevelNamesMapping()
+    for variable in ("TAP_KISSMETRICS_LOGLEVEL", "LOGLEVEL"):
+        level = os.environ.get(variable)
+        if level and level.upper() not in levels:
+            msg = f"{variable} must be one of {', '.join(levels)}, not {level!r}"
+            raise click.UsageError(msg)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Checking the catalog and the state that the user gives."""
+
+from __future__ import annotations
+
+import typing as t
+
+from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL
+
+from tap_kissmetrics.bookmarks import parse_instant
+from tap_kissmetrics.errors import SettingsError
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+METHODS: t.Final = (REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL)
+
+
+def read_catalog(catalog: dict[str, t.Any], replication_keys: Mapping[str, Sequence[str]]) -> dict[str, t.Any]:
+    """Check a catalog, and put each choice where the SDK looks for it.
+
+    A user may write `replication-method` and `replication-key` into the metadata of a
+    stream, as the Singer specification has it; the SDK reads the method from the
+    stream's entry only.
+
+    Args:
+        catalog: The catalog file's content.
+        replication_keys: For each stream of this tap, the columns that can be its
+            replication key.
+
+    Returns:
+        The catalog.
+
+    Raises:
+        SettingsError: If it is no catalog, or asks for what a stream cannot do.
+    """
+    entries = catalog.get("streams")
+    if not isinstance(entries, list):
+        msg = 'catalog: must have a list "streams"; make one with --discover'
+        raise SettingsError(msg)
+    ours = False
+    for entry in entries:
+        name = entry.get("tap_stream_id") if isinstance(entry, dict) else None
+        if not isinstance(name, str):
+            msg = 'catalog: each item of "streams" must be an object with tap_stream_id'
+            raise SettingsError(msg)
+        if name not in replication_keys:
+            continue
+        ours = True
+        _check_entry(name, entry, replication_keys[name])
+    if not ours:
+        msg = f"catalog: has none of the streams {', '.join(replication_keys)}"
+        raise SettingsError(msg)
+    return catalog
+
+
+def _check_entry(name: str, entry: dict[str, t.Any], replication_keys: Sequence[str]) -> None:
+    schema = entry.get("schema")
+    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
+        msg = f"catalog: stream {name} has no schema with properties"
+        raise SettingsError(msg)
+    metadata = entry.setdefault("metadata", [])
+    if not isinstance(metadata, list) or not all(
+        isinstance(item, dict) and isinstance(item.get("breadcrumb"), list) and isinstance(item.get("metadata"), dict)
+        for item in metadata
+    ):
+        msg = f"catalog: the metadata of stream {name} must be a list of objects with breadcrumb and metadata"
+        raise SettingsError(msg)
+    root: dict[str, t.Any] = next((m["metadata"] for m in metadata if not m["breadcrumb"]), {})
+    if method := root.get("replication-method"):
+        entry["replication_method"] = method
+    if key := root.get("replication-key"):
+        entry["replication_key"] = key
+
+    key = entry.get("replication_key")
+    method = entry.get("replication_method") or METHODS[bool(key)]
+    _check_choice(f"replication-method of stream {name}", method, METHODS)
+    if method == REPLICATION_INCREMENTAL:
+        _check_choice(f"replication-key of stream {name}", key, replication_keys)
+
+
+def _check_choice(place: str, choice: object, allowed: Sequence[str]) -> None:
+    if choice not in allowed:
+        msg = f"catalog: {place} must be one of {', '.join(allowed)}, not {choice!r}"
+        raise SettingsError(msg)
+
+
+def check_state(state: dict[str, t.Any]) -> None:
+    """Check a state before it is used.
+
+    Args:
+        state: The state file's content.
+
+    Raises:
+        SettingsError: If a bookmark is not one that this tap can have written.
+    """
+    bookmarks = state.get("bookmarks", {})
+    if not isinstance(bookmarks, dict):
+        msg = 'state: "bookmarks" must be an object'
+        raise SettingsError(msg)
+    for name, bookmark in bookmarks.items():
+        _check_bookmark(bookmark, f"the bookmark of stream {name}")
+        partitions = bookmark.get("partitions", [])
+        if not isinstance(partitions, list):
+            msg = f'state: "partitions" of stream {name} must be a list'
+            raise SettingsError(msg)
+        for partition in partitions:
+            _check_bookmark(partition, f"a partition of stream {name}")
+            if not isinstance(partition.get("context"), dict):
+                msg = f"state: a partition of stream {name} has no context"
+                raise SettingsError(msg)
+
+
+def _check_bookmark(bookmark: object, place: str) -> None:
+    if not isinstance(bookmark, dict):
+        msg = f"state: {place} must be an object, not {bookmark!r}"
+        raise SettingsError(msg)
+    value = bookmark.get("replication_key_value")
+    if value is not None and parse_instant(value) is None:
+        msg = f"state: {place} must be a date-time, not {value!r}"
+        raise SettingsError(msg)

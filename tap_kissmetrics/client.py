@@ -1,0 +1,225 @@
+"""What all streams share: how the Core API is asked, and how its answers are read."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import typing as t
+from functools import cached_property
+from importlib.resources import files
+from urllib.parse import urlsplit
+
+import requests
+from singer_sdk import RESTStream
+from singer_sdk.authenticators import BearerTokenAuthenticator
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+from singer_sdk.helpers.conform import TypeConformanceLevel
+from singer_sdk.schema.source import SchemaDirectory, StreamSchema
+from singer_sdk.singerlib.catalog import Metadata
+from singer_sdk.streams.rest import PageContext
+from typing_extensions import override
+
+from tap_kissmetrics.bookmarks import Bookmarks, parse_instant
+from tap_kissmetrics.errors import AuthenticationError, RateLimitError, StreamError
+from tap_kissmetrics.logs import drop_unhandled
+from tap_kissmetrics.page import Page, error_status, read_body, read_page
+from tap_kissmetrics.pagination import SeamPaginator
+from tap_kissmetrics.problems import problem, root_cause
+from tap_kissmetrics.records import RecordShaper
+from tap_kissmetrics.retry import retrying
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from backoff.types import Details
+    from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.singerlib import MetadataMapping
+
+    from tap_kissmetrics.tap import TapKissmetrics
+
+
+class KissmetricsStream(RESTStream[int]):
+    """A list of the Core API, read in full and written as one stream."""
+
+    primary_keys: t.ClassVar[Sequence[str]] = ("id",)
+
+    valid_replication_keys: t.ClassVar[Sequence[str]] = ()
+    """The columns that a user may choose for INCREMENTAL."""
+
+    schema = StreamSchema(SchemaDirectory(files(__package__) / "schemas"))
+    allow_redirects = False
+    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # RecordShaper does it
+
+    _tap: TapKissmetrics
+
+    @override
+    def __init__(self, tap: TapKissmetrics) -> None:
+        super().__init__(tap)
+        self._bookmark: dt.datetime | None = None
+        self.logger.addFilter(drop_unhandled)
+
+    # How the API is asked
+
+    @property
+    @override
+    def url_base(self) -> str:
+        return self._tap.api_url
+
+    @override
+    def get_url(self, context: Context | None) -> str:
+        scope = f"/products/{context['product_id']}" if context else ""
+        return f"{self.url_base}{scope}{self.path}"
+
+    @cached_property
+    @override
+    def authenticator(self) -> BearerTokenAuthenticator:
+        return BearerTokenAuthenticator(token=self.config["api_token"])
+
+    @cached_property
+    @override
+    def user_agent(self) -> str:
+        return f"{self.tap_name}/{self._tap.plugin_version}"
+
+    @property
+    @override
+    def http_headers(self) -> dict[str, str]:
+        return {"Accept": "application/json"}
+
+    @property
+    @override
+    def requests_session(self) -> requests.Session:
+        return self._tap.session
+
+    @property
+    @override
+    def timeout(self) -> float:  # type: ignore[override]
+        return float(self.config["request_timeout"])
+
+    def get_page(self, context: Context | None, *, offset: int, limit: int) -> Page:
+        """Ask for one page, once.
+
+        Args:
+            context: The product to read, or None for all of them.
+            offset: Position of the first record.
+            limit: The most records to give.
+
+        Returns:
+            The page.
+
+        Raises:
+            RetriableAPIError: If another try may bring the page.
+            FatalAPIError: If none can.
+        """
+        http = self.get_http_request(page=PageContext(context, offset))
+        http.params = {"limit": limit, "offset": offset}
+        request = self.build_prepared_request(http.method, http.url, params=http.encode_params(), headers=http.headers)
+        try:
+            response = self._request(request, context)
+        except requests.RequestException as error:
+            host = urlsplit(self.url_base).netloc
+            if isinstance(error, requests.exceptions.SSLError):
+                msg = f"the certificate of {host} is not accepted: {root_cause(error)}"
+                raise FatalAPIError(msg) from None
+            msg = f"no complete answer from {host}: {root_cause(error)}"
+            raise RetriableAPIError(msg) from None
+        body = read_body(response)
+        if reported := problem(error_status(body), response):
+            raise reported
+        return read_page(body, offset=offset, limit=limit)
+
+    @override
+    def validate_response(self, response: requests.Response) -> None:
+        if error := problem(response.status_code, response):
+            raise error
+
+    @override
+    def backoff_handler(self, details: Details) -> None:
+        error, wait = details["exception"], details["wait"]
+        if isinstance(error, RateLimitError):
+            self.log("Waiting %.1f s, for the API limits its requests", wait)
+        else:
+            self.log("%s; trying again in %.1f s", error, wait, level=logging.WARNING)
+
+    # How its lists become records
+
+    @override
+    def request_records(self, context: Context | None) -> Iterable[Record]:
+        pages = SeamPaginator(self.config["page_size"])
+        get_page = retrying(
+            self.get_page,
+            failures=RetriableAPIError,
+            factor=float(self.config["backoff_factor"]),
+            patience=float(self.config["retry_timeout"]),
+            on_backoff=self.backoff_handler,
+        )
+        with self.get_http_request_counter() as counter:
+            counter.with_context(context)
+            while not pages.finished:
+                page = get_page(context, offset=pages.offset, limit=pages.limit)
+                counter.increment()
+                yield from pages.accept(page)
+
+    @override
+    def get_records(self, context: Context | None) -> Iterable[Record]:
+        self._bookmark = self.get_starting_timestamp(context)
+        try:
+            yield from super().get_records(context)
+        except AuthenticationError:
+            raise  # of no use to go on with the other streams
+        except (FatalAPIError, RetriableAPIError) as error:
+            raise StreamError(self.name, error) from error
+
+    @override
+    def post_process(self, row: Record, context: Context | None = None) -> Record | None:
+        if self._bookmark and self.replication_key:
+            instant = parse_instant(row.get(self.replication_key))
+            if instant and instant < self._bookmark:
+                return None
+        return self._shaper.shape(row)
+
+    @cached_property
+    def _shaper(self) -> RecordShaper:
+        return RecordShaper(self.effective_schema, self.logger)
+
+    # What the catalog and the state say of it
+
+    @property
+    @override
+    def metadata(self) -> MetadataMapping:
+        metadata = super().metadata
+        metadata.root.valid_replication_keys = list(self.valid_replication_keys)
+        if self.replication_key:
+            column = metadata["properties", self.replication_key]
+            column.inclusion = Metadata.InclusionType.AUTOMATIC
+        return metadata
+
+    @cached_property
+    @override
+    def state_manager(self) -> Bookmarks:
+        return Bookmarks(
+            stream_name=self.name,
+            tap_state=self.tap_state,
+            tap_name=self.tap_name,
+            sync_start=dt.datetime.fromtimestamp(self._tap.initialized_at / 1000, tz=dt.UTC),
+            logger=self.logger,
+        )
+
+    @override
+    def get_replication_key_signpost(self, context: Context | None = None) -> None:
+        """Give no signpost: the SDK would take it as the bookmark of what lies ahead."""
+
+    @override
+    def finalize_state_progress_markers(self, state: dict[str, t.Any] | None = None) -> None:
+        # Called once the stream is complete, and never by --test.
+        self._tap.message_writer.release()
+        super().finalize_state_progress_markers(state)
+
+
+class ProductStream(KissmetricsStream):
+    """A list that can also be read product by product."""
+
+    @property
+    @override
+    def partitions(self) -> list[dict[str, t.Any]] | None:
+        ids = self.config.get("product_ids") or ()
+        return [{"product_id": i} for i in dict.fromkeys(ids)] or None

@@ -1,0 +1,136 @@
+"""One page of a list, as the API answered it (reference: "Pagination")."""
+
+from __future__ import annotations
+
+import typing as t
+from dataclasses import dataclass
+
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+
+from tap_kissmetrics.decoding import decode_json
+
+if t.TYPE_CHECKING:
+    import requests
+
+Record: t.TypeAlias = dict[str, t.Any]
+RecordId: t.TypeAlias = str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page that has passed every check that needs no other page.
+
+    Attributes:
+        offset: Position of the first record that was asked for.
+        limit: The most records that the server says it gives; what was asked for
+            where it does not say.
+        records: The records.
+        ids: The primary key of each record.
+        total: Length of the list; None where the server gives none that makes sense.
+    """
+
+    offset: int
+    limit: int
+    records: list[Record]
+    ids: list[RecordId]
+    total: int | None
+
+    @property
+    def end(self) -> int:
+        """Position after the last record."""
+        return self.offset + len(self.records)
+
+
+def error_status(body: object) -> int | None:
+    """Find an error that a server reports inside HTTP 200.
+
+    Args:
+        body: The decoded body.
+
+    Returns:
+        The status of `meta`, where it is an error's.
+    """
+    meta = body.get("meta") if isinstance(body, dict) else None
+    status = _whole_number(meta.get("status")) if isinstance(meta, dict) else None
+    return status if status is not None and status >= 400 else None  # noqa: PLR2004
+
+
+def read_body(response: requests.Response) -> t.Any:  # noqa: ANN401
+    """Decode a JSON body.
+
+    Args:
+        response: The API's answer.
+
+    Returns:
+        The decoded body.
+
+    Raises:
+        RetriableAPIError: If the body is no JSON, or was cut.
+    """
+    try:
+        return decode_json(response.content)
+    except ValueError:
+        kind = response.headers.get("Content-Type", "no content type")
+        msg = f"the API's answer is not JSON ({len(response.content)} bytes, {kind})"
+        raise RetriableAPIError(msg, response) from None
+
+
+def read_page(body: object, *, offset: int, limit: int) -> Page:
+    """Make a page from the body of a list.
+
+    Both forms are read: the envelope of real answers and the bare array that the
+    reference prints.
+
+    Args:
+        body: The decoded body.
+        offset: The `offset` that was asked for.
+        limit: The `limit` that was asked for.
+
+    Returns:
+        The page.
+
+    Raises:
+        RetriableAPIError: If the body holds no list, or fewer records than its own
+            total promises.
+        FatalAPIError: If a record has no primary key.
+    """
+    envelope = body if isinstance(body, dict) else {"data": body}
+    records = envelope.get("data")
+    if not isinstance(records, list):
+        msg = "the API's answer holds no list of records"
+        raise RetriableAPIError(msg)
+
+    pagination = envelope.get("pagination")
+    pagination = pagination if isinstance(pagination, dict) else {}
+    page = Page(
+        offset=offset,
+        limit=min(limit, _whole_number(pagination.get("limit")) or limit),
+        records=records,
+        ids=[_primary_key(row, offset + i) for i, row in enumerate(records)],
+        total=_whole_number(pagination.get("total")),
+    )
+    # A page after the first starts with the last record of the page before it.
+    least = 2 if offset else 1
+    if page.total is not None and page.end < page.total and len(records) < least:
+        msg = f"no new records at offset {offset} of a list of {page.total}"
+        raise RetriableAPIError(msg)
+    return page
+
+
+def _primary_key(record: object, position: int) -> RecordId:
+    if not isinstance(record, dict):
+        msg = f"the record at offset {position} is not an object"
+        raise FatalAPIError(msg)
+    key = record.get("id")
+    if isinstance(key, bool) or not isinstance(key, (str, int)) or key == "":
+        msg = f"the record at offset {position} has no id: a table cannot take it"
+        raise FatalAPIError(msg)
+    return key
+
+
+def _whole_number(value: object) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdecimal():
+        return int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return None

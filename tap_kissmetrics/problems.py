@@ -1,0 +1,133 @@
+"""What an answer that is no page means, in words a user can act on."""
+
+from __future__ import annotations
+
+import json
+import typing as t
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+
+from tap_kissmetrics.errors import AuthenticationError, RateLimitError
+from tap_kissmetrics.logs import SECRETS
+from tap_kissmetrics.retry import retry_after
+
+if t.TYPE_CHECKING:
+    import requests
+
+LONGEST_MESSAGE: t.Final = 200
+"""Characters of the API's own message that are shown."""
+
+_CAN_PASS: t.Final = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_EARLY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+_ADVICE: t.Final = {
+    HTTPStatus.UNAUTHORIZED: ("api_token is wrong or expired; make a new one in the account settings of Kissmetrics"),
+    HTTPStatus.FORBIDDEN: "api_token may not read {path}; deselect the stream or widen the token's access",
+    HTTPStatus.NOT_FOUND: "nothing at {path}; check api_url and product_ids",
+}
+
+
+def problem(status: int | None, response: requests.Response) -> Exception | None:
+    """Tell what went wrong.
+
+    Args:
+        status: The HTTP status, or that of an envelope's `meta`, if it has one.
+        response: The API's answer.
+
+    Returns:
+        The exception to raise: retriable where another try can help, fatal otherwise.
+        None if nothing went wrong.
+    """
+    if status is None or status < HTTPStatus.MULTIPLE_CHOICES:
+        return None
+    message = _describe(status, response)
+    if status == HTTPStatus.UNAUTHORIZED:
+        return AuthenticationError(message)
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _CAN_PASS:
+        return FatalAPIError(message)
+    pause = retry_after(response)
+    if status == HTTPStatus.TOO_MANY_REQUESTS or pause is not None:
+        error = RateLimitError(message, response)
+        error.pause = pause
+        return error
+    return RetriableAPIError(message, response)
+
+
+def _describe(status: int, response: requests.Response) -> str:
+    path = urlsplit(response.url).path
+    words = [f"HTTP {status}"]
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
+        host = _host(response.headers.get("Location", "")) or "no host that it names"
+        words.append(
+            f"the API redirects {path} to {host}, and a redirect is not followed, for "
+            "it would take the token along; set api_url to the right address"
+        )
+    elif advice := _ADVICE.get(HTTPStatus(status)) if _is_known(status) else None:
+        words.append(advice.format(path=path))
+    elif _is_known(status):
+        words.append(f"{HTTPStatus(status).phrase} for {path}")
+    if said := api_message(response):
+        words.append(f"the API says: {said}")
+    return SECRETS.clean(": ".join(words))
+
+
+def _is_known(status: int) -> bool:
+    return status in HTTPStatus._value2member_map_
+
+
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or None
+    except ValueError:
+        return None
+
+
+def root_cause(error: BaseException) -> str:
+    """Find what a chain of exceptions began with.
+
+    Args:
+        error: The last exception, as HTTP libraries wrap it.
+
+    Returns:
+        The words of the first one.
+    """
+    while deeper := error.__cause__ or error.__context__:
+        error = deeper
+    return SECRETS.clean(" ".join(str(error).split()) or type(error).__name__)
+
+
+def api_message(response: requests.Response) -> str:
+    """Find the API's own words in an error's body.
+
+    No error body is documented; the usual places are looked at, and a body that is
+    no JSON, such as a proxy's HTML page, is not shown.
+
+    Args:
+        response: The API's answer.
+
+    Returns:
+        The message, on one line and clipped; empty if there is none.
+    """
+    try:
+        body = json.loads(response.content)
+    except (ValueError, RecursionError):
+        return ""
+    text = " ".join("; ".join(_messages(body)).split())
+    text = "".join(c for c in text if c.isprintable())
+    return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + "..."
+
+
+def _messages(body: object) -> t.Iterator[str]:
+    if isinstance(body, str):
+        yield body
+    elif isinstance(body, list):
+        for item in body:
+            yield from _messages(item)
+    elif isinstance(body, dict):
+        for key in ("message", "messages", "error", "errors", "detail", "meta"):
+            yield from _messages(body.get(key))
