@@ -95,13 +95,12 @@ class KissmetricsStream(RESTStream[int]):
     def timeout(self) -> float:  # type: ignore[override]
         return float(self.config["request_timeout"])
 
-    def get_page(self, context: Context | None, *, offset: int, limit: int) -> Page:
+    def get_page(self, context: Context | None, pages: SeamPaginator) -> Page:
         """Ask for one page, once.
 
         Args:
             context: The product to read, or None for all of them.
-            offset: Position of the first record.
-            limit: The most records to give.
+            pages: Tells which page.
 
         Returns:
             The page.
@@ -110,8 +109,8 @@ class KissmetricsStream(RESTStream[int]):
             RetriableAPIError: If another try may bring the page.
             FatalAPIError: If none can.
         """
-        http = self.get_http_request(page=PageContext(context, offset))
-        http.params = {"limit": limit, "offset": offset}
+        http = self.get_http_request(page=PageContext(context, pages.offset))
+        http.params = {"limit": pages.limit, "offset": pages.offset}
         request = self.build_prepared_request(http.method, http.url, params=http.encode_params(), headers=http.headers)
         try:
             response = self._request(request, context)
@@ -125,7 +124,7 @@ class KissmetricsStream(RESTStream[int]):
         body = read_body(response)
         if reported := problem(error_status(body), response):
             raise reported
-        return read_page(body, offset=offset, limit=limit)
+        return pages.check(read_page(body, offset=pages.offset, limit=pages.limit))
 
     @override
     def validate_response(self, response: requests.Response) -> None:
@@ -155,7 +154,7 @@ class KissmetricsStream(RESTStream[int]):
         with self.get_http_request_counter() as counter:
             counter.with_context(context)
             while not pages.finished:
-                page = get_page(context, offset=pages.offset, limit=pages.limit)
+                page = get_page(context, pages)
                 counter.increment()
                 yield from pages.accept(page)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
-from singer_sdk.exceptions import FatalAPIError
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 if t.TYPE_CHECKING:
     from tap_kissmetrics.page import Page, Record, RecordId
@@ -53,10 +53,36 @@ class SeamPaginator:
         self._stride = 0
         self._moved = False
         self._found_new = False
+        self._promised: int | None = None
+        self._wanders = False
         self._pass = 0
         self._fruitless = 0
         self._largest = 0
         self._start_pass()
+
+    def check(self, page: Page) -> Page:
+        """Refuse a page that brings nothing while its own total says there is more.
+
+        Args:
+            page: The page at `offset`.
+
+        Returns:
+            The page.
+
+        Raises:
+            RetriableAPIError: If another try may bring the records. Where the total
+                is another with each try, it is not believed.
+        """
+        least = 2 if page.offset else 1  # the first is the seam
+        if page.total is None or page.end >= page.total or len(page.ids) >= least:
+            self._promised = None
+        elif self._promised in {None, page.total}:
+            self._promised = page.total
+            msg = f"no new records at offset {page.offset} of a list of {page.total}"
+            raise RetriableAPIError(msg)
+        else:
+            self._wanders = True
+        return page
 
     def accept(self, page: Page) -> list[Record]:
         """Take in the page that was asked for, and decide what to ask for next.
@@ -112,7 +138,8 @@ class SeamPaginator:
 
     def _is_end(self, page: Page, fresh: int) -> bool:
         only_seam = page.ids == [self._last]
-        if page.total is None or page.end > page.total or self._moved:
+        believed = not (self._wanders or self._moved)
+        if page.total is None or page.end > page.total or not believed:
             return only_seam
         # A full page is not taken for the last, whatever its total says, nor one that
         # repeats several others.

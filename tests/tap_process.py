@@ -1,0 +1,150 @@
+"""Runs the real command line, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from tests.sandbox import Record, Sandbox
+
+TAP = [sys.executable, "-m", "tap_kissmetrics"]
+
+QUICK = {"backoff_factor": 0.02, "retry_timeout": 2, "request_timeout": 0.5}
+"""Waits as real as the default ones, and fifty times shorter."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of the tap left behind."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The Singer messages, each of which must be a whole line."""
+        return [json.loads(line) for line in self.stdout.splitlines()]
+
+    def of_type(self, kind: str) -> list[dict[str, Any]]:
+        """The messages of one type, in their order."""
+        return [message for message in self.messages if message["type"] == kind]
+
+    def records(self, stream: str) -> list[Record]:
+        """The records of one stream, in their order."""
+        return [m["record"] for m in self.of_type("RECORD") if m["stream"] == stream]
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The value of the last STATE."""
+        value: dict[str, Any] = self.of_type("STATE")[-1]["value"]
+        return value
+
+    @property
+    def errors(self) -> list[str]:
+        """The lines that the tap logged as errors, without their prefix."""
+        return [line.split(" | ", 3)[3] for line in self.stderr.splitlines() if "| ERROR " in line]
+
+    def refused(self) -> str:
+        """The one line of a run that was refused.
+
+        A refusal has an exit code, a single line, and neither a traceback nor a record.
+        """
+        assert self.code == 1, self.stderr
+        assert "Traceback" not in self.stderr, self.stderr
+        assert self.stdout == ""
+        (line,) = self.errors
+        return line
+
+    def succeeded(self) -> Run:
+        """Assert that all went well."""
+        assert self.code == 0, self.stderr
+        assert not self.errors, self.stderr
+        return self
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """Give this process's environment without settings of the tap."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("TAP_KISSMETRICS_")}
+    return kept | {"NO_PROXY": "*"} | variables
+
+
+def write_json(path: Path, value: object) -> Path:
+    """Write a JSON file."""
+    path.write_text(json.dumps(value), encoding="utf-8")
+    return path
+
+
+def run_tap(
+    *arguments: str | Path,
+    folder: Path,
+    config: object = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 60,
+) -> Run:
+    """Run the tap.
+
+    Args:
+        arguments: What stands on its command line, besides the config file.
+        folder: Its working directory, where the config file is written.
+        config: Settings for a config file; None for no config file.
+        env: Variables to add to the environment.
+        timeout: Seconds after which it is killed and the test fails.
+
+    Returns:
+        What it left behind.
+    """
+    options: list[str | Path] = []
+    if config is not None:
+        options = ["--config", write_json(folder / "config.json", config)]
+    done = subprocess.run(
+        [*TAP, *options, *arguments],
+        cwd=folder,
+        env=environment(**(env or {})),
+        capture_output=True,
+        timeout=timeout,
+        check=False,
+    )
+    return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+def settings_for(sandbox: Sandbox, **settings: object) -> dict[str, object]:
+    """Give settings that lead to a sandbox, with short waits."""
+    return {"api_url": sandbox.url, "api_token": sandbox.token, **QUICK, **settings}
+
+
+def sync(
+    sandbox: Sandbox,
+    folder: Path,
+    *arguments: str | Path,
+    env: Mapping[str, str] | None = None,
+    **settings: object,
+) -> Run:
+    """Sync a sandbox's account."""
+    return run_tap(*arguments, folder=folder, config=settings_for(sandbox, **settings), env=env)
+
+
+def catalog_of(folder: Path, **streams: dict[str, Any]) -> dict[str, Any]:
+    """Discover the catalog and select only the streams that are named.
+
+    Args:
+        folder: Working directory.
+        streams: For each stream to select, what to add to its root metadata.
+
+    Returns:
+        The catalog.
+    """
+    catalog: dict[str, Any] = json.loads(run_tap("--discover", folder=folder).succeeded().stdout)
+    for entry in catalog["streams"]:
+        (root,) = [m["metadata"] for m in entry["metadata"] if not m["breadcrumb"]]
+        root["selected"] = entry["tap_stream_id"] in streams
+        root.update(streams.get(entry["tap_stream_id"], {}))
+    return catalog
