@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import email.utils
 import typing as t
 
 # Stream.state_manager, which is public, is of this type. The SDK compares bookmarks as
@@ -63,6 +64,18 @@ class Bookmarks(StreamStateManager):
         self._sync_start = sync_start
         self._log = logger
         self._reported: set[str] = set()
+
+    def read_at(self, date: str | None) -> None:
+        """Take the server's clock into account, which may be behind this machine's.
+
+        Args:
+            date: The `Date` header of an answer.
+        """
+        try:
+            server_time = email.utils.parsedate_to_datetime(date or "")
+            self._sync_start = min(self._sync_start, server_time)
+        except (TypeError, ValueError):
+            return  # without a clock of the server, this machine's has to do
 
     @override
     def increment_state(

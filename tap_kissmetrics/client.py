@@ -121,6 +121,7 @@ class KissmetricsStream(RESTStream[int]):
                 raise FatalAPIError(msg) from None
             msg = f"no complete answer from {host}: {root_cause(error)}"
             raise RetriableAPIError(msg) from None
+        self.state_manager.read_at(response.headers.get("Date"))
         body = read_body(response)
         if reported := problem(error_status(body), response):
             raise reported

@@ -16,9 +16,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 if t.TYPE_CHECKING:
     import socket
-    from collections.abc import Buffer
-
     from pyrate_limiter import Limiter
+    from typing_extensions import Buffer
 
 PATIENCE: t.Final = 5
 """Read timeouts after which a response that still trickles in is given up."""

@@ -1,0 +1,151 @@
+"""The quick start: the sandbox's account, loaded into JSONL files by Meltano.
+
+Run it with `python -m tests.quickstart` where Meltano is installed. It starts the sandbox, lets Meltano install the tap
+and target-jsonl, runs `meltano el` and compares what arrived with what the sandbox holds, record by record.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+PROJECT = Path(__file__).resolve().parent.parent
+OUTPUT = Path("output", "quickstart")
+EXTRACTOR = "tap-kissmetrics"
+LOADER = "target-jsonl"
+
+
+class StepFailedError(Exception):
+    """A step of the quick start failed; the message says which, and what to look at."""
+
+
+def main() -> int:
+    """Run the quick start.
+
+    Returns:
+        The exit code: 0 if every record of the sandbox arrived exactly once, otherwise 1.
+    """
+    shutil.rmtree(PROJECT / OUTPUT, ignore_errors=True)  # the loader appends, and an earlier run must not count
+    try:
+        with Sandbox() as sandbox:
+            print(f"A sandbox of the Kissmetrics Core API is listening at {sandbox.url}")
+            env = meltano_env(sandbox.env)
+            meltano("install", EXTRACTOR, LOADER, env=env)
+            meltano("el", EXTRACTOR, LOADER, env=env)
+            return report(sandbox.account.records)
+    except StepFailedError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def meltano_env(sandbox_env: Mapping[str, str]) -> dict[str, str]:
+    """Compose the environment of Meltano.
+
+    Args:
+        sandbox_env: The tap's settings for the sandbox, as environment variables.
+
+    Returns:
+        This process's environment without what would lead Meltano elsewhere, and with what the quick start needs.
+    """
+    elsewhere = ("MELTANO_", "TAP_KISSMETRICS_", "TARGET_JSONL_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(elsewhere)}
+    return {
+        **inherited,
+        **sandbox_env,
+        "NO_COLOR": "1",
+        "TARGET_JSONL_DESTINATION_PATH": str(OUTPUT),
+        "TARGET_JSONL_DO_TIMESTAMP_FILE": "false",
+    }
+
+
+def meltano(*arguments: str, env: Mapping[str, str]) -> None:
+    """Run a Meltano command in the project; its output is shown only if it fails.
+
+    Args:
+        *arguments: The command's arguments.
+        env: The command's whole environment.
+
+    Raises:
+        StepFailedError: Meltano is missing, or the command failed.
+    """
+    program = shutil.which("meltano", path=sysconfig.get_path("scripts")) or shutil.which("meltano")
+    if program is None:
+        msg = "Meltano is not installed here. `tox -e demo` brings it along."
+        raise StepFailedError(msg)
+    command = ("meltano", *arguments)
+    print(f"$ {' '.join(command)}", end="", flush=True)
+    start = time.monotonic()
+    # No .env file: what a user keeps there is for the real account.
+    done = subprocess.run(
+        (program, "--env-file", os.devnull, *arguments),
+        cwd=PROJECT,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    print(f"  ({time.monotonic() - start:.0f} s)")
+    if done.returncode:
+        msg = f"{done.stdout}\n`{' '.join(command)}` failed with exit code {done.returncode}; its output is above."
+        raise StepFailedError(msg)
+
+
+def report(records: Mapping[str, Iterable[Mapping[str, object]]]) -> int:
+    """Print a table of what the sandbox holds and what arrived.
+
+    Args:
+        records: The sandbox's records by stream.
+
+    Returns:
+        0 if the files hold every record of every stream exactly once, otherwise 1.
+    """
+    row = "{:<12}{:>9}{:>9}   {}"
+    print("\n" + row.format("stream", "sandbox", "file", "path"))
+    complete = True
+    for stream, rows in records.items():
+        path = OUTPUT / f"{stream}.jsonl"
+        expected = Counter(str(record["id"]) for record in rows)
+        arrived = ids_in(PROJECT / path)
+        print(row.format(stream, expected.total(), arrived.total(), path))
+        for what, ids in (("missing", expected - arrived), ("too many", arrived - expected)):
+            if ids:
+                complete = False
+                print(f"  {ids.total()} {what}, among them {', '.join(sorted(ids)[:3])}")
+    print("\nEvery record arrived exactly once." if complete else "\nThe files differ from the sandbox: see above.")
+    return 0 if complete else 1
+
+
+def ids_in(path: Path) -> Counter[str]:
+    """Count the records of a JSONL file by their id.
+
+    Args:
+        path: The file; one that does not exist holds no record.
+
+    Returns:
+        How many lines of the file hold each id.
+    """
+    if not path.exists():
+        return Counter()
+    with path.open(encoding="utf-8") as lines:
+        return Counter(str(json.loads(line)["id"]) for line in lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
