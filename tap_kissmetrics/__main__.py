@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 
-import click
-from singer_sdk.exceptions import SingerSDKError
+# Until the tap has its own handler, Ctrl-C ends the process without a traceback.
+signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-from tap_kissmetrics.tap import TapKissmetrics
+import click  # noqa: E402
+from singer_sdk.exceptions import SingerSDKError  # noqa: E402
+
+from tap_kissmetrics.tap import TapKissmetrics  # noqa: E402
 
 
 def main() -> None:

@@ -55,12 +55,13 @@ def read_catalog(catalog: dict[str, t.Any], replication_keys: Mapping[str, Seque
 
 def _check_entry(name: str, entry: dict[str, t.Any], replication_keys: Sequence[str]) -> None:
     schema = entry.get("schema")
-    if not isinstance(schema, dict) or not isinstance(schema.get("properties"), dict):
-        msg = f"catalog: stream {name} has no schema with properties"
+    columns = schema.get("properties") if isinstance(schema, dict) else None
+    if not isinstance(columns, dict) or not all(isinstance(column, dict) for column in columns.values()):
+        msg = f"catalog: stream {name} has no schema with properties, each an object"
         raise SettingsError(msg)
     metadata = entry.setdefault("metadata", [])
     if not isinstance(metadata, list) or not all(
-        isinstance(item, dict) and isinstance(item.get("breadcrumb"), list) and isinstance(item.get("metadata"), dict)
+        isinstance(item, dict) and _is_breadcrumb(item.get("breadcrumb")) and isinstance(item.get("metadata"), dict)
         for item in metadata
     ):
         msg = f"catalog: the metadata of stream {name} must be a list of objects with breadcrumb and metadata"
@@ -76,6 +77,10 @@ def _check_entry(name: str, entry: dict[str, t.Any], replication_keys: Sequence[
     _check_choice(f"replication-method of stream {name}", method, METHODS)
     if method == REPLICATION_INCREMENTAL:
         _check_choice(f"replication-key of stream {name}", key, replication_keys)
+
+
+def _is_breadcrumb(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(part, str) for part in value)
 
 
 def _check_choice(place: str, choice: object, allowed: Sequence[str]) -> None:

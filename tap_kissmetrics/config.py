@@ -24,30 +24,6 @@ _TRUE: t.Final = {"true", "1", "yes", "on"}
 _FALSE: t.Final = {"false", "0", "no", "off"}
 
 
-def read_json_object(text: str, place: str) -> Settings:
-    """Decode a file that the user gave.
-
-    Args:
-        text: Its content.
-        place: What to call it in an error.
-
-    Returns:
-        The object.
-
-    Raises:
-        SettingsError: If it is no JSON, or no object. Its content is not shown.
-    """
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        msg = f"{place} is not JSON: line {error.lineno} column {error.colno}: {error.msg}"
-        raise SettingsError(msg) from None
-    if not isinstance(value, dict):
-        msg = f"{place} must be a JSON object, not {_kind(value)}"
-        raise SettingsError(msg)
-    return value
-
-
 def read_json_file(path: str, place: str) -> Settings:
     """Read a file that the user gave.
 
@@ -63,14 +39,40 @@ def read_json_file(path: str, place: str) -> Settings:
     """
     try:
         with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123
-            text = file.read()
+            return read_json_stream(file, place)
     except OSError as error:
         msg = f"{place} cannot be read: {error.strerror}"
         raise SettingsError(msg) from None
+
+
+def read_json_stream(file: t.IO[str], place: str) -> Settings:
+    """Read a file that is already open.
+
+    Args:
+        file: The file.
+        place: What to call it in an error.
+
+    Returns:
+        The object in it.
+
+    Raises:
+        SettingsError: If it is no JSON, or no object. Its content is not shown.
+    """
+    try:
+        value = json.loads(file.read(), parse_constant=str)
     except UnicodeDecodeError:
         msg = f"{place} is not text in UTF-8"
         raise SettingsError(msg) from None
-    return read_json_object(text, place)
+    except RecursionError:
+        msg = f"{place} is not JSON: nested too deeply"
+        raise SettingsError(msg) from None
+    except json.JSONDecodeError as error:
+        msg = f"{place} is not JSON: line {error.lineno} column {error.colno}: {error.msg}"
+        raise SettingsError(msg) from None
+    if not isinstance(value, dict):
+        msg = f"{place} must be a JSON object, not {_kind(value)}"
+        raise SettingsError(msg)
+    return value
 
 
 def read_environment(schema: Mapping[str, t.Any], prefix: str) -> Settings:
@@ -114,7 +116,7 @@ def _parse(text: str, types: list[str]) -> t.Any:  # noqa: ANN401
         raise ValueError
     if "array" in types and not text.startswith("["):
         return [item.strip() for item in text.split(",")]
-    return json.loads(text)
+    return json.loads(text, parse_constant=str)
 
 
 def check_settings(settings: Settings, schema: Mapping[str, t.Any]) -> None:

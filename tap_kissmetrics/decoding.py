@@ -39,9 +39,9 @@ _LENIENT: t.Final[dict[str, t.Any]] = {"parse_constant": str, "strict": False}
 
 
 def _number(text: str) -> int | decimal.Decimal | str:
-    for kind in (int, decimal.Decimal):
-        try:
-            return kind(text)
-        except (ValueError, decimal.InvalidOperation):
-            continue
-    return text
+    # An integer that Python refuses to read no target in Python could read either: it becomes text.
+    kind = int if text.lstrip("-").isdecimal() else decimal.Decimal
+    try:
+        return kind(text)
+    except (ValueError, decimal.InvalidOperation):
+        return text

@@ -64,6 +64,9 @@ class MessageWriter(SingerWriter):
             func()
 
     def _write_line(self, line: str) -> None:
+        if t.cast("t.TextIO | None", sys.stdout) is None:
+            msg = "the output cannot be written: it is closed"
+            raise OutputError(msg)
         self.started = True
         self._writing = True
         try:

@@ -12,8 +12,8 @@ if t.TYPE_CHECKING:
 MOST_PASSES: t.Final = 10
 """Times that a list is read before it is said never to come to rest."""
 
-MOST_REPEATS: t.Final = 5
-"""Times that one and the same page may come at different offsets."""
+MOST_REPEATS: t.Final = 10
+"""Times in a row that the first page may come again at other offsets."""
 
 MOST_FRUITLESS: t.Final = 50
 """Pages in a row without a record new to the pass before a list is given up."""
@@ -33,6 +33,9 @@ class SeamPaginator:
     - It starts with an earlier record: rows came in behind. At its end the list is
       read again, until nothing moved or nothing new was found.
 
+    A server that gives one record at a time leaves no room for a seam. Its list is read
+    again until it came twice in the same order, which it cannot if a row went meanwhile.
+
     Attributes:
         offset: The `offset` to ask for next.
         limit: The `limit` to ask for; at least 2, for one record is the seam.
@@ -49,7 +52,10 @@ class SeamPaginator:
         self.finished = False
         self._seen: dict[RecordId, int] = {}  # the latest pass that met the record
         self._last: RecordId | None = None
-        self._previous: list[RecordId] = []
+        self._first: list[RecordId] = []
+        self._seam = 0  # position of the last record read
+        self._order: list[RecordId] | None = None  # of this pass, where it has no seams
+        self._former_order: list[RecordId] = []
         self._stride = 0
         self._moved = False
         self._found_new = False
@@ -57,6 +63,7 @@ class SeamPaginator:
         self._wanders = False
         self._pass = 0
         self._fruitless = 0
+        self._repeats = 0
         self._largest = 0
         self._start_pass()
 
@@ -73,8 +80,10 @@ class SeamPaginator:
             RetriableAPIError: If another try may bring the records. Where the total
                 is another with each try, it is not believed.
         """
-        least = 2 if page.offset else 1  # the first is the seam
-        if page.total is None or page.end >= page.total or len(page.ids) >= least:
+        # The first record of a page is the seam, if there is one.
+        least = 2 if page.offset and self._order is None else 1
+        brings_new = len(page.ids) >= least or not all(map(self._was_read, page.ids))
+        if page.total is None or page.end >= page.total or brings_new:
             self._promised = None
         elif self._promised in {None, page.total}:
             self._promised = page.total
@@ -96,18 +105,54 @@ class SeamPaginator:
         Raises:
             FatalAPIError: If the server ignores `offset`, or the list never rests.
         """
-        if not page.ids and (not page.offset or len(self._previous) == 1):
-            # Empty, or after the only record: the one page that has no seam.
+        is_probe = page.offset > self._seam  # after a page of one record
+        if not page.ids and (not page.offset or is_probe):
             self._end_pass()
             return []
-        if page.offset and (not page.ids or not self._was_read(page.ids[0])):
+        has_seam = not page.offset or (page.ids and self._was_read(page.ids[0]))
+        if is_probe and not has_seam:
+            self._order = list(self._first)
+        if self._order is not None:
+            return self._accept_unseamed(page, self._order)
+        if not has_seam:
             self._count_fruitless(page)
             self._stride = max(2 * self._stride, page.limit - 1)
             self.offset = max(page.offset - self._stride, 0)
             return []
-        if page.offset and not self._stride and page.ids[0] != self._last:
+        if page.offset and not self._stride and (is_probe or page.ids[0] != self._last):
             self._moved = True
 
+        new, fresh = self._take(page)
+        if fresh:
+            self._fruitless = self._repeats = 0
+        else:
+            self._count_fruitless(page)
+
+        if self._is_end(page, fresh):
+            self._end_pass()
+        else:
+            self._stride = 0
+            self._largest = max(self._largest, len(page.ids))
+            self._first = self._first if page.offset else page.ids
+            self._last = page.ids[-1]
+            self._seam = page.end - 1
+            self.offset = max(self._seam, 1)
+        return new
+
+    def _accept_unseamed(self, page: Page, order: list[RecordId]) -> list[Record]:
+        new, _ = self._take(page)
+        order += page.ids
+        if page.ids and page.end != page.total:
+            self.offset = page.end
+        elif order == self._former_order:
+            self.finished = True
+        else:
+            self._former_order, self._order = order, []
+            self._start_pass()
+        return new
+
+    def _take(self, page: Page) -> tuple[list[Record], int]:
+        """Give the records never met before, and how many are new to this pass."""
         fresh = 0
         new: list[Record] = []
         for key, record in zip(page.ids, page.records, strict=True):
@@ -118,26 +163,13 @@ class SeamPaginator:
                 new.append(record)
             self._seen[key] = self._pass
         self._found_new |= bool(new)
-        if fresh:
-            self._fruitless = 0
-        else:
-            self._count_fruitless(page)
-
-        if self._is_end(page, fresh):
-            self._end_pass()
-        else:
-            self._stride = 0
-            self._largest = max(self._largest, len(page.ids))
-            self._previous = page.ids
-            self._last = page.ids[-1]
-            self.offset = max(page.end - 1, 1)
-        return new
+        return new, fresh
 
     def _was_read(self, key: RecordId) -> bool:
         return self._seen.get(key) == self._pass
 
     def _is_end(self, page: Page, fresh: int) -> bool:
-        only_seam = page.ids == [self._last]
+        only_seam = page.ids == [self._last] and page.offset == self._seam
         believed = not (self._wanders or self._moved)
         if page.total is None or page.end > page.total or not believed:
             return only_seam
@@ -148,29 +180,34 @@ class SeamPaginator:
         return bool(page.end == page.total and proof and not full)
 
     def _start_pass(self) -> None:
-        self.offset = 0
-        self._pass += 1
-        self._moved = False
-        self._found_new = False
-        self._stride = 0
-        self._last = None
-        self._previous = []
-
-    def _end_pass(self) -> None:
-        if not self._moved or (self._pass > 1 and not self._found_new):
-            self.finished = True
-        elif self._pass == MOST_PASSES:
+        if self._pass == MOST_PASSES:
             msg = (
                 f"the list changed each of the {MOST_PASSES} times that it was read: "
                 "raise page_size, so that it is read faster, or run at a calmer time"
             )
             raise FatalAPIError(msg)
+        self.offset = 0
+        self._pass += 1
+        self._moved = False
+        self._found_new = False
+        self._stride = 0
+        self._first = []
+        self._last = None
+        self._seam = 0
+
+    def _end_pass(self) -> None:
+        if not self._moved or (self._pass > 1 and not self._found_new):
+            self.finished = True
         else:
             self._start_pass()
 
     def _count_fruitless(self, page: Page) -> None:
         self._fruitless += 1
-        if self._fruitless >= MOST_REPEATS and page.ids == self._previous:
+        if page.offset and page.ids == self._first:
+            self._repeats += 1
+        else:
+            self._repeats = 0
+        if self._repeats == MOST_REPEATS:
             msg = f"the server ignores offset: it gives the same {len(page.ids)} records at {page.offset} as before it"
             raise FatalAPIError(msg)
         if self._fruitless > MOST_FRUITLESS:

@@ -118,7 +118,7 @@ def api_message(response: requests.Response) -> str:
     except (ValueError, RecursionError):
         return ""
     text = " ".join("; ".join(_messages(body)).split())
-    text = "".join(c for c in text if c.isprintable())
+    text = SECRETS.clean("".join(c for c in text if c.isprintable()))
     return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + "..."
 
 

@@ -17,7 +17,7 @@ from tap_kissmetrics.config import (
     check_settings,
     read_environment,
     read_json_file,
-    read_json_object,
+    read_json_stream,
 )
 from tap_kissmetrics.errors import SettingsError, StreamError, SyncError
 from tap_kissmetrics.logs import hide_secrets
@@ -295,7 +295,7 @@ class TapKissmetrics(Tap):
         tap = cls(
             config=config.config,
             parse_env_config=config.parse_env,
-            state=state and read_json_object(state.read(), f"state file {state.name}"),
-            catalog=catalog and read_json_object(catalog.read(), f"catalog file {catalog.name}"),
+            state=state and read_json_stream(state, f"state file {state.name}"),
+            catalog=catalog and read_json_stream(catalog, f"catalog file {catalog.name}"),
         )
         tap.run()

@@ -16,6 +16,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 
 if t.TYPE_CHECKING:
     import socket
+
     from pyrate_limiter import Limiter
     from typing_extensions import Buffer
 

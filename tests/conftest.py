@@ -1,0 +1,57 @@
+"""What the tests share: a sandbox to read, and a process that is left as it was found."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.postgres import Postgres, find_programs, programs_in_wheel, serve
+from tests.sandbox import Account, Sandbox, make_account
+from tests.tap_in_process import signals_kept
+from tests.targets import Programs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def account() -> Account:
+    """An account with a few records of each resource."""
+    return make_account(reports=5, events=23, properties=9, metrics=6)
+
+
+@pytest.fixture
+def sandbox(account: Account) -> Iterator[Sandbox]:
+    """A sandbox without faults, for one test."""
+    with Sandbox(account) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def programs(pytestconfig: pytest.Config) -> Programs:
+    """Real targets, which are installed when they are first asked for and kept for the next run."""
+    cache: pytest.Cache = pytestconfig.cache
+    return Programs(cache.mkdir("programs"))
+
+
+@pytest.fixture(scope="session")
+def postgres(programs: Programs) -> Iterator[Postgres]:
+    """A PostgreSQL server: this machine's programs, or those of a wheel."""
+    with serve(find_programs() or programs_in_wheel(programs)) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> None:
+    """Take the settings of a real account, if there are any, out of reach of the tests."""
+    for name in [name for name in os.environ if name.startswith("TAP_KISSMETRICS_")]:
+        del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _signal_handlers() -> Iterator[None]:
+    """Leave Ctrl-C to pytest after a test that makes a tap in this process."""
+    with signals_kept():
+        yield

@@ -1,0 +1,106 @@
+"""A list of the Core API without HTTP, and a walk through it: thousands of walks a minute."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from singer_sdk.exceptions import RetriableAPIError
+
+from tap_kissmetrics.page import read_page
+from tap_kissmetrics.pagination import SeamPaginator
+
+Change = tuple[str, int]
+"""("insert" or "delete", position), or ("to front", position): the record there becomes the first."""
+
+
+@dataclass
+class ListServer:
+    """A list that changes after each request as it is told.
+
+    Attributes:
+        ids: What is in it.
+        changes: What happens after the first request, the second, and so on.
+        cap: The most rows that a page has.
+        admits: Whether the cap is reported.
+        form: "envelope" or "bare".
+        total: Which total is reported: "true", "none", "small", "text", "random", "growing".
+        early: Rows by which each page starts earlier than asked.
+    """
+
+    ids: list[int]
+    changes: list[list[Change]] = field(default_factory=list)
+    cap: int | None = None
+    admits: bool = True
+    form: str = "envelope"
+    total: str = "true"
+    early: int = 0
+    requests: int = 0
+    stayed: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """Note what is there from the start."""
+        self.stayed = set(self.ids)
+        self._fresh = itertools.count(len(self.ids))
+        self._random = random.Random(len(self.ids))  # noqa: S311 - no secret
+
+    def answer(self, offset: int, limit: int) -> Any:  # noqa: ANN401 - JSON
+        """Answer a request, and let happen what happens next."""
+        self.requests += 1
+        given = min(limit, self.cap or limit)
+        start = max(offset - self.early, 0)
+        data = [{"id": str(key)} for key in self.ids[start : start + given]]
+        pagination = self._pagination(limit if not self.admits else given, offset)
+        if self.requests <= len(self.changes):
+            for kind, position in self.changes[self.requests - 1]:
+                self._change(kind, position)
+        return data if self.form == "bare" else {"data": data, "pagination": pagination}
+
+    def _pagination(self, limit: int, offset: int) -> dict[str, Any]:
+        true = len(self.ids)
+        totals: dict[str, Any] = {
+            "true": true,
+            "text": str(true),
+            "small": true // 2,
+            "random": self._random.randint(0, 100),
+            "growing": true + self.requests,
+        }
+        shown = {"total": totals[self.total]} if self.total in totals else {}
+        return {"limit": limit, "offset": offset} | shown
+
+    def _change(self, kind: str, position: int) -> None:
+        if kind == "insert":
+            self.ids.insert(position % (len(self.ids) + 1), next(self._fresh))
+        elif self.ids and kind == "to front":
+            self.ids.insert(0, self.ids.pop(position % len(self.ids)))
+        elif self.ids:
+            self.stayed.discard(self.ids.pop(position % len(self.ids)))
+
+
+def walk(server: ListServer, page_size: int, most: int) -> list[int]:
+    """Read a list as the tap does.
+
+    Args:
+        server: Serves it.
+        page_size: Records to ask for.
+        most: Requests after which the walk is said to have no end.
+
+    Returns:
+        The ids, in the order in which they were emitted.
+
+    Raises:
+        FatalAPIError: The paginator gave up.
+        AssertionError: It does not come to an end.
+    """
+    pages, emitted = SeamPaginator(page_size), []
+    while not pages.finished:
+        assert server.requests < most, "the walk has no end"
+        page = read_page(server.answer(pages.offset, pages.limit), offset=pages.offset, limit=pages.limit)
+        try:
+            pages.check(page)
+        except RetriableAPIError:
+            continue
+        emitted += [int(record["id"]) for record in pages.accept(page)]
+    return emitted

@@ -1,0 +1,80 @@
+"""What a table of a target must hold: every record of a stream, every value."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from tests.expected import expected
+from tests.targets import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from tests.sandbox import Record
+
+DATES = (
+    "created_at",
+    "updated_at",
+    "first_used_at",
+    "last_used_at",
+    "first_sent_at",
+    "last_sent_at",
+    "config_last_changed_at",
+)
+
+
+def code_block(page: str, marker: str) -> str:
+    """Give what a page of docs/ tells to run or to set, so that the tests do just that.
+
+    Args:
+        page: Name of the page.
+        marker: The comment before the block of code.
+    """
+    text = (PROJECT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    found = re.search(rf"^<!-- {marker} -->\n```\w+\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert found, f"no block {marker} in {page}.md"
+    return found[1]
+
+
+def utc(text: str) -> dt.datetime:
+    """Read a date-time; one without an offset is in UTC."""
+    value = dt.datetime.fromisoformat(text)
+    return value.replace(tzinfo=value.tzinfo or dt.UTC).astimezone(dt.UTC)
+
+
+def assert_same(
+    stream: str,
+    rows: Iterable[Mapping[str, Any]],
+    records: Iterable[Record],
+    *,
+    read: Callable[[str, Any], object] = lambda _column, value: value,
+) -> None:
+    """Compare a table with the API's records: each must be there once, with each of its values.
+
+    Args:
+        stream: Name of the stream.
+        rows: The table's rows. Columns whose names begin with `_sdc_` are the target's own.
+        records: The API's records.
+        read: Makes of a column's value in the table what the API says; dates are compared as instants.
+    """
+
+    def of_table(row: Mapping[str, Any]) -> dict[str, Any]:
+        values = {column: read(column, value) for column, value in row.items() if not column.startswith("_sdc_")}
+        return {c: utc(v) if c in DATES and isinstance(v, str) else v for c, v in values.items()}
+
+    def of_api(record: Record) -> dict[str, Any]:
+        return {c: utc(v) if c in DATES and v is not None else v for c, v in record.items()}
+
+    got = sorted(map(of_table, rows), key=lambda row: str(row["id"]))
+    wanted = sorted(map(of_api, expected(stream, records)), key=lambda record: str(record["id"]))
+    assert [row["id"] for row in got] == [record["id"] for record in wanted], stream
+    for row, record in zip(got, wanted, strict=True):
+        assert _exact(row) == _exact(record), stream
+
+
+def _exact(values: Mapping[str, Any]) -> str:
+    """Write values so that 1, 1.0 and true differ, as they do in JSON."""
+    return json.dumps(values, sort_keys=True, default=repr)

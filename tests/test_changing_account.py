@@ -1,0 +1,152 @@
+"""An account that changes while it is read: what was there all the time comes exactly once, and nothing comes twice."""
+
+from __future__ import annotations
+
+import collections
+import math
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from singer_sdk.exceptions import FatalAPIError
+
+from tests.fault_runs import as_emitted, small_sandbox
+from tests.list_server import Change, ListServer, walk
+from tests.tap_process import sync
+
+if TYPE_CHECKING:
+    from tests.sandbox import Record, Request, Sandbox
+
+CALM = 8
+"""Requests after which some of these accounts come to rest: fewer than the passes that the tap makes."""
+
+change = st.tuples(st.sampled_from(["insert", "delete"]), st.integers(0, 400))
+changes = st.lists(st.lists(change, max_size=5), max_size=CALM)
+swap = st.integers(0, 400).map(lambda at: [("delete", at), ("insert", at + 7)])
+"""One goes and one comes: total stays as it was."""
+
+shapes = st.fixed_dictionaries(
+    {
+        "form": st.sampled_from(["envelope", "envelope", "bare"]),
+        "cap": st.sampled_from([None, None, 2, 3, 7]),
+        "total": st.sampled_from(["true", "none", "small", "text", "random", "growing"]),
+    }
+)
+"""Servers of every kind that says which cap it has. One that does not cannot be told from its end by a wrong total."""
+
+silent = st.fixed_dictionaries(
+    {
+        "form": st.sampled_from(["envelope", "bare"]),
+        "cap": st.sampled_from([2, 3, 7]),
+        "total": st.sampled_from(["true", "none", "text", "growing"]),
+        "admits": st.just(False),  # noqa: FBT003 - hypothesis takes it so
+    }
+)
+
+
+def assert_right(server: ListServer, emitted: list[int]) -> None:
+    """Check what was emitted against what was there from the first request to the last."""
+    twice = [key for key, count in collections.Counter(emitted).items() if count > 1]
+    missing = server.stayed - set(emitted)
+    assert not twice
+    assert not missing
+
+
+def bound(count: int, server: ListServer, page_size: int) -> int:
+    """The most requests that an account which changes may cost: as many passes as it changes, and what steps back."""
+    step = max(min(max(page_size, 2), server.cap or page_size) - 1, 1)
+    longest = count + 5 * CALM
+    return (CALM + 3) * (math.ceil(longest / step) + 10) + 60
+
+
+class TestPaginator:
+    """The paginator by itself, against a list that is no HTTP server."""
+
+    @settings(max_examples=3000, deadline=None)
+    @given(st.integers(0, 60), st.integers(1, 25), changes, st.one_of(shapes, silent))
+    @example(30, 10, [[("delete", 0)]], {})
+    @example(30, 10, [[], [("insert", 0)]], {})
+    @example(30, 10, [[("delete", 3), ("insert", 3)]], {})
+    @example(30, 10, [[("delete", 3), ("insert", 25)]], {})
+    @example(30, 10, [[], [], [("delete", 0)] * 5], {})
+    @example(30, 10, [[("insert", 0)]] * CALM, {})
+    @example(60, 10, [[]] * 6 + [[("insert", 0)]] * CALM, {})
+    def test_any_changes(self, count: int, page_size: int, changes: list[list[Change]], shape: dict[str, Any]) -> None:
+        server = ListServer(list(range(count)), changes, **shape)
+        assert_right(server, walk(server, page_size, bound(count, server, page_size)))
+
+    @settings(max_examples=1000, deadline=None)
+    @given(st.integers(0, 60), st.integers(1, 25), st.lists(swap, max_size=CALM), shapes)
+    def test_changes_that_leave_the_total(
+        self, count: int, page_size: int, changes: list[list[Change]], shape: dict[str, Any]
+    ) -> None:
+        server = ListServer(list(range(count)), changes, **shape)
+        assert_right(server, walk(server, page_size, bound(count, server, page_size)))
+
+    @settings(max_examples=1000, deadline=None)
+    @given(st.integers(0, 60), st.integers(1, 25), st.integers(0, 9), st.integers(0, 60), st.one_of(shapes, silent))
+    @example(30, 10, 0, 25, {})
+    def test_a_record_that_moves_to_the_front(
+        self, count: int, page_size: int, before: int, position: int, shape: dict[str, Any]
+    ) -> None:
+        # It goes behind the back of the first pass; only another one finds it.
+        server = ListServer(list(range(count)), [*[[]] * before, [("to front", position)]], **shape)
+        assert_right(server, walk(server, page_size, bound(count, server, page_size)))
+
+    @settings(max_examples=1000, deadline=None)
+    @given(st.integers(0, 60), st.integers(6, 25), changes, st.integers(1, 3))
+    def test_pages_that_overlap(self, count: int, page_size: int, changes: list[list[Change]], early: int) -> None:
+        server = ListServer(list(range(count)), changes, early=early)
+        try:
+            emitted = walk(server, page_size, 2 * bound(count, server, page_size - early))
+        except FatalAPIError:
+            assert any(changes)  # two things wrong at once may be refused, but never lose a record
+        else:
+            assert_right(server, emitted)
+
+    @settings(max_examples=1000, deadline=None)
+    @given(st.integers(0, 300), st.integers(1, 50), st.one_of(shapes, silent))
+    def test_at_rest_it_costs_at_most_one_request_more(self, count: int, page_size: int, shape: dict[str, Any]) -> None:
+        server = ListServer(list(range(count)), **shape)
+        emitted = walk(server, page_size, 10_000)
+        assert emitted == list(range(count))
+        if shape["total"] in {"random", "growing"}:
+            return  # a total that is another each time, of an account at rest, is no true one
+        given = min(page_size, server.cap or page_size)
+        seamed = max(min(max(page_size, 2), server.cap or page_size), 2)
+        plain = max(math.ceil(count / given), 1)
+        least = max(math.ceil((count - 1) / (seamed - 1)), 1)
+        assert server.requests <= max(plain, least) + 1
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    plans=st.fixed_dictionaries(dict.fromkeys(("events", "properties", "reports", "metrics"), changes)),
+    page_size=st.integers(2, 25),
+    form=st.sampled_from(["envelope", "bare"]),
+    cap=st.sampled_from([None, 5]),
+)
+def test_the_tap_over_http(plans: dict[str, list[list[Change]]], page_size: int, form: Any, cap: int | None) -> None:  # noqa: ANN401
+    """The real command line; each run reads four lists that change."""
+    with small_sandbox(form=form, cap=cap) as sandbox, tempfile.TemporaryDirectory() as folder:
+        asked: collections.Counter[str] = collections.Counter()
+        stayed = {name: {record["id"]: record for record in sandbox.account.records[name]} for name in plans}
+
+        @sandbox.on_request
+        def happen(running: Sandbox, request: Request) -> None:
+            name = request.resource or ""
+            for kind, at in plans[name][asked[name] - 1] if 0 < asked[name] <= len(plans.get(name, ())) else ():
+                length = len(running.account.records[name])
+                if kind == "insert":
+                    running.insert(name, at % (length + 1))
+                elif length:
+                    stayed[name].pop(running.delete(name, at % length)["id"], None)
+            asked[name] += 1
+
+        run = sync(sandbox, Path(folder), page_size=page_size).succeeded()
+    for name, kept in stayed.items():
+        emitted: dict[str, Record] = {record["id"]: record for record in run.records(name)}
+        assert len(emitted) == len(run.records(name)), f"{name}: a record came twice"
+        assert [emitted.get(key) for key in kept] == as_emitted(name, kept.values()), name

@@ -1,0 +1,44 @@
+"""`requests_per_minute` is never exceeded, and costs nothing where it is not reached."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fault_runs import assert_every_record_once, small_sandbox, watched_sync
+from tests.sandbox import faults
+from tests.tap_process import run_tap, settings_for
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.timeout(180)
+def test_no_minute_holds_more_requests_than_were_set(tmp_path: Path) -> None:
+    """The only test that takes a minute: only a real one proves this. Tries that failed count as well."""
+    pace = 16
+    with small_sandbox(
+        faults.status(503, resource="events", nth=2),
+        faults.reset("after_headers", resource="properties", nth=2),
+        faults.rate_limit(pace, 60),
+    ) as sandbox:
+        config = settings_for(sandbox, requests_per_minute=pace, page_size=9)
+        run = run_tap(folder=tmp_path, config=config, timeout=150).succeeded()
+    assert_every_record_once(run, sandbox.account)
+    times = [request.time for request in sandbox.requests]
+    assert pace < len(times) < 2 * pace
+    for first, beyond in zip(times, times[pace:], strict=False):
+        assert beyond - first > 60
+    assert times[pace - 1] - times[0] < 15  # the first of them need no pause
+    assert 429 not in {request.status for request in sandbox.requests}
+
+
+def test_a_pace_that_is_not_reached_costs_nothing(tmp_path: Path) -> None:
+    """Fourteen requests of sixty are no reason to wait."""
+    with small_sandbox() as sandbox:
+        started = time.monotonic()
+        run = watched_sync(sandbox, tmp_path, requests_per_minute=60).succeeded()
+    assert_every_record_once(run, sandbox.account)
+    assert time.monotonic() - started < 30

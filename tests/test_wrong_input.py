@@ -1,0 +1,253 @@
+"""Each wrong setting and file is refused: one line that names it, an exit code, no traceback, and no request."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from tests.fault_runs import assert_discreet, small_sandbox, watched_sync
+from tests.tap_process import catalog_of, run_tap, settings_for, sync, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.sandbox import Sandbox
+    from tests.tap_process import Run
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """Serves nothing in these tests: nobody asks it."""
+    with small_sandbox() as running:
+        yield running
+
+
+def assert_refused(run: Run, sandbox: Sandbox, *says: str) -> None:
+    """Check that the one line names what is wrong, and how little else happened."""
+    asked = sandbox.requests.copy()
+    sandbox.requests.clear()
+    assert asked == []
+    assert run.code in {1, 2}, run.stderr
+    assert_discreet(run, sandbox)
+    assert run.stdout == ""
+    (line,) = run.errors or run.stderr.splitlines()
+    missing = [word for word in says if word not in line]
+    assert not missing, line
+    assert len(line) < 500, line
+
+
+def wrong(name: str, says: str, *values: object) -> list[Any]:
+    """Make a row of each value."""
+    return [pytest.param(name, value, says, id=f"{name} {json.dumps(value)}") for value in values]
+
+
+SETTINGS = [
+    pytest.param("page_size", True, "must be an integer from 1 to 10000, not true", id="page_size true"),
+    *wrong("page_size", "must be an integer from 1 to 10000, not ", 0, -1, "abc", "10", "", 1.5, 10**9, [], {}),
+    *wrong("api_url", "must be a URL such as https://api.kissmetrics.com/core, not ", "", " ", "https://", "/core",
+           "api.kissmetrics.com/core", "https:///core", "https://ho st/", "https://host\n/core"),
+    *wrong("api_url", "must start with https:// (http:// is for this machine only), not ", "ftp://127.0.0.1/core",
+           "//host/core", "file://localhost/core", "http://api.kissmetrics.com/core", "http://192.168.1.1/core",
+           "http://127.0.0.1.example.com/core", "http://localhost.example.com/", "http://0.0.0.0/core"),
+    *wrong("api_url", "is not a URL", "http://[", "https://host:port/", "https://host:99999/"),
+    *wrong("api_url", "must not hold a user, a password, a query or a fragment", "https://me:password@host/core",
+           "https://host/core?limit=1", "https://host/core#top"),
+    *wrong("api_url", "must be text, not 5", 5),
+    *wrong("start_date", "must be a date-time such as 2024-01-31T00:00:00Z, not ", "yesterday", "", "2024-13-01",
+           "2024-01-01T25:00:00Z", "31.01.2024"),
+    *wrong("start_date", "must be text, not 20240101", 20240101),
+    *wrong("product_ids", "must be an array, not ", "one", 5, {}, [1], [None], [["a"]]),
+    *wrong("product_ids", "must be the ids of products, not ", [""], ["a/b"], [".."], ["a?b"], ["ü"]),
+    *wrong("request_timeout", "must be a number above 0, up to 3600, not ", 0, -1, "abc", 10**9, float("inf")),
+    *wrong("retry_timeout", "must be a number from 0 to 86400, not ", -1, "abc"),
+    *wrong("backoff_factor", "must be a number above 0, up to 60, not ", 0, "abc"),
+    *wrong("requests_per_minute", "must be an integer from 1 to 100000, not ", 0, "many", 1.5),
+    *wrong("emit_activate_version_messages", "must be true or false, not ", "perhaps"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "value", "says"), SETTINGS)
+def test_a_setting(name: str, value: object, says: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The line names the setting and what it may be."""
+    run = run_tap(folder=tmp_path, config={**settings_for(sandbox), name: value})
+    assert_refused(run, sandbox, f"{name}: ", says)
+
+
+@pytest.mark.parametrize("name", ["request_timeout", "retry_timeout", "backoff_factor"])
+def test_not_a_number(name: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """NaN is no JSON, but Python reads it, and it is neither too small nor too large."""
+    run = run_tap(folder=tmp_path, config={**settings_for(sandbox), name: float("nan")})
+    assert_refused(run, sandbox, "NaN")
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["", " ", "SECRET with-blanks", "SECRET-and\nline-break", "SECRET-and-newline\n", "\tSECRET", "SECRET-ünïcode",
+     "SECRET\x00", 1234567890, ["SECRET"], {"SECRET": 1}, True],
+    ids=json.dumps,
+)  # fmt: skip
+def test_a_token(token: object, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The line names `api_token`, and never shows its value."""
+    run = sync(sandbox, tmp_path, api_token=token, env={"LOGLEVEL": "DEBUG"})
+    assert_refused(run, sandbox, "api_token: must be ", "(its value is not shown)")
+    assert "SECRET" not in run.stderr
+    assert "1234567890" not in run.stderr
+
+
+@pytest.mark.parametrize("config", [{}, {"api_token": None}], ids=["absent", "null"])
+def test_no_token(config: dict[str, None], sandbox: Sandbox, tmp_path: Path) -> None:
+    """The line says where to put it."""
+    run = run_tap(folder=tmp_path, config={"api_url": sandbox.url, **config})
+    assert_refused(run, sandbox, "api_token is required: put it in the config file or in TAP_KISSMETRICS_API_TOKEN")
+
+
+def test_several_settings_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
+    """One line names them all."""
+    run = sync(sandbox, tmp_path, page_size=0, start_date="yesterday")
+    assert_refused(run, sandbox, "page_size: must be", "start_date: must be")
+
+
+NO_JSON = [
+    pytest.param(b"", "is not JSON: line 1 column 1", id="empty"),
+    pytest.param(b"not JSON", "is not JSON: line 1 column 1", id="words"),
+    pytest.param(b'{\n "api_token": "SECRET', "is not JSON: line 2 column 15", id="truncated"),
+    pytest.param(b"{'api_token': 'SECRET'}", "is not JSON: line 1 column 2", id="single quotes"),
+    pytest.param(b'{"api_token": "SECRET-\xff"}', "is not text in UTF-8", id="not UTF-8"),
+    pytest.param(b'["SECRET"]', "must be a JSON object, not a list", id="a list"),
+    pytest.param(b'"SECRET"', "must be a JSON object, not text", id="a text"),
+    pytest.param(b"null", "must be a JSON object, not null", id="null"),
+    pytest.param(b"42", "must be a JSON object, not a number", id="a number"),
+    pytest.param(b"[" * 100_000, "is not JSON", id="nested without end"),
+]
+
+
+@pytest.mark.parametrize("kind", ["config", "state", "catalog"])
+@pytest.mark.parametrize(("content", "says"), NO_JSON)
+def test_a_file_that_is_no_json_object(kind: str, content: bytes, says: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The line names the file and the place in it; what it holds is not shown."""
+    path = tmp_path / "wrong.json"
+    path.write_bytes(content)
+    config = None if kind == "config" else settings_for(sandbox)
+    run = run_tap(f"--{kind}", path, folder=tmp_path, config=config)
+    assert_refused(run, sandbox, "wrong.json", says)
+    assert "SECRET" not in run.stderr
+
+
+@pytest.mark.parametrize("kind", ["config", "state", "catalog"])
+@pytest.mark.parametrize("what", ["absent", "folder"])
+def test_a_file_that_is_none(kind: str, what: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The line names the path."""
+    path = tmp_path / "wrong.json"
+    if what == "folder":
+        path.mkdir()
+    run = run_tap(f"--{kind}", path, folder=tmp_path, config=None if kind == "config" else settings_for(sandbox))
+    assert_refused(run, sandbox, "wrong.json")
+
+
+STATES: list[tuple[Any, str]] = [
+    ({"bookmarks": []}, '"bookmarks" must be an object'),
+    ({"bookmarks": {"accounts": "2024-01-01"}}, "the bookmark of stream accounts must be an object"),
+    ({"bookmarks": {"accounts": None}}, "the bookmark of stream accounts must be an object"),
+    *(
+        ({"bookmarks": {"accounts": {"replication_key_value": wrong_value}}}, "the bookmark of stream accounts must be")
+        for wrong_value in cast("tuple[object, ...]", (17, "not a date", True, [], ""))
+    ),
+    ({"bookmarks": {"events": {"partitions": {}}}}, '"partitions" of stream events must be a list'),
+    ({"bookmarks": {"events": {"partitions": [1]}}}, "a partition of stream events must be an object"),
+    ({"bookmarks": {"events": {"partitions": [{}]}}}, "a partition of stream events has no context"),
+]
+
+
+@pytest.mark.parametrize(("state", "says"), STATES, ids=lambda part: json.dumps(part)[:90])
+def test_a_state(state: object, says: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The line names the stream."""
+    run = sync(sandbox, tmp_path, "--state", write_json(tmp_path / "state.json", state))
+    assert_refused(run, sandbox, "state: ", says)
+
+
+@pytest.fixture(scope="module")
+def catalog(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A catalog that is right, as JSON."""
+    return json.dumps(catalog_of(tmp_path_factory.mktemp("catalog"), events={}, accounts={}))
+
+
+CATALOGS: list[tuple[dict[str, Any], str]] = [
+    ({"metadata": "all"}, "the metadata of stream events must be a list of objects"),
+    ({"metadata": [{}]}, "the metadata of stream events must be a list of objects"),
+    ({"metadata": [{"breadcrumb": "", "metadata": {}}]}, "the metadata of stream events must be a list of objects"),
+    ({"metadata": [{"breadcrumb": [], "metadata": True}]}, "the metadata of stream events must be a list of objects"),
+    ({"metadata": [{"breadcrumb": [["id"]], "metadata": {}}]}, "the metadata of stream events must be"),
+    ({"schema": None}, "stream events has no schema with properties"),
+    ({"schema": {"type": "object"}}, "stream events has no schema with properties"),
+    ({"schema": {"properties": {"id": 5}}}, "schema"),
+    ({"replication_method": "LOG_BASED"}, "replication-method of stream events must be one of FULL_TABLE, INCREMENTAL"),
+    ({"replication_method": "INCREMENTAL"}, "replication-key of stream events must be one of last_sent_at, last_us"),
+    ({"replication_method": "INCREMENTAL", "replication_key": "name"}, "replication-key of stream events must be one"),
+    ({"metadata": [{"breadcrumb": [], "metadata": {"selected": True, "replication-method": "SOMETIMES"}}]},
+     "replication-method of stream events must be one of FULL_TABLE, INCREMENTAL, not 'SOMETIMES'"),
+    ({"metadata": [{"breadcrumb": [], "metadata": {"selected": True, "replication-key": "total"}}],
+      "replication_method": None},
+     "replication-key of stream events must be one of last_sent_at, last_used_at, not 'total'"),
+    ({"tap_stream_id": None}, 'each item of "streams" must be an object with tap_stream_id'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("change", "says"), CATALOGS, ids=lambda part: json.dumps(part)[:90])
+def test_a_catalog_entry(change: dict[str, Any], says: str, catalog: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The line names the stream and what is wrong with it."""
+    value = json.loads(catalog)
+    (entry,) = [entry for entry in value["streams"] if entry["tap_stream_id"] == "events"]
+    entry.update(change)
+    run = sync(sandbox, tmp_path, "--catalog", write_json(tmp_path / "catalog.json", value))
+    assert_refused(run, sandbox, "catalog: ", says)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({}, 'must have a list "streams"'),
+        ({"streams": {}}, 'must have a list "streams"'),
+        ({"streams": []}, "has none of the streams accounts, products, reports, events, properties, metrics"),
+        ({"streams": [{"tap_stream_id": "people", "schema": {}, "metadata": []}]}, "has none of the streams accounts"),
+        ({"streams": ["events"]}, 'each item of "streams" must be an object with tap_stream_id'),
+    ],
+    ids=lambda part: json.dumps(part)[:60],
+)
+def test_a_catalog(value: object, says: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The line says what a catalog needs."""
+    run = sync(sandbox, tmp_path, "--catalog", write_json(tmp_path / "catalog.json", value))
+    assert_refused(run, sandbox, "catalog: ", says)
+
+
+def test_a_catalog_that_selects_nothing(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Else a sync of nothing would pass for a success."""
+    path = write_json(tmp_path / "catalog.json", catalog_of(tmp_path))
+    assert_refused(sync(sandbox, tmp_path, "--catalog", path), sandbox, "catalog: selects no stream")
+
+
+@pytest.mark.parametrize("variable", ["LOGLEVEL", "TAP_KISSMETRICS_LOGLEVEL"])
+def test_an_unknown_log_level(variable: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The line names the variable and the levels."""
+    run = sync(sandbox, tmp_path, env={variable: "LOUD"})
+    assert_refused(run, sandbox, f"{variable} must be one of ", "WARNING", "DEBUG", "not 'LOUD'")
+
+
+@pytest.mark.parametrize("option", ["--frobnicate", "--config=", "stray"])
+def test_an_unknown_option(option: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The line names it."""
+    assert_refused(sync(sandbox, tmp_path, option), sandbox)
+
+
+def test_products_that_do_not_exist(tmp_path: Path) -> None:
+    """Each stream below the product says so; the others are complete."""
+    with small_sandbox() as sandbox:
+        run = watched_sync(sandbox, tmp_path, product_ids=["no-such-product"])
+    assert run.code == 1
+    *lines, final = run.errors
+    assert all("HTTP 404: nothing at /core/products/no-such-product/" in line for line in lines)
+    assert all("check api_url and product_ids" in line for line in lines)
+    assert final == "4 of the streams failed: events, metrics, properties, reports"
+    assert run.records("products") == sandbox.account.records["products"]
