@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import requests
 from singer_sdk import RESTStream
 from singer_sdk.authenticators import BearerTokenAuthenticator
+from singer_sdk.batch import Batcher
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
@@ -20,7 +21,7 @@ from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
 from tap_kissmetrics.bookmarks import Bookmarks, parse_instant
-from tap_kissmetrics.errors import AuthenticationError, RateLimitError, StreamError
+from tap_kissmetrics.errors import AuthenticationError, RateLimitError, SettingsError, StreamError
 from tap_kissmetrics.logs import drop_unhandled
 from tap_kissmetrics.page import Page, error_status, read_body, read_page
 from tap_kissmetrics.pagination import SeamPaginator
@@ -32,6 +33,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from backoff.types import Details
+    from singer_sdk.helpers._batch import BatchConfig
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import MetadataMapping
 
@@ -161,13 +163,27 @@ class KissmetricsStream(RESTStream[int]):
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
-        self._bookmark = self.get_starting_timestamp(context)
+        self._bookmark = parse_instant(self.get_starting_replication_key_value(context))
         try:
             yield from super().get_records(context)
         except AuthenticationError:
             raise  # of no use to go on with the other streams
         except (FatalAPIError, RetriableAPIError) as error:
             raise StreamError(self.name, error) from error
+
+    @override
+    def get_batches(
+        self, batch_config: BatchConfig, context: Context | None = None
+    ) -> Iterable[tuple[t.Any, list[str]]]:
+        # The SDK would write what is not selected too, and past the stream maps.
+        if len(self.stream_maps) > 1:
+            msg = f"batch_config: cannot be used with stream_maps that split {self.name}"
+            raise SettingsError(msg)
+        batcher = Batcher(tap_name=self.tap_name, stream_name=self.name, batch_config=batch_config)
+        rows = self._sync_records(context, write_messages=False)
+        records = (message.record for row in rows for message in self._generate_record_messages(row))
+        for manifest in batcher.get_batches(records=records):
+            yield batch_config.encoding, manifest
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record | None:

@@ -150,6 +150,11 @@ def _problems(settings: Settings, schema: Mapping[str, t.Any]) -> Iterator[str]:
             yield f"{name}: {_allowed(definition)} (its value is not shown)"
         else:
             yield f"{name}: {_allowed(definition)}, not {_show(settings.get(name))}"
+    if settings.get("batch_config") and settings.get("emit_activate_version_messages"):
+        yield (
+            "emit_activate_version_messages: cannot be true together with batch_config, "
+            "for records in files have no version"
+        )
     for name, check in _CHECKS.items():
         if name in settings and name not in wrong and (said := check(settings[name])):
             yield f"{name}: {said}"

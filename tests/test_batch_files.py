@@ -1,0 +1,136 @@
+"""BATCH: the files hold what the RECORD messages would have held, no more and no less."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import pytest
+
+from tests.catalogs import choose
+from tests.expected import expected
+from tests.sandbox import RESOURCES, Sandbox, faults
+from tests.tables import assert_same
+from tests.tap_process import sync, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.postgres import Postgres
+    from tests.sandbox import Record
+    from tests.tap_process import Run
+    from tests.targets import Programs
+
+
+@pytest.fixture
+def batches(tmp_path: Path) -> dict[str, Any]:
+    """The settings of the tap for files of at most ten records."""
+    (tmp_path / "batches").mkdir()
+    storage = {"root": (tmp_path / "batches").as_uri()}
+    return {
+        "batch_config": {
+            "encoding": {"format": "jsonl", "compression": "gzip"},
+            "storage": storage,
+            "batch_size": 10,
+        }
+    }
+
+
+def records_in(run: Run, stream: str) -> list[Record]:
+    """Read the files of a stream that a run names."""
+    records = []
+    for message in run.of_type("BATCH"):
+        if message["stream"] == stream:
+            assert message["encoding"] == {"format": "jsonl", "compression": "gzip"}
+            for url in message["manifest"]:
+                with gzip.open(url2pathname(urlsplit(url).path), "rt", encoding="utf-8") as lines:
+                    records += [json.loads(line) for line in lines]
+    return records
+
+
+def test_files_hold_every_record(sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any]) -> None:
+    """The files are read back and compared; none holds more than it may."""
+    run = sync(sandbox, tmp_path, **batches).succeeded()
+    assert not run.of_type("RECORD")
+    for stream, records in sandbox.account.records.items():
+        assert records_in(run, stream) == expected(stream, records)
+        assert len([m for m in run.of_type("BATCH") if m["stream"] == stream]) == -(-len(records) // 10)
+
+
+def test_files_hold_what_the_bookmark_lets_through(sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any]) -> None:
+    """INCREMENTAL works the same way with files."""
+    catalog = write_json(tmp_path / "catalog.json", choose(events="last_sent_at"))
+    first = sync(sandbox, tmp_path, "--catalog", catalog, **batches).succeeded()
+    assert len(records_in(first, "events")) == 23
+    state = write_json(tmp_path / "state.json", first.state)
+    new = sandbox.insert("events", 5, {**sandbox.account.fresh("events"), "last_sent_at": "2024-01-01T00:00:00Z"})
+    run = sync(sandbox, tmp_path, "--catalog", catalog, "--state", state, **batches).succeeded()
+    assert new in records_in(run, "events")
+    assert len(records_in(run, "events")) < 23
+
+
+def test_files_hold_selected_columns_only(sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any]) -> None:
+    """What a user deselects, a contact say, is to leave Kissmetrics in no way."""
+    catalog = choose(accounts=None)
+    (accounts,) = [entry for entry in catalog["streams"] if entry["tap_stream_id"] == "accounts"]
+    (contact,) = [m["metadata"] for m in accounts["metadata"] if m["breadcrumb"] == ["properties", "contact"]]
+    contact["selected"] = False
+    path = write_json(tmp_path / "catalog.json", catalog)
+    run = sync(sandbox, tmp_path, "--catalog", path, **batches)
+    if run.code:
+        assert "batch_config" in run.refused()
+    else:
+        assert records_in(run, "accounts")
+        assert all("contact" not in record for record in records_in(run, "accounts"))
+
+
+def test_files_hold_what_stream_maps_make(sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any]) -> None:
+    """A mapped value, and a record that was filtered out, may be secret."""
+    maps = {"accounts": {"contact": "__NULL__", "name": "md5(name)", "__filter__": "status == 'active'"}}
+    run = sync(sandbox, tmp_path, stream_maps=maps, **batches)
+    if run.code:
+        assert "batch_config" in run.refused()
+    else:
+        plain = sync(sandbox, tmp_path, stream_maps=maps).succeeded()
+        assert records_in(run, "accounts") == plain.records("accounts")
+
+
+def test_files_and_activate_version_exclude_each_other(
+    sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any]
+) -> None:
+    """Records in files have no version: a target would take every one of them for deleted."""
+    run = sync(sandbox, tmp_path, emit_activate_version_messages=True, **batches)
+    if run.code:
+        line = run.refused()
+        assert "batch_config" in line
+        assert "emit_activate_version_messages" in line
+    else:
+        assert not run.of_type("ACTIVATE_VERSION")
+
+
+def test_sync_that_fails_names_only_files_that_are_whole(
+    sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any]
+) -> None:
+    """Half a file is named in no message; the other streams are complete."""
+    sandbox.faults.append(faults.status(500, resource="events", skip=3))
+    run = sync(sandbox, tmp_path, page_size=5, retry_timeout=0.1, **batches)
+    assert run.code == 1
+    events = sandbox.account.records["events"]
+    assert records_in(run, "events") == events[:10]
+    for stream in set(RESOURCES) - {"events"}:
+        assert records_in(run, stream) == expected(stream, sandbox.account.records[stream])
+
+
+def test_target_loads_the_files(
+    sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any], programs: Programs, postgres: Postgres
+) -> None:
+    """target-postgres reads them."""
+    target = programs.target("target-postgres", tmp_path, **postgres.settings, default_target_schema="batches")
+    run = sync(sandbox, tmp_path, **batches).succeeded()
+    assert target.load(run.stdout) == run.state
+    for stream, records in sandbox.account.records.items():
+        rows = postgres.rows(f"SELECT * FROM batches.{stream}")  # noqa: S608
+        assert_same(stream, rows, records)

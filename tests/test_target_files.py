@@ -1,0 +1,114 @@
+"""sandbox → tap → target-csv, target-jsonl and target-duckdb, twice in a row with state: every value arrives."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.catalogs import choose
+from tests.sandbox import RESOURCES
+from tests.tables import assert_same, code_block
+from tests.tap_process import sync, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from tests.sandbox import Record, Sandbox
+    from tests.tap_process import Run
+    from tests.targets import Programs, Target
+
+JSON_COLUMNS = ("contact", "hosts", "links")
+
+
+@pytest.fixture
+def two_nights(sandbox: Sandbox, tmp_path: Path) -> Callable[..., list[Run]]:
+    """Sync and load twice, the second time with the state that the target gave back and after some changes."""
+
+    def run(target: Target, **settings: Any) -> list[Run]:  # noqa: ANN401
+        options: list[str | Path] = ["--catalog", write_json(tmp_path / "c.json", choose(**dict.fromkeys(RESOURCES)))]
+        first = sync(sandbox, tmp_path, *options, **settings).succeeded()
+        options += ["--state", write_json(tmp_path / "state.json", target.load(first.stdout))]
+        events = sandbox.account.records["events"]
+        events[1] = {**events[1], "name": 'New, "quoted"\r\nname', "total": 2**53 + 1}
+        sandbox.insert("events", 3)
+        second = sync(sandbox, tmp_path, *options, **settings).succeeded()
+        target.load(second.stdout)
+        return [first, second]
+
+    return run
+
+
+def empty_as_null(records: Iterable[Record]) -> list[Record]:
+    """Give records as they are where there is no difference between an empty text and none."""
+    return [{column: None if value == "" else value for column, value in record.items()} for record in records]
+
+
+def test_csv(two_nights: Callable[..., list[Run]], sandbox: Sandbox, tmp_path: Path, programs: Programs) -> None:
+    """With the stream maps of docs/targets.md."""
+    target = programs.target("target-csv", tmp_path, output_path="output", overwrite_behavior="replace_file")
+    (tmp_path / "output").mkdir()
+    two_nights(target, **yaml.safe_load(code_block("targets", "csv")))
+
+    def read(column: str, text: str) -> object:
+        if column in JSON_COLUMNS:
+            return json.loads(text)
+        if column in {"index", "total", "sort_index"}:
+            return int(text)
+        return {"True": True, "False": False, "": None}.get(text, text)
+
+    for stream, records in sandbox.account.records.items():
+        with (tmp_path / "output" / f"{stream}.csv").open(encoding="utf-8", newline="") as file:
+            assert_same(stream, list(csv.DictReader(file)), empty_as_null(records), read=read)
+
+
+def test_jsonl(two_nights: Callable[..., list[Run]], sandbox: Sandbox, tmp_path: Path, programs: Programs) -> None:
+    """A target that is not built on the SDK; it appends."""
+    (tmp_path / "output").mkdir()
+    target = programs.target("target-jsonl", tmp_path, destination_path="output", do_timestamp_file=False)
+    before = {stream: list(records) for stream, records in sandbox.account.records.items()}
+    two_nights(target)
+    for stream, records in sandbox.account.records.items():
+        lines = (tmp_path / "output" / f"{stream}.jsonl").read_text(encoding="utf-8").split("\n")[:-1]
+        rows = [json.loads(line) for line in lines]
+        first = len(before[stream])
+        assert_same(stream, rows[:first], before[stream])
+        assert_same(stream, rows[first:], records)
+
+
+READ_DUCKDB = """
+import duckdb, json, sys
+connection = duckdb.connect(sys.argv[1], read_only=True)
+table = connection.table(sys.argv[2])
+print(json.dumps([dict(zip(table.columns, row)) for row in table.fetchall()], default=str))
+"""
+
+
+@pytest.mark.skipif(
+    sys.version_info >= (3, 14), reason="the DuckDB that target-duckdb works with is not for Python 3.14"
+)
+def test_duckdb(two_nights: Callable[..., list[Run]], sandbox: Sandbox, tmp_path: Path, programs: Programs) -> None:
+    """It updates the rows."""
+    path = tmp_path / "warehouse.duckdb"
+    target = programs.target("target-duckdb", tmp_path, path=str(path), default_target_schema="main")
+    two_nights(target)
+
+    def read(column: str, value: Any) -> object:  # noqa: ANN401
+        return json.loads(value) if column in JSON_COLUMNS and value is not None else value
+
+    for stream, records in sandbox.account.records.items():
+        command: list[str | Path] = [
+            programs.install("target-duckdb") / "bin" / "python",
+            "-c",
+            READ_DUCKDB,
+            path,
+            stream,
+        ]
+        rows = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+        assert_same(stream, rows, empty_as_null(records), read=read)
