@@ -50,6 +50,13 @@ def _no_settings_from_outside() -> None:
         del os.environ[name]
 
 
+@pytest.fixture
+def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start taps without coverage, which nearly doubles the time of a start."""
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+    monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)
+
+
 @pytest.fixture(autouse=True)
 def _signal_handlers() -> Iterator[None]:
     """Leave Ctrl-C to pytest after a test that makes a tap in this process."""

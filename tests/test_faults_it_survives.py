@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Fault
 
+pytestmark = pytest.mark.usefixtures("_unmeasured")
+
 ONCE: faults.When = {"resource": "events", "nth": 2}
 """The second page of the events, which are seven pages, once."""
 

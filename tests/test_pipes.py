@@ -16,6 +16,7 @@ from tests.tap_process import TAP, Run, environment, settings_for, write_json
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
 PAGES = 80
 """Requests of a sync that nobody stops, at the least."""
 

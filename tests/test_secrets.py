@@ -13,6 +13,8 @@ from tests.tap_process import run_tap, settings_for
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("_unmeasured")
+
 TOKENS = ["short", "sandbox-token-of-a-usual-length", "a/token+with=signs%20&of?every#kind", r"t\d+(regex)*[x]$"]
 
 

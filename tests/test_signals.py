@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from tests.tap_process import Run
 
+
 pytestmark = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 
 INCREMENTAL = {"replication-method": "INCREMENTAL", "replication-key": "last_sent_at"}

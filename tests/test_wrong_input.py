@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tests.sandbox import Sandbox
     from tests.tap_process import Run
 
+pytestmark = pytest.mark.usefixtures("_unmeasured")
+
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
