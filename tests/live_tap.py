@@ -87,7 +87,7 @@ def live_tap(
         process = subprocess.Popen(
             [*TAP, "--config", config, *arguments],
             cwd=folder,
-            env=environment(measured=False, **(env or {})),
+            env=environment(env, measured=False),
             stdout=file if stdout is None else stdout,
             stderr=errors,
         )

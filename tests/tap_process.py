@@ -71,16 +71,16 @@ class Run:
         return self
 
 
-def environment(*, measured: bool = True, **variables: str) -> dict[str, str]:
+def environment(variables: Mapping[str, str] | None = None, *, measured: bool = True) -> dict[str, str]:
     """Give this process's environment without settings of the tap.
 
     Args:
-        measured: Whether coverage follows. It hangs where a signal comes while it takes notes.
         variables: What to add.
+        measured: Whether coverage follows. It hangs where a signal comes while it takes notes.
     """
     dropped = ("TAP_KISSMETRICS_",) if measured else ("TAP_KISSMETRICS_", "COVERAGE_PROCESS_")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
-    return kept | {"NO_PROXY": "*"} | variables
+    return {**kept, "NO_PROXY": "*", **(variables or {})}
 
 
 def write_json(path: Path, value: object) -> Path:
@@ -114,7 +114,7 @@ def run_tap(
     done = subprocess.run(
         [*TAP, *options, *arguments],
         cwd=folder,
-        env=environment(**(env or {})),
+        env=environment(env),
         capture_output=True,
         timeout=timeout,
         check=False,

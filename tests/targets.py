@@ -143,7 +143,7 @@ class Target:
         done = subprocess.run(
             [self.program, "--config", path],
             cwd=self.folder,
-            env=environment(**(env or {})),
+            env=environment(env),
             input=lines.encode(),
             capture_output=True,
             timeout=100,
