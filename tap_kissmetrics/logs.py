@@ -7,8 +7,6 @@ import re
 import typing as t
 from urllib.parse import quote
 
-from typing_extensions import override
-
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -18,12 +16,11 @@ SHORT: t.Final = 12
 """Characters below which a secret may be an everyday word: only whole words count."""
 
 
-class SecretFilter(logging.Filter):
-    """Hides secrets in whatever a handler is about to write."""
+class Secrets:
+    """Values that are shown nowhere."""
 
     def __init__(self) -> None:
         """Start without secrets."""
-        super().__init__()
         self._patterns: dict[str, re.Pattern[str]] = {}
 
     def add(self, secrets: Iterable[str]) -> None:
@@ -52,9 +49,16 @@ class SecretFilter(logging.Filter):
             text = pattern.sub(HIDDEN, text)
         return text
 
-    @override
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
+    def clean_record(self, record: logging.LogRecord) -> None:
+        """Hide the secrets in a log record.
+
+        Args:
+            record: The record, which is changed.
+        """
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            return  # a message that does not fit its arguments: logging reports that itself
         cleaned = self.clean(message)
         if cleaned != message:
             record.msg, record.args = cleaned, ()
@@ -62,10 +66,9 @@ class SecretFilter(logging.Filter):
             trace = logging.Formatter().formatException(record.exc_info)
             if self.clean(trace) != trace:
                 record.exc_info, record.exc_text = None, self.clean(trace)
-        return True
 
 
-SECRETS: t.Final = SecretFilter()
+SECRETS: t.Final = Secrets()
 """The secrets of this process."""
 
 
@@ -76,8 +79,21 @@ def hide_secrets(secrets: Iterable[str]) -> None:
         secrets: The values.
     """
     SECRETS.add(secrets)
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(SECRETS)
+    make_record = logging.getLogRecordFactory()
+    if not isinstance(make_record, _CleanRecords):
+        logging.setLogRecordFactory(_CleanRecords(make_record))
+
+
+class _CleanRecords:
+    """Makes records without secrets, for every logger and handler there is or will be."""
+
+    def __init__(self, make_record: t.Callable[..., logging.LogRecord]) -> None:
+        self._make_record = make_record
+
+    def __call__(self, *args: object, **kwargs: object) -> logging.LogRecord:
+        record = self._make_record(*args, **kwargs)
+        SECRETS.clean_record(record)
+        return record
 
 
 def drop_unhandled(record: logging.LogRecord) -> bool:
