@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from tests.sandbox import Request, Sandbox
     from tests.tap_process import Run
 
+pytestmark = pytest.mark.usefixtures("_unmeasured")
+
 ON: dict[str, Any] = {"emit_activate_version_messages": True}
 
 FULL_TABLE = tuple(stream for stream in RESOURCES if stream != "accounts")

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tests.sandbox import Fault, Request
     from tests.tap_process import Run
 
+pytestmark = pytest.mark.usefixtures("_unmeasured")
+
 EVENTS: faults.When = {"resource": "events"}
 """Every page of the events."""
 
