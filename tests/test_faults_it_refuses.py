@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from tests.sandbox import Fault, Request
     from tests.tap_process import Run
 
-pytestmark = pytest.mark.usefixtures("_unmeasured")
 
 EVENTS: faults.When = {"resource": "events"}
 """Every page of the events."""
