@@ -223,7 +223,7 @@ def test_survives(case: Case, tmp_path: Path) -> None:
     assert_says(run, case.says)
     if case.pause:
         gaps = [
-            later.time - earlier.time
+            later.at - earlier.at
             for earlier, later in itertools.pairwise(sandbox.requests)
             if (earlier.path, earlier.query) == (later.path, later.query)
         ]

@@ -27,7 +27,7 @@ def test_no_minute_holds_more_requests_than_were_set(tmp_path: Path) -> None:
         config = settings_for(sandbox, requests_per_minute=pace, page_size=9)
         run = run_tap(folder=tmp_path, config=config, timeout=150).succeeded()
     assert_every_record_once(run, sandbox.account)
-    times = [request.time for request in sandbox.requests]
+    times = [request.at for request in sandbox.requests]
     assert pace < len(times) < 2 * pace
     for first, beyond in zip(times, times[pace:], strict=False):
         assert beyond - first > 60

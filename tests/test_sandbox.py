@@ -18,8 +18,8 @@ import requests
 
 from tests.plain_client import AUTHORIZED, get, raw, walk
 from tests.sandbox import RESOURCES, TOKEN, Form, Request, Sandbox, faults, make_account
-from tests.sandbox.api import CACHE_FROM
 from tests.sandbox.data import PARENTS
+from tests.sandbox.lists import CACHE_FROM
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -239,11 +239,12 @@ class TestServer:
         )
         assert (first.resource, first.is_list, first.status) == ("events", True, 200)
         assert first.headers["authorization"] == f"Bearer {TOKEN}"
-        assert first.time < second.time <= time.monotonic()
+        assert first.at < second.at <= time.monotonic()
         assert (second.resource, second.is_list) == (None, False)
         assert sandbox.env == {
             "TAP_KISSMETRICS_API_URL": sandbox.url,
             "TAP_KISSMETRICS_API_TOKEN": TOKEN,
+            "TAP_KISSMETRICS_QUERY_URL": sandbox.query_url,
         }
 
     def test_counts_requests_in_flight_and_waits(self, sandbox: Sandbox) -> None:

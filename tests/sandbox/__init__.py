@@ -10,23 +10,34 @@
 """
 
 from tests.sandbox import faults
-from tests.sandbox.api import Form
-from tests.sandbox.data import RESOURCES, Account, Record, make_account
+from tests.sandbox.account import Account, Record
+from tests.sandbox.data import RESOURCES, make_account
 from tests.sandbox.fault import Fault
 from tests.sandbox.messages import Page, Request, Response
-from tests.sandbox.server import TOKEN, Sandbox
+from tests.sandbox.queries import Query, Row
+from tests.sandbox.query_data import QUERY_RESOURCES, QUERY_TYPES, QueryAccount, make_query_account
+from tests.sandbox.server import Sandbox
+from tests.sandbox.switches import PASSWORD, TOKEN, USERNAME, Form
 
 __all__ = [
+    "PASSWORD",
+    "QUERY_RESOURCES",
+    "QUERY_TYPES",
     "RESOURCES",
     "TOKEN",
+    "USERNAME",
     "Account",
     "Fault",
     "Form",
     "Page",
+    "Query",
+    "QueryAccount",
     "Record",
     "Request",
     "Response",
+    "Row",
     "Sandbox",
     "faults",
     "make_account",
+    "make_query_account",
 ]

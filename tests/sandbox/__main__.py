@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from tests.sandbox.data import RESOURCES, make_account
 from tests.sandbox.named import NAMED, make_fault
-from tests.sandbox.server import TOKEN, Sandbox
+from tests.sandbox.server import Sandbox
+from tests.sandbox.switches import TOKEN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

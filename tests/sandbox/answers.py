@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import datetime as dt
 import email.utils
+import http
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,10 @@ _OK = 200
 _HTML = b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body><h1>Back soon</h1></body></html>\n"
 
 
+def _is_good(response: Response) -> bool:
+    return http.HTTPStatus(response.status).is_success
+
+
 # Statuses
 
 
@@ -35,8 +40,8 @@ def status(
 ) -> Fault:
     """Answer with a status; the body is the envelope of an error unless one is given."""
 
-    def answer(_request: Request, _response: Response) -> Response:
-        response = Response.of_error(code, reason or f"This is the answer {code}")
+    def answer(request: Request, _response: Response) -> Response:
+        response = Response.of_error(code, reason or f"This is the answer {code}", request.error_form)
         if body is not None:
             response.body = body.encode() if isinstance(body, str) else body
         response.headers.update(headers or {})
@@ -49,8 +54,8 @@ def status(
 def retry_after(value: float | str = 1, *, code: int = 429, as_date: bool = False, **when: Unpack[When]) -> Fault:
     """Answer with a status and `Retry-After`: seconds, the date so many seconds from now, or any text."""
 
-    def answer(_request: Request, _response: Response) -> Response:
-        response = Response.of_error(code, "Come back later")
+    def answer(request: Request, _response: Response) -> Response:
+        response = Response.of_error(code, "Come back later", request.error_form)
         text = str(value)
         if as_date:
             then = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=float(value))
@@ -62,7 +67,7 @@ def retry_after(value: float | str = 1, *, code: int = 429, as_date: bool = Fals
 
 
 def rate_limit(
-    requests: int = 15,
+    requests: int | Callable[[], int | None] = 15,
     per_seconds: float = 60.0,
     *,
     tell: bool = False,
@@ -72,7 +77,7 @@ def rate_limit(
     """Let so many requests pass in any window of so many seconds, and answer 429 to the others.
 
     Args:
-        requests: How many pass.
+        requests: How many pass; a function is asked each time, and may say None: all.
         per_seconds: The length of the sliding window.
         tell: Send `Retry-After` (whole seconds, rounded up); by default nothing tells when to come back.
         count_refused: Whether a refused request counts too, so that who does not wait is never let in again.
@@ -80,14 +85,15 @@ def rate_limit(
     """
     passed: collections.deque[float] = collections.deque()
 
-    def answer(_request: Request, response: Response) -> Response:
+    def answer(request: Request, response: Response) -> Response:
         now = time.monotonic()
         while passed and passed[0] <= now - per_seconds:
             passed.popleft()
-        if len(passed) < requests:
+        most = requests() if callable(requests) else requests
+        if most is None or len(passed) < most:
             passed.append(now)
             return response
-        refusal = Response.of_error(429, "Too many requests")
+        refusal = Response.of_error(429, "Too many requests", request.error_form)
         if tell:
             refusal.headers["Retry-After"] = str(int(passed[0] + per_seconds - now) + 1)
         if count_refused:
@@ -107,7 +113,7 @@ def echo_token(code: int = 400, **when: Unpack[When]) -> Fault:
 
     def answer(request: Request, _response: Response) -> Response:
         sent = request.headers.get("authorization", "no Authorization")
-        response = Response.of_error(code, f"Cannot do that with {sent}")
+        response = Response.of_error(code, f"Cannot do that with {sent}", request.error_form)
         response.headers["X-Your-Authorization"] = sent
         response.reason = f"Bad {sent}"
         return response
@@ -168,7 +174,7 @@ def raw_rewrite(change: Callable[[bytes], bytes], **when: Unpack[When]) -> Fault
     """Put the body of a good answer through `change`: for what no JSON writer writes."""
 
     def answer(_request: Request, response: Response) -> Response:
-        if response.status == _OK:
+        if _is_good(response):
             response.body = change(response.body)
         return response
 
@@ -190,7 +196,7 @@ def rewrite(change: Callable[[Any], Any], **when: Unpack[When]) -> Fault:
     """
 
     def answer(_request: Request, response: Response) -> Response:
-        if response.status == _OK:
+        if _is_good(response):
             value = response.json()
             changed = change(value)
             response.body = to_json(value if changed is None else changed)
@@ -218,8 +224,8 @@ def data(value: object = None, **when: Unpack[When]) -> Fault:
 def meta_status(code: int = 500, **when: Unpack[When]) -> Fault:
     """Answer HTTP 200 with an envelope that says in `meta.status` that it is an error."""
 
-    def answer(_request: Request, _response: Response) -> Response:
-        response = Response.of_error(code, "Something went wrong")
+    def answer(request: Request, _response: Response) -> Response:
+        response = Response.of_error(code, "Something went wrong", request.error_form)
         response.status = _OK
         return response
 

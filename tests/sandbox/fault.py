@@ -17,6 +17,7 @@ class When(TypedDict, total=False):
 
     Attributes:
         resource: Only requests for this resource (lists, scoped lists and details); None for all requests.
+        method: Only requests with this method, such as "POST".
         where: Only requests for which this is true, besides.
         skip: Let so many of these pass before it begins.
         times: Let it happen so often; None for always.
@@ -24,6 +25,7 @@ class When(TypedDict, total=False):
     """
 
     resource: str | None
+    method: str | None
     where: Callable[[Request], bool] | None
     skip: int
     times: int | None
@@ -39,7 +41,7 @@ class Fault:
         page: Moves the window of a list before it is read.
         answer: Makes another answer of an answer.
         send: Sends the answer in its own way, and is the last to touch the connection.
-        seen: How many requests it was asked about that are of its resource and its `where`.
+        seen: How many requests it was asked about that are of its resource, its method and its `where`.
     """
 
     name: str
@@ -47,6 +49,7 @@ class Fault:
     answer: Callable[[Request, Response], Response] | None = None
     send: Callable[[Wire, Response], None] | None = None
     resource: str | None = None
+    method: str | None = None
     where: Callable[[Request], bool] | None = None
     skip: int = 0
     times: int | None = None
@@ -55,7 +58,9 @@ class Fault:
 
     def matches(self, request: Request) -> bool:
         """Tell whether this request is hit. To be asked once per request: it counts."""
-        if self.resource not in {None, request.resource} or (self.where is not None and not self.where(request)):
+        if self.resource not in {None, request.resource} or self.method not in {None, request.method}:
+            return False
+        if self.where is not None and not self.where(request):
             return False
         self.seen += 1
         if self.nth is not None:

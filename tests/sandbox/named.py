@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox.fault import Fault
 
+METHODS = ("GET", "POST", "DELETE")
+
 _ELSEWHERE = "http://example.invalid/core"
 
 NAMED: dict[str, tuple[str, Callable[[], Fault]]] = {
@@ -68,8 +70,8 @@ NAMED: dict[str, tuple[str, Callable[[], Fault]]] = {
 def make_fault(text: str) -> Fault:
     """Make the fault that the shell calls NAME or NAME:KEY=VALUE,...
 
-    The keys are `resource`, `skip`, `times`, `nth` of `When`; `times=always` is None. `times` and `skip` undo the
-    `nth` that the name brings.
+    The keys are `resource`, `method`, `skip`, `times`, `nth` of `When`; `times=always` is None. `times` and `skip` undo
+    the `nth` that the name brings.
 
     Raises:
         ValueError: There is no such name, key or value.
@@ -82,8 +84,10 @@ def make_fault(text: str) -> Fault:
     for pair in filter(None, rest.split(",")):
         key, _, value = pair.partition("=")
         match key:
-            case "resource" if value in RESOURCES:
+            case "resource" if value in {*RESOURCES, "queries"}:
                 fault = dataclasses.replace(fault, resource=value)
+            case "method" if value in METHODS:
+                fault = dataclasses.replace(fault, method=value)
             case "times" if value == "always":
                 fault = dataclasses.replace(fault, times=None, nth=None)
             case "nth" if value.isdecimal():
@@ -93,6 +97,8 @@ def make_fault(text: str) -> Fault:
             case "skip" if value.isdecimal():
                 fault = dataclasses.replace(fault, skip=int(value), nth=None)
             case _:
-                message = f"{pair!r} is not understood: resource=NAME, nth=N, skip=N, times=N or times=always"
+                message = (
+                    f"{pair!r} is not understood: resource=NAME, method=NAME, nth=N, skip=N, times=N or times=always"
+                )
                 raise ValueError(message)
     return fault

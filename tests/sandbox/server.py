@@ -2,136 +2,103 @@
 
 from __future__ import annotations
 
+import bisect
 import hashlib
+import sys
 import threading
 import zlib
 from typing import TYPE_CHECKING, Self
 
-from tests.sandbox.api import BASE, Api
-from tests.sandbox.data import Account, Record, make_account
+from tests.sandbox.answers import rate_limit
+from tests.sandbox.api import CoreApi
 from tests.sandbox.messages import Request, Response
+from tests.sandbox.queries import Queries
+from tests.sandbox.query_api import QueryApi
+from tests.sandbox.runs import RunsApi
 from tests.sandbox.sockets import Server
+from tests.sandbox.switches import Switches
+
+if sys.version_info >= (3, 12):
+    from typing import override
+else:
+    from typing_extensions import override
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from types import TracebackType
 
-    from tests.sandbox.api import Form
+    from tests.sandbox.account import Record
+    from tests.sandbox.base import Api
     from tests.sandbox.fault import Fault
+    from tests.sandbox.switches import ApiName
     from tests.sandbox.wire import Wire
 
     Change = Callable[["Sandbox", Request], object]
-
-TOKEN = "sandbox-token-that-opens-nothing-else"  # noqa: S105 - it opens this sandbox only
 
 _GZIP_FROM = 1024  # bytes
 _GZIP_CACHE = 256  # compressed bodies that are kept: enough for a benchmark to read a big list twice
 _POLL = 0.02  # seconds that stopping may take
 
 
-class Sandbox:
-    """A Kissmetrics Core API on a loopback port. A context manager; what is public may be changed while it runs.
+_MINUTE = 60.0  # seconds
+
+_APIS: dict[ApiName, tuple[type[Api], ...]] = {"core": (CoreApi, RunsApi), "query": (QueryApi,)}
+
+
+class Sandbox(Switches):
+    """A Kissmetrics API on a loopback port. A context manager; its switches may be changed while it runs.
 
     Attributes:
-        account: What it serves. Change it under `lock`.
-        latency: Seconds to wait before each answer.
-        gzip: Whether bodies over 1 KiB are compressed for a client that accepts it.
-        faults: What goes wrong; more may be appended while it runs.
         requests: Every request so far, in the order of their arrival.
+        queries: Every query and report run so far, likewise.
         max_in_flight: How many requests were being answered at once, at most.
         errors: What was raised within the sandbox itself, by functions given to `on_request` or `rewrite` for
             instance. The first is raised when the `with` block ends without an error of its own.
         lock: Held while a request is answered, but not while the answer is sent.
+        url: The root of the API: `http://127.0.0.1:PORT/core`, or of v3 `http://127.0.0.1:PORT/v3`.
+        query_url: The root of Core's report runs: `http://127.0.0.1:PORT/v2`.
     """
 
-    def __init__(  # noqa: PLR0913 - the switches of a sandbox
-        self,
-        account: Account | None = None,
-        *,
-        form: Form = "envelope",
-        cap: int | None = None,
-        latency: float = 0.0,
-        token: str = TOKEN,
-        faults: Iterable[Fault] = (),
-        gzip: bool = True,
-        port: int = 0,
-    ) -> None:
+    @override
+    def __post_init__(self) -> None:
         """Bind a port, without serving yet.
-
-        Args:
-            account: What to serve; by default `make_account()`.
-            form: The form of answers: the envelope of real ones, or bare as the reference prints them.
-            cap: The largest `limit` that is honoured; None honours every limit.
-            latency: Seconds to wait before each answer.
-            token: The only token that is let in.
-            faults: See `tests.sandbox.faults`.
-            gzip: Whether to compress for clients that accept it.
-            port: The port of 127.0.0.1; 0 for any free one.
 
         Raises:
             OSError: The port is taken.
         """
+        super().__post_init__()
         self.lock = threading.RLock()
-        self.latency = latency
-        self.gzip = gzip
-        self.faults = list(faults)
         self.requests: list[Request] = []
+        queries = Queries(self)
+        self.queries = queries.all
         self.max_in_flight = 0
         self.errors: list[Exception] = []
         self._stopping = threading.Event()
-        self._server = Server(port, self.exchange, self._stopping)
-        url = f"http://127.0.0.1:{self._server.server_port}{BASE}"
-        self._api = Api(make_account() if account is None else account, url, form=form, cap=cap, token=token)
+        self._server = Server(self.port, self.exchange, self._stopping)
+        origin = f"http://127.0.0.1:{self._server.server_port}"
+        self._apis = [api(self, queries, origin) for api in _APIS[self.api]]
+        self.url = self._apis[0].url
+        self.query_url = origin + RunsApi.base
         self._thread = threading.Thread(target=self._server.serve_forever, args=(_POLL,), daemon=True)
+        self._limit = rate_limit(lambda: self.rate_limit, _MINUTE)
         self._in_flight = 0
         self._changes: list[Change] = []
         self._compressed: dict[bytes, bytes] = {}
 
     @property
-    def account(self) -> Account:
-        """What is served."""
-        return self._api.account
-
-    @account.setter
-    def account(self, account: Account) -> None:
-        self._api.account = account
-
-    @property
-    def form(self) -> Form:
-        """The form of answers, "envelope" or "bare"."""
-        return self._api.form
-
-    @form.setter
-    def form(self, form: Form) -> None:
-        self._api.form = form
-
-    @property
-    def cap(self) -> int | None:
-        """The largest limit that is honoured."""
-        return self._api.cap
-
-    @cap.setter
-    def cap(self, cap: int | None) -> None:
-        self._api.cap = cap
-
-    @property
-    def token(self) -> str:
-        """The only token that is let in."""
-        return self._api.token
-
-    @token.setter
-    def token(self, token: str) -> None:
-        self._api.token = token
-
-    @property
-    def url(self) -> str:
-        """The root directory: `http://127.0.0.1:PORT/core`."""
-        return self._api.url
-
-    @property
     def env(self) -> dict[str, str]:
         """The environment variables that point the tap here."""
-        return {"TAP_KISSMETRICS_API_URL": self.url, "TAP_KISSMETRICS_API_TOKEN": self.token}
+        env = {"API_URL": self.url}
+        if self.api == "core":
+            env |= {"API_TOKEN": self.token, "QUERY_URL": self.query_url}
+        else:
+            env |= {"API": self.api, "USERNAME": self.username, "PASSWORD": self.password}
+        return {f"TAP_KISSMETRICS_{name}": value for name, value in env.items() if value}
+
+    def most_in_a_minute(self) -> int:
+        """Return the largest number of requests that arrived within any 60 seconds."""
+        times = sorted(request.at for request in self.requests)
+        return max((n + 1 - bisect.bisect_right(times, at - _MINUTE) for n, at in enumerate(times)), default=0)
 
     def on_request(self, change: Change) -> Change:
         """Call `change(sandbox, request)` before each request for a list is answered, under the lock.
@@ -162,7 +129,7 @@ class Sandbox:
     def warm(self) -> None:
         """Serialise long lists now, not when they are asked for: for benchmarks."""
         with self.lock:
-            self._api.warm()
+            self._apis[0].warm()
 
     def start(self) -> None:
         """Serve."""
@@ -225,20 +192,30 @@ class Sandbox:
     def _answer(self, request: Request) -> tuple[Response, list[Fault]]:
         with self.lock:
             try:
-                parts = self._api.route(request)
+                api, parts = self._route(request)
                 if request.is_list:
                     for change in self._changes:
                         change(self, request)
-                faults = [fault for fault in list(self.faults) if fault.matches(request)]
-                response = self._api.answer(request, parts, [fault.page for fault in faults if fault.page])
+                faults = [fault for fault in [*self.faults, self._limit] if fault.matches(request)]
+                response = api.answer(request, parts, [fault.page for fault in faults if fault.page])
                 for fault in faults:
                     if fault.answer:
                         response = fault.answer(request, response)
+                if response.done:
+                    response.done()
             except Exception as error:  # noqa: BLE001 - a mistake in a test must neither vanish nor hang the client
                 self.errors.append(error)
                 return Response.of_error(500, f"The sandbox itself failed: {error!r}"), []
             request.status = response.status
             return response, faults
+
+    def _route(self, request: Request) -> tuple[Api, list[str]]:
+        for api in self._apis:
+            parts = api.parts(request)
+            if parts is not None:
+                api.route(request, parts)
+                return api, parts
+        return self._apis[0], [request.path]  # a path that it does not know either
 
     def _finish(self, request: Request, response: Response) -> None:
         accepts = "gzip" in request.headers.get("accept-encoding", "")

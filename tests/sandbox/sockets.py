@@ -96,7 +96,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             path=url.path,
             query=dict(parse_qsl(url.query, keep_blank_values=True)),
             headers={name.lower(): value for name, value in self.headers.items()},
-            time=time.monotonic(),
+            at=time.monotonic(),
             in_flight=0,
             body=self.rfile.read(int(length)) if length.isdecimal() else b"",
         )
