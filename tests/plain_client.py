@@ -13,11 +13,26 @@ from tests.sandbox import TOKEN, Record, Sandbox
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 
-def get(sandbox: Sandbox, path: str, **query: object) -> requests.Response:
-    """Send one request with the right token."""
-    headers = {"Authorization": f"Bearer {sandbox.token}"}
+def session_of(sandbox: Sandbox) -> requests.Session:
+    """Open a session that is let in."""
+    session = requests.Session()
+    if sandbox.api == "query":
+        session.auth = (sandbox.username, sandbox.password)
+    else:
+        session.headers["Authorization"] = f"Bearer {sandbox.token}"
+    return session
+
+
+def send(sandbox: Sandbox, method: str, url: str, body: object = None, **query: object) -> requests.Response:
+    """Send one request, with a JSON body unless that is None, and let in by the sandbox."""
     params = {name: str(value) for name, value in query.items()}
-    return requests.get(f"{sandbox.url}{path}", params=params, headers=headers, timeout=5, allow_redirects=False)
+    with session_of(sandbox) as session:
+        return session.request(method, url, params=params, json=body, timeout=5, allow_redirects=False)
+
+
+def get(sandbox: Sandbox, path: str, **query: object) -> requests.Response:
+    """Get one page of the API, let in by the sandbox."""
+    return send(sandbox, "GET", f"{sandbox.url}{path}", **query)
 
 
 def raw(sandbox: Sandbox, path: str = "/events", seconds: float = 1.0) -> tuple[bytes, str]:
@@ -49,8 +64,7 @@ def raw(sandbox: Sandbox, path: str = "/events", seconds: float = 1.0) -> tuple[
 def walk(sandbox: Sandbox, path: str, limit: int) -> list[Record]:
     """Read a list as a careful client does: on by what was received, until nothing is."""
     rows: list[Record] = []
-    with requests.Session() as session:
-        session.headers["Authorization"] = f"Bearer {sandbox.token}"
+    with session_of(sandbox) as session:
         while True:
             query = {"limit": str(limit), "offset": str(len(rows))}
             body = session.get(f"{sandbox.url}{path}", params=query, timeout=5).json()

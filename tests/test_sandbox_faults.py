@@ -43,6 +43,8 @@ class TestFaults:
             ({"nth": 4}, "...X.."),
             ({"resource": "reports"}, "......"),
             ({"resource": "events", "nth": 1}, "X....."),
+            ({"method": "POST"}, "......"),
+            ({"method": "GET", "times": 1}, "X....."),
             ({"where": lambda request: request.number % 2 == 0}, ".X.X.X"),
         ],
     )
@@ -263,8 +265,10 @@ class TestFaults:
         assert all(make_fault(name).name for name in NAMED)
         fault = make_fault("server-error:resource=events,skip=4,times=always")
         assert (fault.resource, fault.skip, fault.times) == ("events", 4, None)
+        fault = make_fault("close:resource=queries,method=POST")
+        assert (fault.resource, fault.method) == ("queries", "POST")
         assert make_fault("close:nth=7").nth == 7
         assert make_fault("close:times=2").nth is None
-        for text in ("nonsense", "close:nth=x", "close:resource=x", "close:colour=red"):
+        for text in ("nonsense", "close:nth=x", "close:resource=x", "close:colour=red", "close:method=x"):
             with pytest.raises(ValueError, match=r"no fault|not understood"):
                 make_fault(text)

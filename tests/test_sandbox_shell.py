@@ -47,6 +47,23 @@ class TestShell:
         result = shell(*switches, "--", sys.executable, "-c", self.READ)
         assert (result.returncode, result.stdout) == (0, "5\n")
 
+    def test_serves_v3(self) -> None:
+        script = (
+            "import os, requests; e = os.environ; "
+            "login = (e['TAP_KISSMETRICS_USERNAME'], e['TAP_KISSMETRICS_PASSWORD']); "
+            "url = e['TAP_KISSMETRICS_API_URL']; get = lambda path: requests.get(url + path, auth=login).json(); "
+            "post = lambda body: requests.post(url + '/queries/report', json=body, auth=login).json(); "
+            "products = get('/products')['products']; print(e['TAP_KISSMETRICS_API'], len(products)); "
+            "report = get(f\"/products/{products[0]['id']}/reports\")['reports'][0]; "
+            "print(list(post({'report_id': report['id']}))); print(requests.get(url).status_code)"
+        )
+        switches = ("--api", "query", "--products", "2", "--array-key", "resource", "--rate-limit", "3", "--counts")
+        result = shell(*switches, "--", sys.executable, "-c", script)
+        assert (result.returncode, result.stdout) == (0, "query 2\n['id']\n429\n")
+        assert [line.split()[1:3] for line in result.stderr.splitlines()][-1] == ["1", "queries"]
+        result = shell("--api", "query", "--accounts", "2")
+        assert (result.returncode, "v3 lists none" in result.stderr) == (2, True)
+
     @pytest.mark.parametrize(
         ("command", "code", "message"),
         [

@@ -12,15 +12,19 @@ from typing import TYPE_CHECKING
 
 from tests.sandbox.data import RESOURCES, make_account
 from tests.sandbox.named import NAMED, make_fault
+from tests.sandbox.query_data import make_query_account
 from tests.sandbox.server import Sandbox
-from tests.sandbox.switches import TOKEN
+from tests.sandbox.switches import PASSWORD, TOKEN, USERNAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import FrameType
 
+    from tests.sandbox.account import Account
+
 _NOT_FOUND, _NOT_RUNNABLE, _SIGNALLED = 127, 126, 128  # as a shell has them
-_DEFAULTS = make_account().counts
+_COUNTS = {"core": make_account().counts, "query": make_query_account().counts}
+_NAMES = {"core": "Core", "query": "v3"}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -28,16 +32,36 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.sandbox",
         usage="%(prog)s [options] [-- COMMAND...]",
-        description="Serve a made-up Kissmetrics account on a loopback port while COMMAND runs, with\n"
-        "TAP_KISSMETRICS_API_URL and TAP_KISSMETRICS_API_TOKEN set. The exit code is that of COMMAND, or 128 and the\n"
-        "number of the signal that ended it. Without COMMAND: print the two settings and serve until Ctrl-C.",
+        description="Serve a made-up Kissmetrics account on a loopback port while COMMAND runs, with the\n"
+        "settings of tap-kissmetrics for it set (TAP_KISSMETRICS_API_URL and the others). The exit code is that of\n"
+        "COMMAND, or 128 and the number of the signal that ended it. Without COMMAND: print the settings and serve\n"
+        "until Ctrl-C.",
         epilog=f"faults:\n{names}\n\n"
-        "With :resource=events,nth=2,skip=1,times=3 (or times=always) behind the name a fault concerns one resource,\n"
-        "one request, begins later, or happens so often. --fault may be given several times.",
+        "With :resource=events,method=GET,nth=2,skip=1,times=3 (or times=always) behind the name a fault concerns\n"
+        "one resource, method or request, begins later, or happens so often. --fault may be given several times.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--form", choices=("envelope", "bare"), default="envelope", help="the form of the answers")
-    parser.add_argument("--cap", type=_count, metavar="N", help="the largest limit that is honoured (default: any)")
+    parser.add_argument(
+        "--api",
+        choices=("core", "query"),
+        default="core",
+        help="the Core API, or the Query API v3 (default: %(default)s)",
+    )
+    parser.add_argument("--form", choices=("envelope", "bare"), default="envelope", help="the form of Core's answers")
+    parser.add_argument(
+        "--array-key",
+        choices=("data", "resource", "events"),
+        default="data",
+        help="where lists of v3 have their rows (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--cap",
+        type=_count,
+        metavar="N",
+        help="the largest limit that is honoured (default: any; of v3 10,000)",
+    )
+    parser.add_argument("--rate-limit", type=_count, metavar="N", help="requests a minute (default: any number)")
+    parser.add_argument("--rows", type=_count, default=120, metavar="N", help="of each query (default: %(default)s)")
     parser.add_argument(
         "--latency",
         type=_seconds,
@@ -46,14 +70,17 @@ def _parser() -> argparse.ArgumentParser:
         help="to wait before each answer",
     )
     parser.add_argument("--port", type=_count, default=0, metavar="N", help="of 127.0.0.1 (default: a free one)")
-    parser.add_argument("--token", default=TOKEN, help="the token that is let in (default: %(default)s)")
+    parser.add_argument("--token", default=TOKEN, help="the token that Core lets in (default: %(default)s)")
+    parser.add_argument("--username", default=USERNAME, help="the user that v3 lets in (default: %(default)s)")
+    parser.add_argument("--password", default=PASSWORD, help="that user's password (default: %(default)s)")
     parser.add_argument("--no-gzip", action="store_true", help="never compress")
     parser.add_argument("--fault", type=_fault, action="append", default=[], metavar="NAME", help="see below")
     parser.add_argument("--counts", action="store_true", help="tell in the end, on stderr, what there was to read")
     parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of the made-up data (default: 0)")
     for resource in RESOURCES:
-        text = f"how many {resource} (default: %(default)s)"
-        parser.add_argument(f"--{resource}", type=_count, default=_DEFAULTS[resource], metavar="N", help=text)
+        counts = [f"{_COUNTS[api][resource]} in {name}" for api, name in _NAMES.items() if resource in _COUNTS[api]]
+        text = f"how many {resource} (default: {', '.join(counts)})"
+        parser.add_argument(f"--{resource}", type=_count, metavar="N", help=text)
     return parser
 
 
@@ -135,20 +162,38 @@ def _tell_counts(sandbox: Sandbox) -> None:
     for resource, count in sandbox.account.counts.items():
         asked = sum(request.resource == resource for request in sandbox.requests)
         print(f"sandbox: {count:>7} {resource:<10} in the account, {asked} requests", file=sys.stderr)
+    if sandbox.queries:
+        asked = sum(request.resource == "queries" for request in sandbox.requests)
+        print(f"sandbox: {len(sandbox.queries):>7} queries    were started, {asked} requests", file=sys.stderr)
+
+
+def _account(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Account:
+    counts = {name: getattr(options, name) for name in RESOURCES if getattr(options, name) is not None}
+    if options.api == "core":
+        return make_account(options.seed, **counts)
+    if "accounts" in counts:
+        parser.error("--accounts: v3 lists none")
+    return make_query_account(options.seed, **counts)
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the sandbox as the arguments say; return the exit code."""
     cut = list(arguments).index("--") if "--" in arguments else len(arguments)
-    options, command = _parser().parse_args(arguments[:cut]), arguments[cut + 1 :]
-    account = make_account(options.seed, **{resource: getattr(options, resource) for resource in RESOURCES})
+    parser, command = _parser(), arguments[cut + 1 :]
+    options = parser.parse_args(arguments[:cut])
     try:
         sandbox = Sandbox(
-            account,
+            _account(options, parser),
+            api=options.api,
             form=options.form,
+            array_key=options.array_key,
             cap=options.cap,
+            rate_limit=options.rate_limit,
+            rows=options.rows,
             latency=options.latency,
             token=options.token,
+            username=options.username,
+            password=options.password,
             faults=options.fault,
             gzip=not options.no_gzip,
             port=options.port,

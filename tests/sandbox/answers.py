@@ -108,6 +108,17 @@ def redirect(location: str, code: int = 302, **when: Unpack[When]) -> Fault:
     return status(code, headers={"Location": location}, **when)
 
 
+def header(name: str, value: str | None = None, **when: Unpack[When]) -> Fault:
+    """Send this value of a header, or (None) no such header."""
+
+    def answer(_request: Request, response: Response) -> Response:
+        response.headers.pop(name, None)
+        response.headers |= {} if value is None else {name: value}
+        return response
+
+    return Fault("header", answer=answer, **when)
+
+
 def echo_token(code: int = 400, **when: Unpack[When]) -> Fault:
     """Repeat the Authorization header of the request in the body, a header and the reason phrase of an error."""
 

@@ -92,8 +92,9 @@ class Sandbox(Switches):
         if self.api == "core":
             env |= {"API_TOKEN": self.token, "QUERY_URL": self.query_url}
         else:
-            env |= {"API": self.api, "USERNAME": self.username, "PASSWORD": self.password}
-        return {f"TAP_KISSMETRICS_{name}": value for name, value in env.items() if value}
+            env |= {"API": self.api, "USERNAME": self.username}
+            env |= {"PASSWORD": self.password} if self.password else {}
+        return {f"TAP_KISSMETRICS_{name}": value for name, value in env.items()}
 
     def most_in_a_minute(self) -> int:
         """Return the largest number of requests that arrived within any 60 seconds."""
@@ -215,7 +216,9 @@ class Sandbox(Switches):
             if parts is not None:
                 api.route(request, parts)
                 return api, parts
-        return self._apis[0], [request.path]  # a path that it does not know either
+        api, parts = self._apis[0], [request.path]  # a path that it does not know either
+        api.route(request, parts)
+        return api, parts
 
     def _finish(self, request: Request, response: Response) -> None:
         accepts = "gzip" in request.headers.get("accept-encoding", "")
