@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.postgres import Postgres, find_programs, programs_in_wheel, serve
-from tests.sandbox import Account, Sandbox, make_account
+from tests.sandbox import Account, Sandbox, make_account, make_query_account
 from tests.tap_in_process import signals_kept
 from tests.targets import Programs
 
@@ -26,6 +26,13 @@ def account() -> Account:
 def sandbox(account: Account) -> Iterator[Sandbox]:
     """A sandbox without faults, for one test."""
     with Sandbox(account) as running:
+        yield running
+
+
+@pytest.fixture
+def v3() -> Iterator[Sandbox]:
+    """A sandbox of the Query API v3 with a few records of each resource, without faults, for one test."""
+    with Sandbox(make_query_account(reports=11, events=60, properties=17, metrics=3), api="query") as running:
         yield running
 
 

@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 _GZIP_FROM = 1024  # bytes
 _GZIP_CACHE = 256  # compressed bodies that are kept: enough for a benchmark to read a big list twice
 _POLL = 0.02  # seconds that stopping may take
-
-
 _MINUTE = 60.0  # seconds
 
 _APIS: dict[ApiName, tuple[type[Api], ...]] = {"core": (CoreApi, RunsApi), "query": (QueryApi,)}
@@ -116,7 +114,7 @@ class Sandbox(Switches):
         position: int,
         record: Record | None = None,
         *,
-        parent_id: str | None = None,
+        parent_id: object = None,
     ) -> Record:
         """Insert a record (by default a fresh one) at a position of a list, and return it."""
         with self.lock:
