@@ -6,6 +6,8 @@ import decimal
 import json
 import typing as t
 
+import msgspec
+
 
 def decode_json(text: bytes | str) -> t.Any:  # noqa: ANN401
     """Decode JSON, exactly.
@@ -24,6 +26,19 @@ def decode_json(text: bytes | str) -> t.Any:  # noqa: ANN401
         ValueError: If the document is no JSON.
     """
     try:
+        return _decode_strictly(text)
+    except (ValueError, RecursionError, decimal.InvalidOperation):
+        return _decode_leniently(text)
+
+
+_decode_strictly: t.Final = msgspec.json.Decoder(float_hook=decimal.Decimal).decode
+
+_LENIENT: t.Final[dict[str, t.Any]] = {"parse_constant": str, "strict": False}
+
+
+def _decode_leniently(text: bytes | str) -> t.Any:  # noqa: ANN401
+    """Decode with the slow decoder, which refuses less."""
+    try:
         return json.loads(text, parse_float=decimal.Decimal, **_LENIENT)
     except (json.JSONDecodeError, UnicodeDecodeError):
         raise
@@ -33,9 +48,6 @@ def decode_json(text: bytes | str) -> t.Any:  # noqa: ANN401
     except (ValueError, decimal.InvalidOperation):
         # More than 4300 digits, or an exponent of more than 18.
         return json.loads(text, parse_float=_number, parse_int=_number, **_LENIENT)
-
-
-_LENIENT: t.Final[dict[str, t.Any]] = {"parse_constant": str, "strict": False}
 
 
 def _number(text: str) -> int | decimal.Decimal | str:

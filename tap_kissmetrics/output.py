@@ -6,8 +6,9 @@ import os
 import sys
 import typing as t
 
+import msgspec
 from singer_sdk.io_base import SingerWriter
-from singer_sdk.singerlib import ActivateVersionMessage
+from singer_sdk.singerlib import ActivateVersionMessage, RecordMessage
 from typing_extensions import override
 
 from tap_kissmetrics.errors import OutputError
@@ -16,15 +17,24 @@ if t.TYPE_CHECKING:
     from singer_sdk.singerlib import Message
 
 
+BUFFER: t.Final = 2**16
+"""Bytes of RECORD lines that are written at once: as many as a pipe of Linux holds."""
+
+_encode_into: t.Final = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode_into
+
+
 class MessageWriter(SingerWriter):
     """Writes whole lines to stdout.
+
+    RECORD messages are gathered, up to `BUFFER`; all others are written at once, and
+    what was gathered before them.
 
     ACTIVATE_VERSION makes a target remove what did not come with the new version. The
     SDK writes it before the records; here it is held back until the stream is known
     to be complete.
 
     Attributes:
-        started: Whether anything was written.
+        started: Whether there was anything to write.
     """
 
     def __init__(self) -> None:
@@ -32,6 +42,7 @@ class MessageWriter(SingerWriter):
         super().__init__()
         self.started = False
         self._held: list[Message] = []
+        self._lines = bytearray()
         self._writing = False
         self._waiting: t.Callable[[], None] | None = None
 
@@ -39,14 +50,14 @@ class MessageWriter(SingerWriter):
     def write_message(self, message: Message) -> None:
         if isinstance(message, ActivateVersionMessage):
             self._held.append(message)
-            return
-        self._write_line(self.format_message(message))
+        else:
+            self._write(message)
 
     def release(self) -> None:
         """Write the ACTIVATE_VERSION messages of a stream that is complete."""
         held, self._held = self._held, []
         for message in held:
-            self._write_line(self.format_message(message))
+            self._write(message)
 
     def discard(self) -> None:
         """Forget the ACTIVATE_VERSION messages of a stream that failed."""
@@ -63,15 +74,45 @@ class MessageWriter(SingerWriter):
         else:
             func()
 
-    def _write_line(self, line: str) -> None:
-        if t.cast("t.TextIO | None", sys.stdout) is None:
-            msg = "the output cannot be written: it is closed"
-            raise OutputError(msg)
+    def flush(self) -> None:
+        """Write what was gathered.
+
+        Raises:
+            OutputError: If it cannot be written.
+        """
+        self._writing = True
+        try:
+            self._flush()
+        finally:
+            self._writing = False
+        self._call_waiting()
+
+    def _write(self, message: Message) -> None:
         self.started = True
         self._writing = True
         try:
-            sys.stdout.buffer.write(line.encode() + b"\n")
-            sys.stdout.buffer.flush()
+            self._append(message)
+            if len(self._lines) >= BUFFER or not isinstance(message, RecordMessage):
+                self._flush()
+        finally:
+            self._writing = False
+        self._call_waiting()
+
+    def _append(self, message: Message) -> None:
+        start = len(self._lines)
+        try:
+            _encode_into(message.to_dict(), self._lines, -1)
+        except UnicodeEncodeError:  # a lone surrogate: only the slow writer escapes it
+            del self._lines[start:]
+            self._lines += self.format_message(message).encode()
+        self._lines += b"\n"
+
+    def _flush(self) -> None:
+        if t.cast("t.TextIO | None", sys.stdout) is None:
+            msg = "the output cannot be written: it is closed"
+            raise OutputError(msg)
+        try:
+            _write_all(self._lines)
         except OSError as error:
             _abandon_stdout()
             if isinstance(error, BrokenPipeError):
@@ -80,10 +121,21 @@ class MessageWriter(SingerWriter):
                 msg = f"the output cannot be written: {error.strerror}"
             raise OutputError(msg) from error
         finally:
-            self._writing = False
+            self._lines.clear()
+
+    def _call_waiting(self) -> None:
         if self._waiting:
             waiting, self._waiting = self._waiting, None
             waiting()
+
+
+def _write_all(lines: bytearray) -> None:
+    """Write to the end, also where PYTHONUNBUFFERED makes a signal or a full pipe cut a write short."""
+    with memoryview(lines) as left:
+        done = 0
+        while done < len(left):
+            done += sys.stdout.buffer.write(left[done:])
+    sys.stdout.buffer.flush()
 
 
 def _abandon_stdout() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ class Page:
         limit: The most records that the server says it gives; what was asked for
             where it does not say.
         records: The records.
-        ids: The primary key of each record.
+        ids: The primary key of each record, or a number that stands for it.
         total: Length of the list; None where the server gives none that makes sense.
     """
 
@@ -118,7 +119,18 @@ def _primary_key(record: object, position: int) -> RecordId:
     if isinstance(key, bool) or not isinstance(key, (str, int)) or key == "":
         msg = f"the record at offset {position} has no id: a table cannot take it"
         raise FatalAPIError(msg)
-    return key
+    return _compact(key) if isinstance(key, str) else key
+
+
+def _compact(key: str) -> RecordId:
+    """Make a number of a UUID: half a million texts would take twice the memory."""
+    return int(key.replace("-", ""), 16) + _NO_OTHER_ID if _is_uuid(key) else key
+
+
+_is_uuid: t.Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
+
+_NO_OTHER_ID: t.Final = 2**128
+"""What keeps the number of a UUID apart from an id that is a number."""
 
 
 def _whole_number(value: object) -> int | None:

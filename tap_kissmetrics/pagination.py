@@ -54,6 +54,8 @@ class SeamPaginator:
         self._last: RecordId | None = None
         self._first: list[RecordId] = []
         self._seam = 0  # position of the last record read
+        self._following = range(0)
+        self._length = 0  # of the last page
         self._order: list[RecordId] | None = None  # of this pass, where it has no seams
         self._former_order: list[RecordId] = []
         self._stride = 0
@@ -93,6 +95,21 @@ class SeamPaginator:
             self._wanders = True
         return page
 
+    def upcoming(self, count: int) -> list[int]:
+        """Tell which pages come next if the list stays as it is.
+
+        The proof by seams does not ask in which order pages were fetched, so they can
+        be fetched ahead.
+
+        Args:
+            count: The most pages to tell.
+
+        Returns:
+            Their offsets, from `offset` on; never one at the end of the list or after it,
+            unless it is `offset` itself.
+        """
+        return [] if self.finished else [self.offset, *self._following[: count - 1]]
+
     def accept(self, page: Page) -> list[Record]:
         """Take in the page that was asked for, and decide what to ask for next.
 
@@ -105,6 +122,7 @@ class SeamPaginator:
         Raises:
             FatalAPIError: If the server ignores `offset`, or the list never rests.
         """
+        self._following = range(0)
         is_probe = page.offset > self._seam  # after a page of one record
         if not page.ids and (not page.offset or is_probe):
             self._end_pass()
@@ -137,7 +155,16 @@ class SeamPaginator:
             self._last = page.ids[-1]
             self._seam = page.end - 1
             self.offset = max(self._seam, 1)
+            self._foresee(page)
         return new
+
+    def _foresee(self, page: Page) -> None:
+        """Expect pages as long as this one, unless the server gives another length each time."""
+        length = len(page.ids)
+        steady = not page.offset or length == self._length
+        self._length = length
+        if steady and length > 1 and page.total is not None and not self._wanders:
+            self._following = range(self.offset + length - 1, page.total - 1, length - 1)
 
     def _accept_unseamed(self, page: Page, order: list[RecordId]) -> list[Record]:
         new, _ = self._take(page)

@@ -15,6 +15,9 @@ if t.TYPE_CHECKING:
 LONGEST_INTEGER: t.Final = 1000
 """Digits up to which a number such as 1e400 is written out."""
 
+MOST_SHAPES: t.Final = 1000
+"""Combinations of columns and types that are remembered as right."""
+
 _TYPES: t.Final[dict[str, frozenset[type]]] = {
     "boolean": frozenset({bool}),
     "integer": frozenset({int}),
@@ -43,6 +46,7 @@ class RecordShaper:
         self._logger = logger
         self._known = frozenset(schema["properties"])
         self._warned: set[str] = set()
+        self._right: set[tuple[object, ...]] = set()
         self._columns: list[tuple[str, str, frozenset[type]]] = []
         for column, definition in schema["properties"].items():
             kinds = definition.get("type", [])
@@ -59,12 +63,20 @@ class RecordShaper:
         Returns:
             The same record.
         """
-        if not self._known.issuperset(record):
+        # The records of a list are nearly all alike.
+        shape = (*record, *map(type, record.values()))
+        if shape in self._right:
+            return record
+        right = self._known.issuperset(record)
+        if not right:
             self._drop_unknown(record)
         for column, kind, types in self._columns:
             value = record.get(column)
             if type(value) not in types:
+                right = False
                 record[column] = self._convert(column, kind, value)
+        if right and len(self._right) < MOST_SHAPES:
+            self._right.add(shape)
         return record
 
     def _drop_unknown(self, record: Record) -> None:

@@ -22,14 +22,14 @@ from tap_kissmetrics.config import (
 from tap_kissmetrics.errors import SettingsError, StreamError, SyncError
 from tap_kissmetrics.logs import hide_secrets
 from tap_kissmetrics.output import MessageWriter
+from tap_kissmetrics.session import make_session
 from tap_kissmetrics.streams import STREAMS
-from tap_kissmetrics.transport import make_session
 
 if t.TYPE_CHECKING:
     import click
-    import requests
 
     from tap_kissmetrics.client import KissmetricsStream
+    from tap_kissmetrics.session import Session
 
 
 class TapKissmetrics(Tap):
@@ -126,6 +126,16 @@ class TapKissmetrics(Tap):
             ),
         ),
         th.Property(
+            "max_concurrency",
+            th.IntegerType(minimum=1, maximum=32),
+            default=4,
+            title="Concurrent requests",
+            description=(
+                "Requests under way at once: the pages of a list are fetched ahead. One at a time "
+                "where requests_per_minute is set, and once the API has asked for a pause."
+            ),
+        ),
+        th.Property(
             "emit_activate_version_messages",
             th.BooleanType,
             default=False,
@@ -219,9 +229,13 @@ class TapKissmetrics(Tap):
         return str(self.config["api_url"]).rstrip("/")
 
     @cached_property
-    def session(self) -> requests.Session:
+    def session(self) -> Session:
         """The HTTP session that all streams share."""
-        return make_session(self.api_url, requests_per_minute=self.config.get("requests_per_minute"))
+        return make_session(
+            self.api_url,
+            max_concurrency=self.config["max_concurrency"],
+            requests_per_minute=self.config.get("requests_per_minute"),
+        )
 
     def run(self) -> None:
         """Sync every selected stream; one that fails does not stop the others.

@@ -79,13 +79,15 @@ class ListServer:
             self.stayed.discard(self.ids.pop(position % len(self.ids)))
 
 
-def walk(server: ListServer, page_size: int, most: int) -> list[int]:
+def walk(server: ListServer, page_size: int, most: int, ahead: int = 1) -> list[int]:
     """Read a list as the tap does.
 
     Args:
         server: Serves it.
         page_size: Records to ask for.
         most: Requests after which the walk is said to have no end.
+        ahead: Pages that are under way at once; from 2 on, those foreseen are fetched before their turn, the last
+            one first.
 
     Returns:
         The ids, in the order in which they were emitted.
@@ -95,12 +97,18 @@ def walk(server: ListServer, page_size: int, most: int) -> list[int]:
         AssertionError: It does not come to an end.
     """
     pages, emitted = SeamPaginator(page_size), []
+    fetched: dict[int, Any] = {}
     while not pages.finished:
         assert server.requests < most, "the walk has no end"
-        page = read_page(server.answer(pages.offset, pages.limit), offset=pages.offset, limit=pages.limit)
+        early = pages.offset in fetched
+        body = fetched.pop(pages.offset) if early else server.answer(pages.offset, pages.limit)
+        page = read_page(body, offset=pages.offset, limit=pages.limit)
         try:
             pages.check(page)
         except RetriableAPIError:
             continue
         emitted += [int(record["id"]) for record in pages.accept(page)]
+        if ahead > 1:
+            wanted = reversed(pages.upcoming(ahead))
+            fetched = {at: fetched[at] if at in fetched else server.answer(at, pages.limit) for at in wanted}
     return emitted

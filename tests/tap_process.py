@@ -30,9 +30,14 @@ class Run:
     stderr: str
 
     @property
+    def lines(self) -> list[str]:
+        """The lines of its output: what ends with LF. Text may hold other line ends of Unicode."""
+        return lines_of(self.stdout)
+
+    @property
     def messages(self) -> list[dict[str, Any]]:
         """The Singer messages, each of which must be a whole line."""
-        return [json.loads(line) for line in self.stdout.splitlines()]
+        return [json.loads(line) for line in self.lines]
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         """The messages of one type, in their order."""
@@ -69,6 +74,11 @@ class Run:
         assert self.code == 0, self.stderr
         assert not self.errors, self.stderr
         return self
+
+
+def lines_of(text: str) -> list[str]:
+    """Split JSON Lines; the last line may have no end, and then is one that was cut."""
+    return text.removesuffix("\n").split("\n") if text else []
 
 
 def environment(variables: Mapping[str, str] | None = None, *, measured: bool = True) -> dict[str, str]:

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from singer_sdk.exceptions import FatalAPIError
@@ -61,8 +62,9 @@ def bound(count: int, server: ListServer, page_size: int) -> int:
     return (CALM + 3) * (math.ceil(longest / step) + 10) + 60
 
 
+@pytest.mark.parametrize("ahead", [1, 8])
 class TestPaginator:
-    """The paginator by itself, against a list that is no HTTP server."""
+    """The paginator by itself, against a list that is no HTTP server; page by page, and with pages fetched ahead."""
 
     @settings(max_examples=3000, deadline=None)
     @given(st.integers(0, 60), st.integers(1, 25), changes, st.one_of(shapes, silent))
@@ -73,34 +75,38 @@ class TestPaginator:
     @example(30, 10, [[], [], [("delete", 0)] * 5], {})
     @example(30, 10, [[("insert", 0)]] * CALM, {})
     @example(60, 10, [[]] * 6 + [[("insert", 0)]] * CALM, {})
-    def test_any_changes(self, count: int, page_size: int, changes: list[list[Change]], shape: dict[str, Any]) -> None:
+    def test_any_changes(
+        self, ahead: int, count: int, page_size: int, changes: list[list[Change]], shape: dict[str, Any]
+    ) -> None:
         server = ListServer(list(range(count)), changes, **shape)
-        assert_right(server, walk(server, page_size, bound(count, server, page_size)))
+        assert_right(server, walk(server, page_size, ahead * bound(count, server, page_size), ahead))
 
     @settings(max_examples=1000, deadline=None)
     @given(st.integers(0, 60), st.integers(1, 25), st.lists(swap, max_size=CALM), shapes)
     def test_changes_that_leave_the_total(
-        self, count: int, page_size: int, changes: list[list[Change]], shape: dict[str, Any]
+        self, ahead: int, count: int, page_size: int, changes: list[list[Change]], shape: dict[str, Any]
     ) -> None:
         server = ListServer(list(range(count)), changes, **shape)
-        assert_right(server, walk(server, page_size, bound(count, server, page_size)))
+        assert_right(server, walk(server, page_size, ahead * bound(count, server, page_size), ahead))
 
     @settings(max_examples=1000, deadline=None)
     @given(st.integers(0, 60), st.integers(1, 25), st.integers(0, 9), st.integers(0, 60), st.one_of(shapes, silent))
     @example(30, 10, 0, 25, {})
-    def test_a_record_that_moves_to_the_front(
-        self, count: int, page_size: int, before: int, position: int, shape: dict[str, Any]
+    def test_a_record_that_moves_to_the_front(  # noqa: PLR0913, PLR0917 - what varies
+        self, ahead: int, count: int, page_size: int, before: int, position: int, shape: dict[str, Any]
     ) -> None:
         # It goes behind the back of the first pass; only another one finds it.
         server = ListServer(list(range(count)), [*[[]] * before, [("to front", position)]], **shape)
-        assert_right(server, walk(server, page_size, bound(count, server, page_size)))
+        assert_right(server, walk(server, page_size, ahead * bound(count, server, page_size), ahead))
 
     @settings(max_examples=1000, deadline=None)
     @given(st.integers(0, 60), st.integers(6, 25), changes, st.integers(1, 3))
-    def test_pages_that_overlap(self, count: int, page_size: int, changes: list[list[Change]], early: int) -> None:
+    def test_pages_that_overlap(
+        self, ahead: int, count: int, page_size: int, changes: list[list[Change]], early: int
+    ) -> None:
         server = ListServer(list(range(count)), changes, early=early)
         try:
-            emitted = walk(server, page_size, 2 * bound(count, server, page_size - early))
+            emitted = walk(server, page_size, 2 * ahead * bound(count, server, page_size - early), ahead)
         except FatalAPIError:
             assert any(changes)  # two things wrong at once may be refused, but never lose a record
         else:
@@ -108,9 +114,11 @@ class TestPaginator:
 
     @settings(max_examples=1000, deadline=None)
     @given(st.integers(0, 300), st.integers(1, 50), st.one_of(shapes, silent))
-    def test_at_rest_it_costs_at_most_one_request_more(self, count: int, page_size: int, shape: dict[str, Any]) -> None:
+    def test_at_rest_it_costs_at_most_one_request_more(
+        self, ahead: int, count: int, page_size: int, shape: dict[str, Any]
+    ) -> None:
         server = ListServer(list(range(count)), **shape)
-        emitted = walk(server, page_size, 10_000)
+        emitted = walk(server, page_size, 10_000, ahead)
         assert emitted == list(range(count))
         if shape["total"] in {"random", "growing"}:
             return  # a total that is another each time, of an account at rest, is no true one
@@ -125,10 +133,17 @@ class TestPaginator:
 @given(
     plans=st.fixed_dictionaries(dict.fromkeys(("events", "properties", "reports", "metrics"), changes)),
     page_size=st.integers(2, 25),
+    max_concurrency=st.sampled_from([1, 8]),
     form=st.sampled_from(["envelope", "bare"]),
     cap=st.sampled_from([None, 5]),
 )
-def test_the_tap_over_http(plans: dict[str, list[list[Change]]], page_size: int, form: Any, cap: int | None) -> None:  # noqa: ANN401
+def test_the_tap_over_http(
+    plans: dict[str, list[list[Change]]],
+    page_size: int,
+    max_concurrency: int,
+    form: Any,  # noqa: ANN401
+    cap: int | None,
+) -> None:
     """The real command line; each run reads four lists that change."""
     with small_sandbox(form=form, cap=cap) as sandbox, tempfile.TemporaryDirectory() as folder:
         asked: collections.Counter[str] = collections.Counter()
@@ -145,7 +160,7 @@ def test_the_tap_over_http(plans: dict[str, list[list[Change]]], page_size: int,
                     stayed[name].pop(running.delete(name, at % length)["id"], None)
             asked[name] += 1
 
-        run = sync(sandbox, Path(folder), page_size=page_size).succeeded()
+        run = sync(sandbox, Path(folder), page_size=page_size, max_concurrency=max_concurrency).succeeded()
     for name, kept in stayed.items():
         emitted: dict[str, Record] = {record["id"]: record for record in run.records(name)}
         assert len(emitted) == len(run.records(name)), f"{name}: a record came twice"

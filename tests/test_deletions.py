@@ -123,7 +123,7 @@ def test_sync_that_is_stopped_has_none_for_the_stream_that_was_read(
             tap.process.send_signal(number)
 
     sandbox.on_request(stop)
-    with live_tap(sandbox, tmp_path, page_size=2, request_timeout=60, **ON) as tap:
+    with live_tap(sandbox, tmp_path, page_size=2, request_timeout=60, max_concurrency=1, **ON) as tap:
         run = tap.ends()
     assert run.code in {128 + number, -number}
     assert run.records("products")

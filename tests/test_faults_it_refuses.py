@@ -130,10 +130,11 @@ def assert_only_the_events_failed(run: Run, sandbox: Sandbox, says: str) -> None
 
 
 @pytest.mark.parametrize("case", [*STATUSES, *ANSWERS, *LISTS])
-def test_refuses_a_stream(case: Case, tmp_path: Path) -> None:
+@pytest.mark.parametrize("max_concurrency", [1, 8])
+def test_refuses_a_stream(max_concurrency: int, case: Case, tmp_path: Path) -> None:
     """The line names the stream and the cause; the other streams are complete."""
     with small_sandbox(*case.faults, **case.switches) as sandbox:
-        run = watched_sync(sandbox, tmp_path, **{**HASTY, **case.settings})
+        run = watched_sync(sandbox, tmp_path, max_concurrency=max_concurrency, **{**HASTY, **case.settings})
         assert_met(sandbox)
     assert_only_the_events_failed(run, sandbox, case.says)
 

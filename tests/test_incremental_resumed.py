@@ -36,13 +36,13 @@ def sandbox() -> Iterator[Sandbox]:
 
 def last_state(stdout: str, before: dict[str, Any]) -> dict[str, Any]:
     """Give the state that whoever runs the tap has at hand after it died."""
-    whole = [json.loads(line) for line in stdout.splitlines(keepends=True) if line.endswith("\n")]
+    whole = [json.loads(line) for line in stdout.split("\n")[:-1]]
     return next((m["value"] for m in reversed(whole) if m["type"] == "STATE"), before)
 
 
 def records_of(stdout: str, stream: str) -> list[Record]:
     """Give the records of a stream that were written whole."""
-    whole = [json.loads(line) for line in stdout.splitlines(keepends=True) if line.endswith("\n")]
+    whole = [json.loads(line) for line in stdout.split("\n")[:-1]]
     return [m["record"] for m in whole if m["type"] == "RECORD" and m["stream"] == stream]
 
 

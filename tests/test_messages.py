@@ -13,7 +13,7 @@ import pytest
 from tests.expected import assert_streams, expected
 from tests.sandbox import RESOURCES, Sandbox
 from tests.tap_in_process import sync_here
-from tests.tap_process import catalog_of, sync, write_json
+from tests.tap_process import catalog_of, lines_of, sync, write_json
 
 
 class TestOrder:
@@ -163,4 +163,4 @@ def _read(path: Path) -> list[dict[str, Any]]:
     """Read a batch file; its first bytes tell whether it is compressed."""
     content = path.read_bytes()
     text = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
-    return [json.loads(line) for line in text.splitlines()]
+    return [json.loads(line) for line in lines_of(text.decode())]

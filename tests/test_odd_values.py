@@ -118,7 +118,7 @@ def test_a_value_that_no_json_writer_writes(raw: str, emitted: str, tmp_path: Pa
         records[PLACE]["total"] = 123456789
         run = watched_sync(sandbox, tmp_path).succeeded()
     assert_every_record_once(run, sandbox.account, but=["events"])
-    (line,) = [line for line in run.stdout.splitlines() if records[PLACE]["id"] in line]
+    (line,) = [line for line in run.lines if records[PLACE]["id"] in line]
     found = re.search(r'"total": ?("[^"]*"|[^,}]*)', line)
     assert found
     assert found[1] == emitted

@@ -111,7 +111,7 @@ def test_during_a_request(hang: faults.Fault, number: int, sandbox: Sandbox, tmp
     hang.seen = 0
     sandbox.faults.append(hang)
     with live_tap(sandbox, tmp_path, "--catalog", catalog, **WAITS) as tap:
-        tap.until(lambda: len(sandbox.requests) == hang.nth)
+        tap.until(lambda: len(sandbox.requests) >= (hang.nth or 0))
         tap.process.send_signal(number)
         run = tap.ends()
     assert_stopped(run, number, sandbox, tmp_path, catalog)
@@ -156,10 +156,17 @@ def is_full(pipe: IO[bytes] | None) -> bool:
     return counts[0] > 4096 and len(set(counts)) == 1
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
 @pytest.mark.parametrize("times", [1, 3], ids=["one signal", "three signals"])
-def test_while_blocked_on_a_full_pipe(times: int, number: int, large: Sandbox, tmp_path: Path, catalog: Path) -> None:
-    """The line that waits for the reader is completed when the reader comes back, and STATE comes on its own line."""
-    with live_tap(large, tmp_path, "--catalog", catalog, stdout=subprocess.PIPE, page_size=500) as tap:
+def test_while_blocked_on_a_full_pipe(  # noqa: PLR0913, PLR0917 - what varies, and what it needs
+    times: int, unbuffered: str, number: int, large: Sandbox, tmp_path: Path, catalog: Path
+) -> None:
+    """The line that waits for the reader is completed when the reader comes back, and STATE comes on its own line.
+
+    With PYTHONUNBUFFERED a signal cuts a write short, and only the writer itself can go on with it.
+    """
+    env = {"PYTHONUNBUFFERED": unbuffered}
+    with live_tap(large, tmp_path, "--catalog", catalog, stdout=subprocess.PIPE, env=env, page_size=500) as tap:
         assert tap.process.stdout
         tap.until(lambda: is_full(tap.process.stdout))
         for _ in range(times):
