@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--only", type=_names, default=list(SECTIONS), metavar="NAMES", help=f"some of {','.join(SECTIONS)}"
     )
+    parser.add_argument("--peers", action="store_true", help="install the peers that are missing (uv keeps them)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run, as it was measured, to a file")
     parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{DOCUMENT.name}")
     return parser
@@ -71,6 +72,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     plan = QUICK if options.quick else FULL
     if options.runs:
         plan = replace(plan, rounds=options.runs, long_rounds=options.runs)
+    if options.peers:
+        plan = replace(plan, peers="all")
     tables = []
     for name in options.only:
         try:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
-import sys
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,15 +19,13 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from benchmarks.measure import Usage
+    from benchmarks.programs import Program
     from benchmarks.server import Asked
 
     Tell = Callable[[str], object]
 
 AS_IT_COMES = "tap"
 ONE_WORKER = "tap, max_concurrency 1"
-LOOP = "loop, requests + json"
-
-_LOOPS = Path(__file__).with_name("loops")
 
 
 @dataclass(frozen=True)
@@ -121,9 +117,11 @@ class Bench:
         self._sandbox.__exit__(kind, error, traceback)
         self._folder.cleanup()
 
-    def loop(self, name: str = LOOP) -> Command:
-        """Make the command of a bare loop: a key of `loops()`."""
-        return Command(name, self._script(sys.executable, loops()[name]), self._sandbox.env, form="singer")
+    def program(self, program: Program) -> Command:
+        """Make the command of a bare loop or a peer."""
+        argv = (program.python, str(program.path), str(self.work.page_size), *self.work.counts)
+        env = self._sandbox.env
+        return Command(program.name, argv, env, form=program.form, writes_files=program.form == "files")
 
     def tap(self, name: str = AS_IT_COMES, **settings: object) -> Command:
         """Make the command of the tap, with settings besides those that it needs to read the sandbox."""
@@ -139,18 +137,6 @@ class Bench:
             },
         )
         return Command(name, (*TAP, "--config", str(config), "--catalog", str(catalog)), form="singer")
-
-    def script(self, name: str, python: str, path: Path, form: str) -> Command:
-        """Make the command of a program that takes what the loops take.
-
-        Args:
-            name: What to call it.
-            python: The interpreter.
-            path: The program.
-            form: How its output is read; `files` where its records are in its working directory.
-        """
-        argv = self._script(python, path)
-        return Command(name, argv, self._sandbox.env, form=form, writes_files=form == "files")
 
     def in_turn(self, series: Iterable[Series], rounds: int, *, warm_up: bool) -> None:
         """Run commands A, B, C, A, B, C and so on, so that what slows the machine down meets all of them.
@@ -174,22 +160,11 @@ class Bench:
             usage = run(command, Path(folder), expected=self.work.counts, piped=piped)
         return Run(usage, self._sandbox.asked())
 
-    def _script(self, python: str, path: Path) -> tuple[str, ...]:
-        return (python, str(path), str(self.work.page_size), *self.work.counts)
-
 
 @functools.cache
 def _catalog(*streams: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         return catalog_of(Path(folder), **{stream: {} for stream in streams})
-
-
-def loops() -> dict[str, Path]:
-    """Give the bare loops that can run here by the names that tables call them, first what all is held to."""
-    found = {LOOP: _LOOPS / "requests_json.py"}
-    if importlib.util.find_spec("orjson"):
-        found["loop, urllib3 + orjson"] = _LOOPS / "urllib3_orjson.py"
-    return found
 
 
 def spread(commands: Sequence[Command], *, piped: bool = False) -> list[Series]:

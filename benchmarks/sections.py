@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from benchmarks.bench import AS_IT_COMES, LOOP, ONE_WORKER, Bench, Run, Series, Work, loops, spread
+from benchmarks.bench import AS_IT_COMES, ONE_WORKER, Bench, Run, Series, Work, spread
 from benchmarks.measure import BenchmarkError, Command
+from benchmarks.programs import LOOP, PEERS, loops
 from benchmarks.report import Table, figure
 from tests.tap_process import TAP
 
@@ -32,6 +33,7 @@ class Plan:
         rounds: Of what takes CPU.
         long_rounds: Of what takes minutes, and differs little from round to round.
         warm_up: Whether a first round is thrown away.
+        peers: Which peers that need an environment of their own take part.
     """
 
     cpu: Work
@@ -42,6 +44,7 @@ class Plan:
     rounds: int
     long_rounds: int
     warm_up: bool
+    peers: Literal["none", "installed", "all"]
 
 
 FULL = Plan(
@@ -51,8 +54,9 @@ FULL = Plan(
     memory=(5_000, 65_535, 500_000),
     page_sizes=(100, 1_000),
     rounds=5,
-    long_rounds=2,
+    long_rounds=3,
     warm_up=True,
+    peers="installed",
 )
 QUICK = Plan(
     cpu=Work(2_000, 300, 100),
@@ -63,6 +67,7 @@ QUICK = Plan(
     rounds=1,
     long_rounds=1,
     warm_up=False,
+    peers="none",
 )
 
 
@@ -103,17 +108,40 @@ def against_loop(base: Series, series: list[Series]) -> tuple[tuple[str, ...], S
     return head, rows
 
 
+def _about(plan: Plan) -> str:
+    return f"{plan.cpu}. Ratios are to `{LOOP}` in the same round."
+
+
 def cpu(plan: Plan, tell: Tell) -> list[Table]:
     """Measure CPU, wall and memory of the tap and of bare loops."""
     with Bench(plan.cpu, tell) as bench:
-        commands = [*map(bench.loop, loops()), bench.tap(ONE_WORKER, max_concurrency=1), bench.tap()]
+        commands = [*map(bench.program, loops()), bench.tap(ONE_WORKER, max_concurrency=1), bench.tap()]
         to_file, piped = spread(commands), spread(commands, piped=True)
         bench.in_turn([*to_file, *piped], plan.rounds, warm_up=plan.warm_up)
     tables = []
     for where, series in (("to a file", to_file), ("through a pipe", piped)):
-        about = f"{plan.cpu}. Ratios are to `{LOOP}` in the same round."
-        tables.append(Table(f"CPU, output {where}", about, *against_loop(series[0], series), series))
+        tables.append(Table(f"CPU, output {where}", _about(plan), *against_loop(series[0], series), series))
     return tables
+
+
+def most_at_once(series: Series, allowed: int | None) -> int:
+    """Tell how many requests the sandbox saw at the same time, at most.
+
+    Args:
+        series: The runs.
+        allowed: How many there may be; None for any number.
+
+    Returns:
+        How many there were.
+
+    Raises:
+        BenchmarkError: There were more.
+    """
+    at_once = max(run.asked.at_once for run in series.runs)
+    if allowed is not None and at_once > allowed:
+        message = f"{series.command.name}: the sandbox saw {at_once} requests at once"
+        raise BenchmarkError(message)
+    return at_once
 
 
 def latency(plan: Plan, tell: Tell) -> list[Table]:
@@ -123,15 +151,11 @@ def latency(plan: Plan, tell: Tell) -> list[Table]:
             AS_IT_COMES: {},
             **{f"tap, max_concurrency {workers}": {"max_concurrency": workers} for workers in plan.workers},
         }
-        series = spread([bench.loop(), *(bench.tap(name, **given) for name, given in settings.items())])
+        series = spread([bench.program(loops()[0]), *(bench.tap(name, **given) for name, given in settings.items())])
         bench.in_turn(series, plan.long_rounds, warm_up=False)
     rows, (one_worker,) = [], [one for one in series if one.command.name == ONE_WORKER]
     for one in series:
-        at_once = max(run.asked.at_once for run in one.runs)
-        allowed = settings.get(one.command.name, {}).get("max_concurrency")
-        if allowed is not None and at_once > allowed:
-            message = f"{one.command.name}: the sandbox saw {at_once} requests at once"
-            raise BenchmarkError(message)
+        at_once = most_at_once(one, settings.get(one.command.name, {}).get("max_concurrency"))
         faster = [1 / ratio for ratio in one.ratios(_wall, one_worker)]
         requests = figure([sum(run.asked.requests.values()) for run in one.runs], 0)
         rows.append((one.command.name, figure(one.values(_wall), 1), figure(faster, 1), requests, str(at_once)))
@@ -187,11 +211,27 @@ def start(plan: Plan, tell: Tell) -> list[Table]:
     return [Table("Start", about, head, rows, series)]
 
 
+def peers(plan: Plan, tell: Tell) -> list[Table]:
+    """Compare the tap with other ways to do the same work."""
+    others = []
+    for peer in PEERS:
+        if plan.peers == "all":
+            tell(f"install: {peer.name}")
+            peer.install()
+        if not peer.is_apart or (plan.peers != "none" and peer.is_installed()):
+            others.append(peer)
+    with Bench(plan.cpu, tell) as bench:
+        series = spread([bench.program(loops()[0]), bench.tap(), *map(bench.program, others)])
+        bench.in_turn(series, plan.long_rounds, warm_up=plan.warm_up)
+    return [Table("Peers", f"{_about(plan)} Output to a file.", *against_loop(series[0], series), series)]
+
+
 SECTIONS: dict[str, Callable[[Plan, Tell], list[Table]]] = {
     "cpu": cpu,
     "latency": latency,
     "memory": memory,
     "requests": requests,
     "start": start,
+    "peers": peers,
 }
 """What `--only` may name, in the order of the report."""
