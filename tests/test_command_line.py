@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_kissmetrics.tap import TapKissmetrics
-from tests.documents import SETTINGS
+from tests.about import ABOUT, SETTINGS
 from tests.expected import assert_complete
 from tests.sandbox import RESOURCES, Sandbox, faults
 from tests.tap_process import environment, run_tap, settings_for, sync, write_json
@@ -44,7 +44,7 @@ class TestAbout:
     def test_about_as_json(self, tmp_path: Path) -> None:
         about = json.loads(run_tap("--about", "--format=json", folder=tmp_path).succeeded().stdout)
         assert (about["name"], about["version"]) == ("tap-kissmetrics", VERSION)
-        assert about["settings"]["properties"].keys() == SETTINGS.keys()
+        assert about == ABOUT
         assert about["settings"]["required"] == ["api_token"]
         assert about["settings"]["properties"]["api_token"]["secret"] is True
         wanted = {"about", "activate-version", "batch", "catalog", "discover", "schema-flattening", "state"}
