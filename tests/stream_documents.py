@@ -24,8 +24,8 @@ _HEAD = """\
 # Streams and columns
 
 Made from the catalog by `python -m tests.documents --write`. Types are those of JSON Schema, or its formats; what is
-not "never null" may be null. `contact.name` is a field of the object `contact`, `links[].href` one of each object in the
-array `links`.
+not "never null" may be null. `contact.name` is a field of the object `contact`, `links[].href` one of each object in
+the array `links`.
 """
 
 

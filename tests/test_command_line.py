@@ -12,6 +12,7 @@ import pytest
 
 from tap_kissmetrics.tap import TapKissmetrics
 from tests.about import ABOUT, SETTINGS
+from tests.catalogs import KEYS
 from tests.expected import assert_complete
 from tests.sandbox import RESOURCES, Sandbox, faults
 from tests.tap_process import environment, run_tap, settings_for, sync, write_json
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = TapKissmetrics.plugin_version
-REPLICATION_KEYS = {
-    "accounts": ["updated_at", "created_at"],
-    "products": ["created_at"],
-    "reports": ["created_at"],
-    "events": ["last_sent_at", "last_used_at"],
-    "properties": ["last_sent_at", "last_used_at"],
-    "metrics": ["config_last_changed_at"],
-}
 
 
 class TestAbout:
@@ -79,7 +72,7 @@ class TestDiscover:
             metadata = {tuple(item["breadcrumb"]): item["metadata"] for item in entry["metadata"]}
             root = metadata.pop(())
             assert entry["key_properties"] == root["table-key-properties"] == ["id"]
-            assert root["valid-replication-keys"] == REPLICATION_KEYS[entry["tap_stream_id"]]
+            assert root["valid-replication-keys"] == list(KEYS[entry["tap_stream_id"]])
             incremental = entry["tap_stream_id"] == "accounts"
             assert entry["replication_method"] == ("INCREMENTAL" if incremental else "FULL_TABLE")
             assert entry.get("replication_key") == ("updated_at" if incremental else None)
