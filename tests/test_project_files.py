@@ -9,10 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.about import ABOUT
+from tests.about import ABOUT, SETTINGS
 from tests.documents import PROJECT
 
 USES = re.compile(r"uses: (?P<action>[\w./-]+)@(?P<commit>[0-9a-f]{40}) # (?P<tag>v\d+\.\d+\.\d+)$")
+LINK = re.compile(r"\]\((?P<target>[^)\s#]+)(?:#[^)]*)?\)")
+VARIABLE = re.compile(r"\bTAP_KISSMETRICS_(?P<setting>[A-Z_]+)\b")
+PAGES = [path.relative_to(PROJECT).as_posix() for path in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"))]
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +55,20 @@ def test_each_action_has_one_version(workflows: dict[str, str]) -> None:
     pins = {(match["action"], match["commit"], match["tag"]) for match in used if match}
     assert all(used), "an action is not pinned to a commit, with its tag beside it"
     assert len({action for action, _, _ in pins}) == len(pins)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_of_the_project(page: str) -> None:
+    """A renamed file leaves no link behind."""
+    path = PROJECT / page
+    targets = [match["target"] for match in LINK.finditer(path.read_text(encoding="utf-8"))]
+    local = [target for target in targets if not target.startswith("https://")]
+    assert [target for target in local if not (path.parent / target).exists()] == []
+
+
+def test_variables_are_those_of_settings() -> None:
+    """A renamed setting leaves no variable behind."""
+    texts = {page: (PROJECT / page).read_text(encoding="utf-8") for page in PAGES}
+    named = {match["setting"].lower(): page for page, text in texts.items() for match in VARIABLE.finditer(text)}
+    assert "api_token" in named
+    assert {setting: page for setting, page in named.items() if setting not in SETTINGS} == {}
