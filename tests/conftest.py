@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.documents import DOCUMENTS, PROJECT
 from tests.postgres import Postgres, find_programs, programs_in_wheel, serve
 from tests.sandbox import Account, Sandbox, make_account, make_query_account
 from tests.tap_in_process import signals_kept
@@ -14,6 +16,7 @@ from tests.targets import Programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -34,6 +37,15 @@ def v3() -> Iterator[Sandbox]:
     """A sandbox of the Query API v3 with a few records of each resource, without faults, for one test."""
     with Sandbox(make_query_account(reports=11, events=60, properties=17, metrics=3), api="query") as running:
         yield running
+
+
+@pytest.fixture
+def copies(tmp_path: Path) -> Path:
+    """A folder with copies of the documents that are made from the code."""
+    for name in DOCUMENTS:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(PROJECT / name, tmp_path / name)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""What the documents say of settings and streams, made from the code.
+"""What the documents say of settings and streams, and each stream's snapshot, made from the code.
 
 `python -m tests.documents` tells which documents are not as the code has it, and exits with 1 if there are any;
 `python -m tests.documents --write` brings them up to date.
@@ -8,49 +8,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import yaml
+from typing import TYPE_CHECKING
 
 from tap_kissmetrics.client import ProductStream
 from tap_kissmetrics.streams import STREAMS
 from tap_kissmetrics.tap import TapKissmetrics
+from tests.about import ABOUT, OWN_SETTINGS, REQUIRED, SETTINGS, setting_groups
+from tests.markdown import code, table
+from tests.meltano_documents import plugin_yaml, write_meltano
+from tests.stream_documents import SNAPSHOTS, snapshots, streams_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from tap_kissmetrics.client import KissmetricsStream
 
 PROJECT = Path(__file__).resolve().parent.parent
-
-_SCHEMA = TapKissmetrics.settings_schema()
-_BUILT_IN: dict[str, Any] = {"properties": {}}
-TapKissmetrics.append_builtin_config(_BUILT_IN)
-
-SETTINGS: dict[str, dict[str, Any]] = _SCHEMA["properties"]
-"""Every setting, the required ones first."""
-
-OWN_SETTINGS = {name: setting for name, setting in SETTINGS.items() if name not in _BUILT_IN["properties"]}
-"""The settings that the SDK does not bring along."""
-
-REQUIRED: list[str] = _SCHEMA["required"]
-
-_KINDS = {
-    "array": "array",
-    "boolean": "boolean",
-    "integer": "integer",
-    # Meltano 4.4 has the kind "decimal", and fails to write it into the tap's config where the value comes from the
-    # environment. With "integer" whole seconds work from everywhere, and others from meltano.yml.
-    "number": "integer",
-    "object": "object",
-    "string": "string",
-}
-"""From a type of JSON Schema to a kind of Meltano."""
-
 
 # README.md
 
@@ -63,14 +39,14 @@ def settings_table() -> str:
         if "default" in setting:
             default = f"`{_plain(setting['default'])}`"
         rows.append((f"`{name}`", default, setting["description"]))
-    return _table(("Setting", "Default", "What it is"), rows)
+    return table(("Setting", "Default", "What it is"), rows)
 
 
 def streams_table() -> str:
     """Make the table of the streams."""
     head = ("Stream", "Endpoint", "With `product_ids`", "Primary key", "Replication", "Keys to choose for INCREMENTAL")
     tap = TapKissmetrics(validate_config=False, setup_mapper=False)
-    return _table(head, [_stream_row(stream(tap)) for stream in STREAMS])
+    return table(head, [_stream_row(stream(tap)) for stream in STREAMS])
 
 
 def _stream_row(stream: KissmetricsStream) -> tuple[str, ...]:
@@ -80,74 +56,22 @@ def _stream_row(stream: KissmetricsStream) -> tuple[str, ...]:
         f"`{stream.name}`",
         f"`{stream.get_url(None).removeprefix(stream.url_base)}`",
         f"`{stream.get_url({'product_id': '{id}'}).removeprefix(stream.url_base)}`" if by_product else "",
-        _code(stream.primary_keys),
+        code(stream.primary_keys),
         stream.replication_method + key,
-        _code(stream.valid_replication_keys),
+        code(stream.valid_replication_keys),
     )
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
-
-
-def _code(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
 
 
 def write_readme(text: str) -> str:
     """Put the tables between their markers."""
-    for marker, table in (("settings", settings_table()), ("streams", streams_table())):
+    for marker, made in (("settings", settings_table()), ("streams", streams_table())):
         start, end = f"<!-- {marker} -->\n", f"<!-- /{marker} -->"
         if text.count(start) != 1 or text.count(end) != 1:
             message = f"README.md must have {start.strip()} and {end} once each"
             raise ValueError(message)
         before, rest = text.split(start)
-        text = f"{before}{start}{table}{end}{rest.split(end)[1]}"
+        text = f"{before}{start}{made}{end}{rest.split(end)[1]}"
     return text
-
-
-# meltano.yml
-
-
-def extractor() -> dict[str, Any]:
-    """Make what the code knows of the extractor in meltano.yml."""
-    known = set(TapKissmetrics.capabilities)
-    return {
-        "capabilities": sorted(str(capability.value) for capability in known),
-        "settings_group_validation": [REQUIRED],
-        "settings": [_meltano_setting(name, setting) for name, setting in SETTINGS.items()],
-    }
-
-
-def _meltano_setting(name: str, setting: dict[str, Any]) -> dict[str, Any]:
-    (kind,) = [kind for kind in setting["type"] if kind != "null"]
-    made = {
-        "name": name,
-        "kind": "date_iso8601" if setting.get("format") == "date-time" else _KINDS[kind],
-        "value": setting.get("default"),
-        "label": setting["title"],
-        "description": setting["description"],
-        "sensitive": setting.get("secret"),
-    }
-    return {key: value for key, value in made.items() if value is not None}
-
-
-def write_meltano(text: str) -> str:
-    """Put the extractor's generated keys in the place of those that are there; all other lines stay."""
-    found = re.search(r"^  - name: tap-kissmetrics\n(?:    .*\n)+", text, re.MULTILINE)
-    if not found:
-        message = "meltano.yml must have the extractor tap-kissmetrics"
-        raise ValueError(message)
-    block = found.group()
-    for key, value in extractor().items():
-        flow = None if key == "settings_group_validation" else False
-        part = yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=flow)
-        part = textwrap.indent(part, "    ")
-        lines = re.compile(rf"^    {key}:.*\n(?:    [ -].*\n)*", re.MULTILINE)
-        there = lines.search(block)
-        block = block[: there.start()] + part + block[there.end() :] if there else block + part
-    return text[: found.start()] + block + text[found.end() :]
 
 
 # Files to copy
@@ -169,8 +93,9 @@ def env_example(_: str = "") -> str:
 
 
 def sample_config(_: str = "") -> str:
-    """Make sample_config.json: what a sync cannot do without."""
-    return json.dumps({name: f"YOUR-{name.upper().replace('_', '-')}" for name in REQUIRED}, indent=2) + "\n"
+    """Make sample_config.json: what a sync cannot do without, in the first of the ways to log in."""
+    names = next(iter(setting_groups(ABOUT["settings"])), [])
+    return json.dumps({name: f"YOUR-{name.upper().replace('_', '-')}" for name in names}, indent=2) + "\n"
 
 
 def _plain(value: object) -> str:
@@ -180,8 +105,11 @@ def _plain(value: object) -> str:
 DOCUMENTS: dict[str, Callable[[str], str]] = {
     "README.md": write_readme,
     "meltano.yml": write_meltano,
+    "plugin.yaml": plugin_yaml,
+    "docs/streams.md": streams_page,
     ".env.example": env_example,
     "sample_config.json": sample_config,
+    **snapshots(),
 }
 """For each document: from what it says to what it should say."""
 
@@ -199,20 +127,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="bring the documents up to date")
     parser.add_argument("--root", type=Path, default=PROJECT, help="the folder they are in (default: the project's)")
     options = parser.parse_args(arguments)
-    code = 0
-    for name, write in DOCUMENTS.items():
-        path = options.root / name
-        is_there = path.read_text(encoding="utf-8") if path.exists() else ""
-        wanted = write(is_there)
+    exit_code = 0
+    for path, wanted in _wanted(options.root):
+        is_there = path.read_text(encoding="utf-8") if path.exists() else None
         if wanted == is_there:
             continue
-        if options.write:
-            path.write_text(wanted, encoding="utf-8", newline="\n")
-            sys.stdout.write(f"{name} is brought up to date\n")
-        else:
+        name = path.relative_to(options.root).as_posix()
+        if not options.write:
             sys.stderr.write(f"{name} is not as the code has it; run: python -m tests.documents --write\n")
-            code = 1
-    return code
+            exit_code = 1
+            continue
+        if wanted is None:
+            path.unlink()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(wanted, encoding="utf-8", newline="\n")
+        sys.stdout.write(f"{name} is brought up to date\n")
+    return exit_code
+
+
+def _wanted(root: Path) -> Iterator[tuple[Path, str | None]]:
+    """Give, for each document, what it should say: nothing for the snapshot of a stream that is no more."""
+    for name, write in DOCUMENTS.items():
+        path = root / name
+        yield path, write(path.read_text(encoding="utf-8") if path.exists() else "")
+    for path in sorted((root / SNAPSHOTS).glob("*.json")):
+        if path.relative_to(root).as_posix() not in DOCUMENTS:
+            yield path, None
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tap_kissmetrics.tap import TapKissmetrics
-from tests.documents import SETTINGS
+from tests.about import ABOUT, SETTINGS
+from tests.catalogs import KEYS
 from tests.expected import assert_complete
 from tests.sandbox import RESOURCES, Sandbox, faults
 from tests.tap_process import environment, run_tap, settings_for, sync, write_json
@@ -20,14 +21,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 VERSION = TapKissmetrics.plugin_version
-REPLICATION_KEYS = {
-    "accounts": ["updated_at", "created_at"],
-    "products": ["created_at"],
-    "reports": ["created_at"],
-    "events": ["last_sent_at", "last_used_at"],
-    "properties": ["last_sent_at", "last_used_at"],
-    "metrics": ["config_last_changed_at"],
-}
 
 
 class TestAbout:
@@ -44,7 +37,7 @@ class TestAbout:
     def test_about_as_json(self, tmp_path: Path) -> None:
         about = json.loads(run_tap("--about", "--format=json", folder=tmp_path).succeeded().stdout)
         assert (about["name"], about["version"]) == ("tap-kissmetrics", VERSION)
-        assert about["settings"]["properties"].keys() == SETTINGS.keys()
+        assert about == ABOUT
         assert about["settings"]["required"] == ["api_token"]
         assert about["settings"]["properties"]["api_token"]["secret"] is True
         wanted = {"about", "activate-version", "batch", "catalog", "discover", "schema-flattening", "state"}
@@ -79,7 +72,7 @@ class TestDiscover:
             metadata = {tuple(item["breadcrumb"]): item["metadata"] for item in entry["metadata"]}
             root = metadata.pop(())
             assert entry["key_properties"] == root["table-key-properties"] == ["id"]
-            assert root["valid-replication-keys"] == REPLICATION_KEYS[entry["tap_stream_id"]]
+            assert root["valid-replication-keys"] == list(KEYS[entry["tap_stream_id"]])
             incremental = entry["tap_stream_id"] == "accounts"
             assert entry["replication_method"] == ("INCREMENTAL" if incremental else "FULL_TABLE")
             assert entry.get("replication_key") == ("updated_at" if incremental else None)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
-from tests.documents import DOCUMENTS, OWN_SETTINGS, PROJECT, SETTINGS, main
+from tests.about import OWN_SETTINGS, SETTINGS
+from tests.documents import PROJECT, main
 from tests.expected import assert_complete
 from tests.sandbox import RESOURCES, Sandbox
 from tests.tap_process import run_tap
@@ -27,14 +27,6 @@ def extractor() -> dict[str, Any]:
     (found,) = [plugin for plugin in project["plugins"]["extractors"] if plugin["name"] == "tap-kissmetrics"]
     assert isinstance(found, dict)
     return found
-
-
-@pytest.fixture
-def copies(tmp_path: Path) -> Path:
-    """A folder with copies of the documents."""
-    for name in DOCUMENTS:
-        shutil.copy(PROJECT / name, tmp_path / name)
-    return tmp_path
 
 
 def table(marker: str) -> list[list[str]]:
@@ -61,6 +53,10 @@ class TestDocuments:
             ("meltano.yml", "      sensitive: true\n", ""),
             (".env.example", "TAP_KISSMETRICS_PAGE_SIZE=1000", "TAP_KISSMETRICS_PAGE_SIZE=20"),
             ("sample_config.json", "api_token", "token"),
+            ("plugin.yaml", "  kind: date_iso8601\n", "  kind: string\n"),
+            ("plugin.yaml", "- [api_token]\n", "- [api_url]\n"),
+            ("docs/streams.md", "| `updated_at` | date-time |", "| `updated_at` | string |"),
+            ("tests/snapshots/accounts.json", '"format": "date-time"', '"format": "date"'),
         ],
     )
     def test_drift_is_found_and_repaired(

@@ -258,7 +258,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
     run = watched_sync(sandbox, tmp_path, **HASTY)
     assert run.code == 1
     assert re.match(r"accounts: no complete answer from 127\.0\.0\.1:\d+: .*refused", run.errors[0])
-    assert run.errors[-1].startswith("6 of the streams failed: ")
+    assert run.errors[-1].startswith(f"{len(RESOURCES)} of the streams failed: ")
 
 
 def test_https_where_there_is_none(tmp_path: Path) -> None:

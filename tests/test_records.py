@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tap_kissmetrics.tap import TapKissmetrics
 from tests.expected import assert_complete, assert_streams
 from tests.sandbox import RESOURCES, Account, Form, Sandbox, faults, make_account
+from tests.sandbox.data import PARENTS
 from tests.tap_in_process import sync_here
 from tests.tap_process import sync
 
@@ -101,7 +102,7 @@ class TestLists:
 class TestProducts:
     """`product_ids`."""
 
-    SCOPED = ("reports", "events", "properties", "metrics")
+    SCOPED = tuple(name for name, parent in PARENTS.items() if parent == "products")
 
     def wanted(self, account: Account, *products: str) -> dict[str, Any]:
         """Give what these products have, in the order of a product after the other."""

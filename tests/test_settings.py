@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_kissmetrics.errors import SettingsError
-from tests.documents import OWN_SETTINGS
+from tests.about import OWN_SETTINGS
 from tests.sandbox import RESOURCES, Sandbox
 from tests.tap_in_process import sync_here
 from tests.tap_process import QUICK, Run, catalog_of, run_tap, settings_for, sync, write_json
