@@ -84,6 +84,9 @@ def _is_breadcrumb(value: object) -> bool:
 
 
 def _check_choice(place: str, choice: object, allowed: Sequence[str]) -> None:
+    if not allowed:
+        msg = f"catalog: there is no {place}: it can only be {REPLICATION_FULL_TABLE}"
+        raise SettingsError(msg)
     if choice not in allowed:
         msg = f"catalog: {place} must be one of {', '.join(allowed)}, not {choice!r}"
         raise SettingsError(msg)

@@ -1,4 +1,4 @@
-"""What all streams share: how the Core API is asked, and how its answers are read."""
+"""What all streams share: how the API is asked, and how records become messages."""
 
 from __future__ import annotations
 
@@ -6,26 +6,21 @@ import datetime as dt
 import logging
 import typing as t
 from functools import cached_property
-from importlib.resources import files
 from urllib.parse import urlsplit
 
 import requests
 from singer_sdk import RESTStream
-from singer_sdk.authenticators import BearerTokenAuthenticator
 from singer_sdk.batch import Batcher
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib import RecordMessage
 from singer_sdk.singerlib.catalog import Metadata
-from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
 from tap_kissmetrics.bookmarks import Bookmarks, parse_instant
 from tap_kissmetrics.errors import AuthenticationError, RateLimitError, SettingsError, StreamError
 from tap_kissmetrics.logs import drop_unhandled
-from tap_kissmetrics.page import Page, error_status, read_body, read_page
-from tap_kissmetrics.pagination import SeamPaginator
+from tap_kissmetrics.page import error_status, read_body
 from tap_kissmetrics.problems import problem, root_cause
 from tap_kissmetrics.records import RecordShaper
 from tap_kissmetrics.retry import retrying
@@ -34,31 +29,30 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from backoff.types import Details
+    from requests.auth import AuthBase
     from singer_sdk.helpers._batch import BatchConfig
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.singerlib import MetadataMapping
 
+    from tap_kissmetrics.retry import Func
     from tap_kissmetrics.session import Session
     from tap_kissmetrics.tap import TapKissmetrics
 
 
 class KissmetricsStream(RESTStream[int]):
-    """A list of the Core API, read in full and written as one stream."""
-
-    primary_keys: t.ClassVar[Sequence[str]] = ("id",)
+    """What is read of an API of Kissmetrics and written as one stream."""
 
     valid_replication_keys: t.ClassVar[Sequence[str]] = ()
     """The columns that a user may choose for INCREMENTAL."""
 
-    schema = StreamSchema(SchemaDirectory(files(__package__) / "schemas"))
     allow_redirects = False
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # RecordShaper does it
 
     _tap: TapKissmetrics
 
     @override
-    def __init__(self, tap: TapKissmetrics) -> None:
-        super().__init__(tap)
+    def __init__(self, tap: TapKissmetrics, **kwargs: t.Any) -> None:
+        super().__init__(tap, **kwargs)
         self._bookmark: dt.datetime | None = None
         self.logger.addFilter(drop_unhandled)
 
@@ -69,15 +63,10 @@ class KissmetricsStream(RESTStream[int]):
     def url_base(self) -> str:
         return self._tap.api_url
 
-    @override
-    def get_url(self, context: Context | None) -> str:
-        scope = f"/products/{context['product_id']}" if context else ""
-        return f"{self.url_base}{scope}{self.path}"
-
     @cached_property
     @override
-    def authenticator(self) -> BearerTokenAuthenticator:
-        return BearerTokenAuthenticator(token=self.config["api_token"])
+    def authenticator(self) -> AuthBase:
+        return self._tap.api.authenticator(self.config)
 
     @cached_property
     @override
@@ -99,24 +88,28 @@ class KissmetricsStream(RESTStream[int]):
     def timeout(self) -> float:  # type: ignore[override]
         return float(self.config["request_timeout"])
 
-    def get_page(self, context: Context | None, pages: SeamPaginator) -> Page:
-        """Ask for one page, once.
+    def ask(
+        self, method: str, url: str, context: Context | None = None, **options: object
+    ) -> tuple[requests.Response, t.Any]:
+        """Send one request, once.
 
         Args:
-            context: The product to read, or None for all of them.
-            pages: Tells which page.
+            method: The HTTP method.
+            url: An address below one of the roots of the API.
+            context: The product that is read, or None for all of them.
+            options: The `params` of the URL, or what is sent as `json`.
 
         Returns:
-            The page.
+            The answer and its decoded body.
 
         Raises:
-            RetriableAPIError: If another try may bring the page.
+            RetriableAPIError: If another try may bring the answer.
             FatalAPIError: If none can.
         """
         try:
-            response = self._request(self._prepare(context, pages.offset, pages.limit), context)
+            response = self._request(self.prepare(method, url, **options), context)
         except requests.RequestException as error:
-            host = urlsplit(self.url_base).netloc
+            host = urlsplit(url).netloc
             if isinstance(error, requests.exceptions.SSLError):
                 msg = f"the certificate of {host} is not accepted: {root_cause(error)}"
                 raise FatalAPIError(msg) from None
@@ -124,28 +117,43 @@ class KissmetricsStream(RESTStream[int]):
             raise RetriableAPIError(msg) from None
         self.state_manager.read_at(response.headers.get("Date"))
         body = read_body(response)
-        if reported := problem(error_status(body), response):
+        if reported := problem(error_status(body), response, self._tap.api):
             raise reported
-        return pages.check(read_page(body, offset=pages.offset, limit=pages.limit))
+        return response, body
 
-    def _prepare(self, context: Context | None, offset: int, limit: int) -> requests.PreparedRequest:
-        http = self.get_http_request(page=PageContext(context, offset))
-        http.params = {"limit": limit, "offset": offset}
-        return self.build_prepared_request(http.method, http.url, params=http.encode_params(), headers=http.headers)
+    def prepare(self, method: str, url: str, **options: object) -> requests.PreparedRequest:
+        """Make a request ready to be sent.
 
-    def _send_ahead(self, context: Context | None, pages: SeamPaginator) -> None:
-        session = self.requests_session
-        if session.max_concurrency == 1 or self.ABORT_AT_RECORD_COUNT is not None:
-            return
-        session.send_ahead(
-            [self._prepare(context, offset, pages.limit) for offset in pages.upcoming(session.max_concurrency)],
-            timeout=self.timeout,
-            allow_redirects=self.allow_redirects,
+        Args:
+            method: The HTTP method.
+            url: An address below one of the roots of the API.
+            options: The `params` of the URL, or what is sent as `json`.
+
+        Returns:
+            The request.
+        """
+        return self.build_prepared_request(method, url, headers=self.http_headers, **options)
+
+    def retried(self, func: Func) -> Func:
+        """Make a function repeat a request that fails, as the settings say.
+
+        Args:
+            func: Sends the request.
+
+        Returns:
+            The function. It raises the last error once `retry_timeout` is over.
+        """
+        return retrying(
+            func,
+            failures=RetriableAPIError,
+            factor=float(self.config["backoff_factor"]),
+            patience=float(self.config["retry_timeout"]),
+            on_backoff=self.backoff_handler,
         )
 
     @override
     def validate_response(self, response: requests.Response) -> None:
-        if error := problem(response.status_code, response):
+        if error := problem(response.status_code, response, self._tap.api):
             raise error
 
     @override
@@ -157,30 +165,7 @@ class KissmetricsStream(RESTStream[int]):
         else:
             self.log("%s; trying again in %.1f s", error, wait, level=logging.WARNING)
 
-    # How its lists become records
-
-    @override
-    def request_records(self, context: Context | None) -> Iterable[Record]:
-        pages = SeamPaginator(self.config["page_size"])
-        get_page = retrying(
-            self.get_page,
-            failures=RetriableAPIError,
-            factor=float(self.config["backoff_factor"]),
-            patience=float(self.config["retry_timeout"]),
-            on_backoff=self.backoff_handler,
-        )
-        with self.get_http_request_counter() as counter:
-            counter.with_context(context)
-            while not pages.finished:
-                # No name for a page, which would keep it in memory beside the next one.
-                yield from self._records_of(get_page(context, pages), context, pages)
-                counter.increment()
-                self._tap.message_writer.flush()
-
-    def _records_of(self, page: Page, context: Context | None, pages: SeamPaginator) -> list[Record]:
-        records = pages.accept(page)
-        self._send_ahead(context, pages)
-        return records
+    # How answers become records
 
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
@@ -274,13 +259,3 @@ class KissmetricsStream(RESTStream[int]):
         # Called once the stream is complete, and never by --test.
         self._tap.message_writer.release()
         super().finalize_state_progress_markers(state)
-
-
-class ProductStream(KissmetricsStream):
-    """A list that can also be read product by product."""
-
-    @property
-    @override
-    def partitions(self) -> list[dict[str, t.Any]] | None:
-        ids = self.config.get("product_ids") or ()
-        return [{"product_id": i} for i in dict.fromkeys(ids)] or None

@@ -1,24 +1,18 @@
-"""Reading and checking what the user gives: settings, catalog and state."""
+"""Reading what the user gives: settings, catalog and state."""
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import os
-import re
 import typing as t
-from urllib.parse import urlsplit
 
 from dotenv import find_dotenv, load_dotenv
-from jsonschema import Draft202012Validator
 
-from tap_kissmetrics.bookmarks import parse_instant
+from tap_kissmetrics.checks import Settings, allowed
 from tap_kissmetrics.errors import SettingsError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-Settings: t.TypeAlias = dict[str, t.Any]
+    from collections.abc import Mapping
 
 _TRUE: t.Final = {"true", "1", "yes", "on"}
 _FALSE: t.Final = {"false", "0", "no", "off"}
@@ -104,7 +98,7 @@ def read_environment(schema: Mapping[str, t.Any], prefix: str) -> Settings:
             try:
                 settings[name] = _parse(text.strip(), types)
             except ValueError:
-                msg = f"{name} (from {variable}): {_allowed(definition)}, not {text!r}"
+                msg = f"{name} (from {variable}): {allowed(definition)}, not {text!r}"
                 raise SettingsError(msg) from None
     return settings
 
@@ -119,118 +113,6 @@ def _parse(text: str, types: list[str]) -> t.Any:  # noqa: ANN401
     return json.loads(text, parse_constant=str)
 
 
-def check_settings(settings: Settings, schema: Mapping[str, t.Any]) -> None:
-    """Check settings before anything is done with them.
-
-    Args:
-        settings: The settings.
-        schema: JSON Schema of the settings.
-
-    Raises:
-        SettingsError: If a setting is missing or wrong. The line names it and what is
-            allowed; the value of a secret is not shown.
-    """
-    if problems := list(dict.fromkeys(_problems(settings, schema))):
-        raise SettingsError("; ".join(problems))
-
-
-def _problems(settings: Settings, schema: Mapping[str, t.Any]) -> Iterator[str]:
-    wrong = set()
-    for error in Draft202012Validator(schema).iter_errors(settings):
-        if error.validator == "required":
-            missing = sorted(set(error.validator_value) - settings.keys())
-            for name in missing if not error.path else ():
-                variable = f"TAP_KISSMETRICS_{name.upper()}"
-                yield f"{name} is required: put it in the config file or in {variable}"
-            continue
-        name = str(error.path[0]) if error.path else "config"
-        wrong.add(name)
-        definition = schema["properties"].get(name, {})
-        if definition.get("secret"):
-            yield f"{name}: {_allowed(definition)} (its value is not shown)"
-        else:
-            yield f"{name}: {_allowed(definition)}, not {_show(settings.get(name))}"
-    if settings.get("batch_config") and settings.get("emit_activate_version_messages"):
-        yield (
-            "emit_activate_version_messages: cannot be true together with batch_config, "
-            "for records in files have no version"
-        )
-    for name, check in _CHECKS.items():
-        if name in settings and name not in wrong and (said := check(settings[name])):
-            yield f"{name}: {said}"
-
-
-def _allowed(definition: Mapping[str, t.Any]) -> str:
-    types = [kind for kind in definition.get("type", ["object"]) if kind != "null"]
-    text = f"must be {_article(types[0])}"
-    if "exclusiveMinimum" in definition:
-        text += f" above {definition['exclusiveMinimum']}, up to {definition['maximum']}"
-    elif "minimum" in definition:
-        text += f" from {definition['minimum']} to {definition['maximum']}"
-    return text
-
-
-def _article(kind: str) -> str:
-    return {"string": "text", "boolean": "true or false"}.get(kind, f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}")
-
-
 def _kind(value: object) -> str:
     names = {list: "a list", str: "text", bool: "true or false", type(None): "null"}
     return names.get(type(value), "a number")
-
-
-def _show(value: object) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004
-
-
-def _check_api_token(token: str | None) -> str | None:
-    if token is not None and not re.fullmatch(r"[!-~]+", token):
-        return (
-            "must be the bare token, without spaces, line breaks or characters outside "
-            "ASCII, and not empty (its value is not shown)"
-        )
-    return None
-
-
-def _check_api_url(url: str | None) -> str | None:
-    try:
-        parts = urlsplit(url or "")
-        host, _ = parts.hostname, parts.port
-    except ValueError:
-        return f"{url!r} is not a URL"
-    if re.search(r"[\s\x00-\x1f]", url or "") or not host:
-        return f"must be a URL such as https://api.kissmetrics.com/core, not {url!r}"
-    if parts.username is not None or parts.query or parts.fragment:
-        return "must not hold a user, a password, a query or a fragment"
-    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
-        return None
-    return f"must start with https:// (http:// is for this machine only), not {url!r}"
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _check_start_date(value: str | None) -> str | None:
-    if value is None or parse_instant(value):
-        return None
-    return f"must be a date-time such as 2024-01-31T00:00:00Z, not {value!r}"
-
-
-def _check_product_ids(ids: list[str] | None) -> str | None:
-    for product_id in ids or ():
-        if not re.fullmatch(r"[\w-]+", product_id, re.ASCII):
-            return f"must be the ids of products, not {product_id!r}"
-    return None
-
-
-_CHECKS: t.Final[dict[str, t.Callable[[t.Any], str | None]]] = {
-    "api_token": _check_api_token,
-    "api_url": _check_api_url,
-    "start_date": _check_start_date,
-    "product_ids": _check_product_ids,
-}

@@ -18,28 +18,42 @@ RecordId: t.TypeAlias = str | int
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """A page that has passed every check that needs no other page.
+class Window:
+    """What an answer shows of a list, of records or of anything else.
 
     Attributes:
-        offset: Position of the first record that was asked for.
-        limit: The most records that the server says it gives; what was asked for
-            where it does not say.
-        records: The records.
-        ids: The primary key of each record, or a number that stands for it.
+        offset: Position of the first row that was asked for.
+        limit: The most rows that the server says it gives; what was asked for where it
+            does not say.
+        rows: The rows.
         total: Length of the list; None where the server gives none that makes sense.
     """
 
     offset: int
     limit: int
-    records: list[Record]
-    ids: list[RecordId]
+    rows: list[t.Any]
     total: int | None
 
     @property
     def end(self) -> int:
-        """Position after the last record."""
-        return self.offset + len(self.records)
+        """Position after the last row."""
+        return self.offset + len(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Window):
+    """A page of records that has passed every check that needs no other page.
+
+    Attributes:
+        ids: The primary key of each record, or a number that stands for it.
+    """
+
+    ids: list[RecordId]
+
+    @property
+    def records(self) -> list[Record]:
+        """The records."""
+        return self.rows
 
 
 def error_status(body: object) -> int | None:
@@ -49,9 +63,12 @@ def error_status(body: object) -> int | None:
         body: The decoded body.
 
     Returns:
-        The status of `meta`, where it is an error's.
+        The status that it names, where it is an error's.
     """
-    meta = body.get("meta") if isinstance(body, dict) else None
+    if not isinstance(body, dict):
+        return None
+    # The Core API has it in `meta`; errors of the Query API are {"status", "messages"}.
+    meta = body if "messages" in body else body.get("meta")
     status = _whole_number(meta.get("status")) if isinstance(meta, dict) else None
     return status if status is not None and status >= 400 else None  # noqa: PLR2004
 
@@ -79,8 +96,8 @@ def read_body(response: requests.Response) -> t.Any:  # noqa: ANN401
 def read_page(body: object, *, offset: int, limit: int) -> Page:
     """Make a page from the body of a list.
 
-    Both forms are read: the envelope of real answers and the bare array that the
-    reference prints.
+    All forms are read: the envelope of real answers, the bare array that the reference
+    prints, and the object of the Query API, whose array has one name or another.
 
     Args:
         body: The decoded body.
@@ -94,21 +111,42 @@ def read_page(body: object, *, offset: int, limit: int) -> Page:
         RetriableAPIError: If the body holds no list.
         FatalAPIError: If a record has no primary key.
     """
+    window = read_window(body, offset=offset, limit=limit)
+    ids = [_primary_key(row, offset + i) for i, row in enumerate(window.rows)]
+    return Page(window.offset, window.limit, window.rows, window.total, ids)
+
+
+def read_window(body: object, *, offset: int, limit: int) -> Window:
+    """Find the rows in the body of a list.
+
+    Args:
+        body: The decoded body.
+        offset: The `offset` that was asked for.
+        limit: The `limit` that was asked for.
+
+    Returns:
+        The rows, and what the body says of the list.
+
+    Raises:
+        RetriableAPIError: If the body holds no list, or more than one.
+    """
     envelope = body if isinstance(body, dict) else {"data": body}
-    records = envelope.get("data")
-    if not isinstance(records, list):
+    lists = [value for key, value in envelope.items() if isinstance(value, list) and key not in _NO_ROWS]
+    rows = envelope["data"] if "data" in envelope else lists[0] if len(lists) == 1 else None
+    if not isinstance(rows, list):
         msg = "the API's answer holds no list of records"
         raise RetriableAPIError(msg)
-
     pagination = envelope.get("pagination")
     pagination = pagination if isinstance(pagination, dict) else {}
-    return Page(
+    return Window(
         offset=offset,
         limit=min(limit, _whole_number(pagination.get("limit")) or limit),
-        records=records,
-        ids=[_primary_key(row, offset + i) for i, row in enumerate(records)],
+        rows=rows,
         total=_whole_number(pagination.get("total")),
     )
+
+
+_NO_ROWS: t.Final = {"columns", "errors", "links", "messages"}
 
 
 def _primary_key(record: object, position: int) -> RecordId:

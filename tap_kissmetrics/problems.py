@@ -16,6 +16,8 @@ from tap_kissmetrics.retry import retry_after
 if t.TYPE_CHECKING:
     import requests
 
+    from tap_kissmetrics.apis import Api
+
 LONGEST_MESSAGE: t.Final = 200
 """Characters of the API's own message that are shown."""
 
@@ -26,18 +28,19 @@ _CAN_PASS: t.Final = {
 }
 
 _ADVICE: t.Final = {
-    HTTPStatus.UNAUTHORIZED: ("api_token is wrong or expired; make a new one in the account settings of Kissmetrics"),
-    HTTPStatus.FORBIDDEN: "api_token may not read {path}; deselect the stream or widen the token's access",
+    HTTPStatus.UNAUTHORIZED: "{api.unauthorized}",
+    HTTPStatus.FORBIDDEN: "{api.forbidden} may not read {path}; deselect the stream or widen the access",
     HTTPStatus.NOT_FOUND: "nothing at {path}; check api_url and product_ids",
 }
 
 
-def problem(status: int | None, response: requests.Response) -> Exception | None:
+def problem(status: int | None, response: requests.Response, api: Api) -> Exception | None:
     """Tell what went wrong.
 
     Args:
         status: The HTTP status, or that of an envelope's `meta`, if it has one.
         response: The API's answer.
+        api: The API.
 
     Returns:
         The exception to raise: retriable where another try can help, fatal otherwise.
@@ -45,7 +48,7 @@ def problem(status: int | None, response: requests.Response) -> Exception | None
     """
     if status is None or status < HTTPStatus.MULTIPLE_CHOICES:
         return None
-    message = _describe(status, response)
+    message = _describe(status, response, api)
     if status == HTTPStatus.UNAUTHORIZED:
         return AuthenticationError(message)
     if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _CAN_PASS:
@@ -58,7 +61,7 @@ def problem(status: int | None, response: requests.Response) -> Exception | None
     return RetriableAPIError(message, response)
 
 
-def _describe(status: int, response: requests.Response) -> str:
+def _describe(status: int, response: requests.Response, api: Api) -> str:
     path = urlsplit(response.url).path
     words = [f"HTTP {status}"]
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
@@ -68,7 +71,7 @@ def _describe(status: int, response: requests.Response) -> str:
             "it would take the token along; set api_url to the right address"
         )
     elif advice := _ADVICE.get(HTTPStatus(status)) if _is_known(status) else None:
-        words.append(advice.format(path=path))
+        words.append(advice.format(path=path, api=api))
     elif _is_known(status):
         words.append(f"{HTTPStatus(status).phrase} for {path}")
     if said := api_message(response):
@@ -117,6 +120,18 @@ def api_message(response: requests.Response) -> str:
         body = json.loads(response.content)
     except (ValueError, RecursionError):
         return ""
+    return message_of(body)
+
+
+def message_of(body: object) -> str:
+    """Find the words in what the API says of an error.
+
+    Args:
+        body: Decoded JSON.
+
+    Returns:
+        The message, on one line and clipped; empty if there is none.
+    """
     text = " ".join("; ".join(_messages(body)).split())
     text = SECRETS.clean("".join(c for c in text if c.isprintable()))
     return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + "..."

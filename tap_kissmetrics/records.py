@@ -21,6 +21,7 @@ MOST_SHAPES: t.Final = 1000
 _TYPES: t.Final[dict[str, frozenset[type]]] = {
     "boolean": frozenset({bool}),
     "integer": frozenset({int}),
+    "number": frozenset({int, decimal.Decimal}),
     "string": frozenset({str}),
     "array": frozenset({list}),
     "object": frozenset({dict}),
@@ -50,9 +51,10 @@ class RecordShaper:
         self._columns: list[tuple[str, str, frozenset[type]]] = []
         for column, definition in schema["properties"].items():
             kinds = definition.get("type", [])
-            kind = next((k for k in _TYPES if k in kinds), None)
-            if kind:
-                self._columns.append((column, kind, _TYPES[kind] | {type(None)}))
+            kinds = [kinds] if isinstance(kinds, str) else kinds
+            if all(kind in _TYPES or kind == "null" for kind in kinds) and (known := [k for k in kinds if k in _TYPES]):
+                types = frozenset({type(None)}).union(*(_TYPES[kind] for kind in known))
+                self._columns.append((column, " or ".join(known), types))
 
     def shape(self, record: Record) -> Record:
         """Shape one record.

@@ -27,7 +27,7 @@ RATE_LIMIT_PATIENCE: t.Final = 15 * RATE_LIMIT_WINDOW
 LONGEST_RETRY_AFTER: t.Final = 300.0
 """Most seconds that a `Retry-After` header is obeyed."""
 
-_Func = t.TypeVar("_Func", bound=t.Callable[..., t.Any])
+Func = t.TypeVar("Func", bound=t.Callable[..., t.Any])
 
 
 def retry_after(response: requests.Response) -> float | None:
@@ -55,13 +55,13 @@ def retry_after(response: requests.Response) -> float | None:
 
 
 def retrying(
-    func: _Func,
+    func: Func,
     *,
     failures: type[Exception],
     factor: float,
     patience: float,
     on_backoff: t.Callable[[Details], None],
-) -> _Func:
+) -> Func:
     """Send a request again while it fails in a way that can pass.
 
     Waits for a rate limit are counted apart: they are no failure.

@@ -11,21 +11,24 @@ import requests
 from requests.adapters import HTTPAdapter
 from typing_extensions import override
 
+from tap_kissmetrics.pace import Pace
 from tap_kissmetrics.transport import POOLS
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pyrate_limiter import Limiter
-
     Answer: t.TypeAlias = Future[requests.Response]
 
 
 class _Adapter(HTTPAdapter):
-    """Sends at the pace that was set, over connections that are bounded."""
+    """Sends at the pace that was set, over connections that are bounded, past no proxy but those of its root."""
 
-    def __init__(self, limiter: Limiter | None, *, max_concurrency: int) -> None:
-        self._limiter = limiter
+    def __init__(self, root: str, pace: Pace | None, max_concurrency: int) -> None:
+        self._pace = pace
+        with requests.Session() as environment:
+            # Plain HTTP is for this machine only, and never goes through a proxy.
+            environment.trust_env = urlsplit(root).scheme != "http"
+            self._found = environment.merge_environment_settings(root, {}, None, None, None)
         super().__init__(pool_maxsize=max_concurrency)
 
     @override
@@ -40,10 +43,11 @@ class _Adapter(HTTPAdapter):
         return manager
 
     @override
-    def send(self, *args: t.Any, **kwargs: t.Any) -> requests.Response:
-        if self._limiter:
-            self._limiter.try_acquire()
-        return super().send(*args, **kwargs)
+    def send(self, request: requests.PreparedRequest, *args: t.Any, **kwargs: t.Any) -> requests.Response:
+        if self._pace:
+            self._pace.wait()
+        kwargs |= {name: self._found[name] for name in ("cert", "proxies", "verify")}
+        return super().send(request, *args, **kwargs)
 
 
 class Session(requests.Session):
@@ -53,14 +57,17 @@ class Session(requests.Session):
         max_concurrency: The most requests that are under way at once.
     """
 
-    def __init__(self, max_concurrency: int) -> None:
+    def __init__(self, max_concurrency: int, pace: Pace | None) -> None:
         """Open a session.
 
         Args:
             max_concurrency: The most requests that are under way at once; 1 sends none ahead.
+            pace: The pace of all requests.
         """
         super().__init__()
+        self.trust_env = False  # each adapter knows what the environment says of its root
         self.max_concurrency = max_concurrency
+        self._pace = pace
         self._slots = threading.Semaphore(max_concurrency)
         self._ahead: dict[str | None, Answer] = {}
 
@@ -96,6 +103,15 @@ class Session(requests.Session):
         """Send nothing ahead any more."""
         self.max_concurrency = 1
 
+    def keep_free(self, requests: int) -> None:
+        """Keep room in the pace for what will not be able to wait.
+
+        Args:
+            requests: How many requests to keep free.
+        """
+        if self._pace:
+            self._pace.kept = requests
+
     def _begin(self, request: requests.PreparedRequest, options: dict[str, t.Any]) -> Answer:
         future: Answer = Future()
 
@@ -121,36 +137,22 @@ def _failed(future: Answer) -> bool:
     return future.done() and (future.exception() is not None or not future.result().ok)
 
 
-def make_session(api_url: str, *, max_concurrency: int, requests_per_minute: int | None) -> Session:
+def make_session(roots: Iterable[str], *, max_concurrency: int, requests_per_minute: int | None) -> Session:
     """Open the session that all streams share.
 
     Args:
-        api_url: Root of the API. Proxies and certificates are taken from the
-            environment for this URL; plain HTTP, which is for this machine only,
-            never goes through a proxy.
+        roots: Root directories, the only ones that anything is sent to. For each, proxies
+            and certificates are taken from the environment.
         max_concurrency: The most requests that are under way at once.
         requests_per_minute: The pace not to exceed; requests then follow each other.
 
     Returns:
         The session.
     """
-    session = Session(1 if requests_per_minute else max_concurrency)
-    if urlsplit(api_url).scheme == "http":
-        session.trust_env = False
-    found = session.merge_environment_settings(api_url, {}, None, None, None)
-    session.proxies = found["proxies"]
-    session.verify = found["verify"]
-    # The only adapter: a request to any other place cannot even be sent.
+    pace = Pace(requests_per_minute) if requests_per_minute else None
+    session = Session(1 if pace else max_concurrency, pace)
+    # The only adapters: a request to any other place cannot even be sent.
     session.adapters.clear()
-    session.mount(f"{api_url}/", _Adapter(_pace(requests_per_minute), max_concurrency=max_concurrency))
+    for root in roots:
+        session.mount(f"{root}/", _Adapter(root, pace, max_concurrency))
     return session
-
-
-def _pace(requests_per_minute: int | None) -> Limiter | None:
-    if not requests_per_minute:
-        return None
-    # Here, for it costs as much to import as all the rest of the tap.
-    from pyrate_limiter import Duration, Limiter, Rate  # noqa: PLC0415
-
-    # A second more than a minute: the server counts when a request arrives.
-    return Limiter(Rate(requests_per_minute, Duration.MINUTE + Duration.SECOND))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import datetime as dt
 import signal
 import sys
 import threading
@@ -9,143 +11,49 @@ import typing as t
 from functools import cached_property
 
 from singer_sdk import Tap
-from singer_sdk import typing as th
 from typing_extensions import override
 
+from tap_kissmetrics.apis import APIS, QUERY
 from tap_kissmetrics.catalog import check_state, read_catalog
-from tap_kissmetrics.config import (
-    check_settings,
-    read_environment,
-    read_json_file,
-    read_json_stream,
-)
+from tap_kissmetrics.checks import check_settings
+from tap_kissmetrics.config import read_environment, read_json_file, read_json_stream
+from tap_kissmetrics.core_streams import CORE_STREAMS, ProductsStream, ReportsStream
 from tap_kissmetrics.errors import SettingsError, StreamError, SyncError
 from tap_kissmetrics.logs import hide_secrets
 from tap_kissmetrics.output import MessageWriter
+from tap_kissmetrics.query_streams import QUERY_STREAMS
+from tap_kissmetrics.results import MetricResultsStream, ReportResultsStream, UserQueryStream
 from tap_kissmetrics.session import make_session
-from tap_kissmetrics.streams import STREAMS
+from tap_kissmetrics.settings import SETTINGS
 
 if t.TYPE_CHECKING:
-    import click
+    from collections.abc import Iterator, Mapping, Sequence
 
+    import click
+    from singer_sdk import Stream
+
+    from tap_kissmetrics.apis import Api
     from tap_kissmetrics.client import KissmetricsStream
     from tap_kissmetrics.session import Session
 
+LISTS: t.Final = {"core": CORE_STREAMS, "query": QUERY_STREAMS}
+"""The lists of each API."""
+
+RESULTS: t.Final[dict[str, type[ReportResultsStream | MetricResultsStream]]] = {
+    "report_ids": ReportResultsStream,
+    "metric_ids": MetricResultsStream,
+}
+"""The streams that there are once the setting says what to run."""
+
+_BUILT_IN: t.Final = {stream.name for stream in (*CORE_STREAMS, *QUERY_STREAMS, *RESULTS.values())}  # type: ignore[misc]
+
 
 class TapKissmetrics(Tap):
-    """Extracts the account data of Kissmetrics through its Core API."""
+    """Extracts account data and the results of reports from Kissmetrics."""
 
     name = "tap-kissmetrics"
 
-    config_jsonschema: t.ClassVar[dict[str, t.Any]] = th.PropertiesList(
-        th.Property(
-            "api_token",
-            th.StringType,
-            required=True,
-            secret=True,
-            title="API token",
-            description=(
-                "Personal Token, made under Manage API Tokens in the account settings "
-                "of Kissmetrics. Not needed for --discover."
-            ),
-        ),
-        th.Property(
-            "api_url",
-            th.StringType,
-            default="https://api.kissmetrics.com/core",
-            title="API URL",
-            description=(
-                "Root directory of the Core API, with or without a slash at its end. "
-                "HTTPS, or HTTP to a loopback address; the token is sent to no other host."
-            ),
-        ),
-        th.Property(
-            "page_size",
-            th.IntegerType(minimum=1, maximum=10000),
-            default=1000,
-            title="Page size",
-            description=(
-                "Records to ask for in one request, 1 to 10000. Pages overlap by one "
-                "record, so 1 is sent as 2. A server that gives fewer is fine."
-            ),
-        ),
-        th.Property(
-            "product_ids",
-            th.ArrayType(th.StringType),
-            title="Product IDs",
-            description=(
-                "Read reports, events, properties and metrics of these products only. "
-                "Left out, those of all products are read."
-            ),
-        ),
-        th.Property(
-            "start_date",
-            th.DateTimeType,
-            title="Start date",
-            description=(
-                "Date-time before which records of INCREMENTAL streams are left out. It never cuts a FULL_TABLE stream."
-            ),
-        ),
-        th.Property(
-            "request_timeout",
-            th.NumberType(exclusive_minimum=0, maximum=3600),
-            default=60,
-            title="Request timeout",
-            description=(
-                "Seconds to wait for the server to send something. A whole answer may take five times as long."
-            ),
-        ),
-        th.Property(
-            "retry_timeout",
-            th.NumberType(minimum=0, maximum=86400),
-            default=120,
-            title="Retry timeout",
-            description=(
-                "Seconds that one request may go on failing before the stream is given "
-                "up. Waiting for a rate limit does not count."
-            ),
-        ),
-        th.Property(
-            "backoff_factor",
-            th.NumberType(exclusive_minimum=0, maximum=60),
-            default=1,
-            title="Back-off factor",
-            description=(
-                "Seconds before the second try of a request; each further wait is twice "
-                "as long, up to 60 times this. A rate limit that does not say how long "
-                "it lasts is waited for 60 times this."
-            ),
-        ),
-        th.Property(
-            "requests_per_minute",
-            th.IntegerType(minimum=1, maximum=100000),
-            title="Requests per minute",
-            description=(
-                "Pace that is never exceeded, where the limit of the account is known. "
-                "Left out, requests follow each other until the API asks for a pause."
-            ),
-        ),
-        th.Property(
-            "max_concurrency",
-            th.IntegerType(minimum=1, maximum=32),
-            default=4,
-            title="Concurrent requests",
-            description=(
-                "Requests under way at once: the pages of a list are fetched ahead. One at a time "
-                "where requests_per_minute is set, and once the API has asked for a pause."
-            ),
-        ),
-        th.Property(
-            "emit_activate_version_messages",
-            th.BooleanType,
-            default=False,
-            title="Emit ACTIVATE_VERSION messages",
-            description=(
-                "Tell the target, at the end of each complete FULL_TABLE stream, to "
-                "remove what Kissmetrics no longer has."
-            ),
-        ),
-    ).to_dict()
+    config_jsonschema: t.ClassVar[dict[str, t.Any]] = SETTINGS
 
     message_writer_class = MessageWriter
     message_writer: MessageWriter
@@ -178,22 +86,18 @@ class TapKissmetrics(Tap):
         schema = self.settings_schema()
         if parse_env_config:
             settings |= read_environment(schema, self._env_var_prefix)
-        if isinstance(token := settings.get("api_token"), str):
-            hide_secrets([token])
+        hide_secrets(_secrets(settings))
         if not validate_config:
             # Discovery needs no settings; the SDK would warn of the missing ones.
-            schema = {**schema, "required": []}
             self.config_jsonschema = {  # type: ignore[misc]  # for this tap only
-                **self.config_jsonschema,
-                "required": [],
+                k: v for k, v in self.config_jsonschema.items() if k != "anyOf"
             }
-        check_settings(settings, schema)
+        check_settings(settings, schema, complete=validate_config, streams=_BUILT_IN)
         if unknown := sorted(settings.keys() - schema["properties"].keys()):
             self.logger.warning("Unknown settings are ignored: %s", ", ".join(unknown))
 
         if isinstance(catalog, dict):
-            keys = {s.name: s.valid_replication_keys for s in STREAMS}  # type: ignore[misc]
-            catalog = read_catalog(catalog, keys)
+            catalog = read_catalog(catalog, _replication_keys(settings))
         if isinstance(state, dict):
             check_state(state)
         super().__init__(
@@ -221,20 +125,63 @@ class TapKissmetrics(Tap):
 
     @override
     def discover_streams(self) -> list[KissmetricsStream]:
-        return [stream(self) for stream in STREAMS]
+        return [
+            *(stream(self) for stream in LISTS[self.config["api"]]),
+            *(stream(self) for setting, stream in RESULTS.items() if self.config.get(setting)),
+            *(UserQueryStream(self, query) for query in self.config.get("queries") or ()),
+        ]
+
+    @property
+    @override
+    def streams(self) -> dict[str, Stream]:
+        # The SDK sorts them by name. Here lists come before what needs to know them.
+        loaded = super().streams
+        first = [name for name in (ProductsStream.name, ReportsStream.name) if name in loaded]
+        return {name: loaded[name] for name in (*first, *loaded)}
+
+    @property
+    def api(self) -> Api:
+        """The API that is read."""
+        return APIS[self.config["api"]]
 
     @property
     def api_url(self) -> str:
         """The root directory of the API, without a slash at its end."""
-        return str(self.config["api_url"]).rstrip("/")
+        return str(self.config.get("api_url") or self.api.url).rstrip("/")
+
+    @property
+    def query_url(self) -> str:
+        """The root directory of the endpoints that run reports of the Core API, likewise."""
+        return str(self.config["query_url"]).rstrip("/")
+
+    @property
+    def page_size(self) -> int:
+        """Records to ask for in one request."""
+        return int(self.config.get("page_size") or self.api.page_size)
+
+    @property
+    def product_ids(self) -> list[str | int]:
+        """The products to read; none stands for all."""
+        return list(dict.fromkeys(map(self.api.as_id, self.config.get("product_ids") or ())))
+
+    @cached_property
+    def date_range(self) -> dict[str, t.Any]:
+        """The time that reports and metrics are run for, as the API takes it."""
+        if chosen := self.config.get("report_date_range"):
+            return dict(chosen)
+        if self.api is QUERY:
+            return {"type": "preset", "preset": "this_month_to_date"}
+        now = dt.datetime.fromtimestamp(self.initialized_at // 1000, tz=dt.UTC)
+        month = now.replace(day=1, hour=0, minute=0, second=0)
+        return {"start_date": month.isoformat(), "end_date": now.isoformat()}
 
     @cached_property
     def session(self) -> Session:
         """The HTTP session that all streams share."""
         return make_session(
-            self.api_url,
+            [self.api_url] if self.api is QUERY else [self.api_url, self.query_url],
             max_concurrency=self.config["max_concurrency"],
-            requests_per_minute=self.config.get("requests_per_minute"),
+            requests_per_minute=self.config.get("requests_per_minute") or self.api.requests_per_minute,
         )
 
     def run(self) -> None:
@@ -313,3 +260,20 @@ class TapKissmetrics(Tap):
             catalog=catalog and read_json_stream(catalog, f"catalog file {catalog.name}"),
         )
         tap.run()
+
+
+def _replication_keys(settings: Mapping[str, t.Any]) -> dict[str, Sequence[str]]:
+    """Give, for each stream that there is with these settings, the columns that can be its replication key."""
+    lists = LISTS[settings.get("api", "core")]
+    others = [*(stream.name for setting, stream in RESULTS.items() if settings.get(setting))]
+    others += [query["name"] for query in settings.get("queries") or ()]
+    return {stream.name: stream.valid_replication_keys for stream in lists} | dict.fromkeys(others, ())  # type: ignore[misc]
+
+
+def _secrets(settings: Mapping[str, t.Any]) -> Iterator[str]:
+    """Give every form in which a secret is sent."""
+    secrets = {name: settings.get(name) for name in ("api_token", "username", "password")}
+    yield from (secret for secret in secrets.values() if isinstance(secret, str))
+    if isinstance(user := secrets["username"], str):
+        password = secrets["password"] if isinstance(secrets["password"], str) else ""
+        yield base64.b64encode(f"{user}:{password}".encode()).decode()

@@ -68,8 +68,13 @@ def _complete(names: list[str], needs: dict[str, list[str]]) -> set[str]:
     return group
 
 
-def discover() -> list[Entry]:
-    """Give the catalog's entries, as `--discover` does."""
-    tap = TapKissmetrics(validate_config=False, setup_mapper=False)
-    entries: list[Entry] = json.loads(json.dumps(tap.catalog_dict))["streams"]
+def tap_of(api: str) -> TapKissmetrics:
+    """Make a tap of an API that runs every report and a metric: one that has all its streams."""
+    results = {"report_ids": ["*"]} | ({"metric_ids": [1]} if api == "query" else {})
+    return TapKissmetrics(config={"api": api, **results}, validate_config=False, setup_mapper=False)
+
+
+def discover(api: str) -> list[Entry]:
+    """Give the catalog's entries of an API, as `--discover` does."""
+    entries: list[Entry] = json.loads(json.dumps(tap_of(api).catalog_dict))["streams"]
     return entries

@@ -13,10 +13,10 @@ import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tap_kissmetrics.client import ProductStream
-from tap_kissmetrics.streams import STREAMS
-from tap_kissmetrics.tap import TapKissmetrics
-from tests.about import ABOUT, OWN_SETTINGS, REQUIRED, SETTINGS, setting_groups
+from tap_kissmetrics.apis import APIS
+from tap_kissmetrics.lists import ListStream, ProductStream
+from tap_kissmetrics.query_streams import OfProductStream
+from tests.about import ABOUT, OWN_SETTINGS, REQUIRED, SETTINGS, setting_groups, tap_of
 from tests.markdown import code, table
 from tests.meltano_documents import plugin_yaml, write_meltano
 from tests.stream_documents import SNAPSHOTS, snapshots, streams_page
@@ -43,19 +43,20 @@ def settings_table() -> str:
 
 
 def streams_table() -> str:
-    """Make the table of the streams."""
-    head = ("Stream", "Endpoint", "With `product_ids`", "Primary key", "Replication", "Keys to choose for INCREMENTAL")
-    tap = TapKissmetrics(validate_config=False, setup_mapper=False)
-    return table(head, [_stream_row(stream(tap)) for stream in STREAMS])
+    """Make the tables of the streams, one for each API."""
+    head = ("Stream", "Endpoint", "Product by product", "Primary key", "Replication", "Keys to choose for INCREMENTAL")
+    return "\n".join(
+        f"### {api.title} (`api: {name}`)\n\n{table(head, [_stream_row(s) for s in tap_of(name).discover_streams()])}"
+        for name, api in APIS.items()
+    )
 
 
 def _stream_row(stream: KissmetricsStream) -> tuple[str, ...]:
-    by_product = isinstance(stream, ProductStream)
     key = f" on `{stream.replication_key}`" if stream.replication_key else ""
     return (
         f"`{stream.name}`",
-        f"`{stream.get_url(None).removeprefix(stream.url_base)}`",
-        f"`{stream.get_url({'product_id': '{id}'}).removeprefix(stream.url_base)}`" if by_product else "",
+        f"`{stream.path}`" if isinstance(stream, ListStream) and not isinstance(stream, OfProductStream) else "",
+        f"`/products/{{id}}{stream.path}`" if isinstance(stream, ProductStream) else "",
         code(stream.primary_keys),
         stream.replication_method + key,
         code(stream.valid_replication_keys),
@@ -151,7 +152,7 @@ def _wanted(root: Path) -> Iterator[tuple[Path, str | None]]:
     for name, write in DOCUMENTS.items():
         path = root / name
         yield path, write(path.read_text(encoding="utf-8") if path.exists() else "")
-    for path in sorted((root / SNAPSHOTS).glob("*.json")):
+    for path in sorted((root / SNAPSHOTS).rglob("*.json")):
         if path.relative_to(root).as_posix() not in DOCUMENTS:
             yield path, None
 

@@ -6,6 +6,7 @@ import json
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from tap_kissmetrics.apis import APIS
 from tests.about import discover
 from tests.markdown import code, table
 
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 SNAPSHOTS = "tests/snapshots"
 """The folder of the snapshots, one file for each stream."""
 
-ENTRIES = {entry["tap_stream_id"]: entry for entry in discover()}
-"""The catalog's entries by stream."""
+ENTRIES = {api: {entry["tap_stream_id"]: entry for entry in discover(api)} for api in APIS}
+"""The catalog's entries by stream, for each API."""
 
 _HEAD = """\
 # Streams and columns
@@ -31,7 +32,10 @@ the array `links`.
 
 def streams_page(_: str = "") -> str:
     """Make docs/streams.md."""
-    return _HEAD + "".join(_section(entry) for entry in ENTRIES.values())
+    return _HEAD + "".join(
+        f"\n## {APIS[api].title} (`api: {api}`)\n" + "".join(map(_section, entries.values()))
+        for api, entries in ENTRIES.items()
+    )
 
 
 def _section(entry: Entry) -> str:
@@ -46,7 +50,7 @@ def _section(entry: Entry) -> str:
     ]
     rows = [(f"`{name}`", _kind(field), field.get("description", "")) for name, field in columns(entry["schema"])]
     listed = "".join(f"- {fact}\n" for fact in facts)
-    return f"\n## {entry['tap_stream_id']}\n\n{listed}\n{table(('Column', 'Type', 'What it is'), rows)}"
+    return f"\n### {entry['tap_stream_id']}\n\n{listed}\n{table(('Column', 'Type', 'What it is'), rows)}"
 
 
 def columns(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -74,7 +78,11 @@ def _kind(field: dict[str, Any]) -> str:
 
 def snapshots() -> dict[str, Callable[[str], str]]:
     """Give, for the path of each snapshot, what makes it."""
-    return {f"{SNAPSHOTS}/{name}.json": partial(_snapshot, entry) for name, entry in ENTRIES.items()}
+    return {
+        f"{SNAPSHOTS}/{api}/{name}.json": partial(_snapshot, entry)
+        for api, entries in ENTRIES.items()
+        for name, entry in entries.items()
+    }
 
 
 def _snapshot(entry: Entry, _: str) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from tap_kissmetrics.client import KissmetricsStream, ProductStream
+from tap_kissmetrics.lists import ListStream, ProductStream
 
 
-class AccountsStream(KissmetricsStream):
+class AccountsStream(ListStream):
     """Accounts the token may see ("All Accounts" in the reference)."""
 
     name = "accounts"
@@ -14,7 +14,7 @@ class AccountsStream(KissmetricsStream):
     valid_replication_keys = ("updated_at", "created_at")
 
 
-class ProductsStream(KissmetricsStream):
+class ProductsStream(ListStream):
     """Products of these accounts ("All Products")."""
 
     name = "products"
@@ -27,6 +27,7 @@ class ReportsStream(ProductStream):
 
     name = "reports"
     path = "/reports"
+    kept_columns = ("id", "product_id", "name", "report_type")
     valid_replication_keys = ("created_at",)
 
 
@@ -54,7 +55,7 @@ class MetricsStream(ProductStream):
     valid_replication_keys = ("config_last_changed_at",)
 
 
-STREAMS: tuple[type[KissmetricsStream], ...] = (
+CORE_STREAMS: tuple[type[ListStream], ...] = (
     AccountsStream,
     ProductsStream,
     ReportsStream,

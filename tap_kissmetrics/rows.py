@@ -1,0 +1,93 @@
+"""Walking the rows of a result by offset: rows have no ids, and do not change."""
+
+from __future__ import annotations
+
+import typing as t
+
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+
+if t.TYPE_CHECKING:
+    from tap_kissmetrics.page import Window
+
+
+MOST_REPEATS: t.Final = 100
+"""Times in a row that a server which gives one row at a time may give the same."""
+
+
+class RowPaginator:
+    """Reads each row of a result once, in its order.
+
+    As with lists, every page after the first is asked for from the last row already
+    read. A page that starts with another row was cut out elsewhere: the server ignores
+    `offset`, or the result is another one.
+
+    Attributes:
+        offset: The `offset` to ask for next.
+        limit: The `limit` to ask for; at least 2, for one row is the seam.
+        finished: Whether the result was read to its end.
+    """
+
+    def __init__(self, page_size: int) -> None:
+        """Start at the first row.
+
+        Args:
+            page_size: Rows to ask for, per request.
+        """
+        self.offset = 0
+        self.limit = max(page_size, 2)
+        self.finished = False
+        self._last: list[t.Any] = []
+        self._single: list[t.Any] = []
+        self._repeats = 0
+
+    def check(self, window: Window) -> Window:
+        """Refuse a page that does not go on where the last one ended.
+
+        Args:
+            window: The page at `offset`.
+
+        Returns:
+            The page.
+
+        Raises:
+            RetriableAPIError: If the seam is not there, or rows are missing that the
+                result's own total promises.
+        """
+        if window.rows[: len(self._last)] != self._last:
+            msg = f"the row at offset {window.offset} is not the one that was there before"
+            raise RetriableAPIError(msg)
+        if window.total is not None and len(window.rows) == len(self._last) and window.end < window.total:
+            msg = f"no new rows at offset {window.offset} of a result of {window.total}"
+            raise RetriableAPIError(msg)
+        return window
+
+    def accept(self, window: Window) -> list[tuple[int, t.Any]]:
+        """Take in the page that was asked for, and decide what to ask for next.
+
+        Args:
+            window: The page at `offset`, checked.
+
+        Returns:
+            The rows that were not in the page before, each with its position.
+
+        Raises:
+            FatalAPIError: If the server ignores `offset`.
+        """
+        overlap = len(self._last)
+        rows = list(enumerate(window.rows, window.offset))[overlap:]
+        told = window.end == window.total and len(window.rows) < window.limit
+        self.finished = told or not rows
+        # One row leaves no room for a seam: what follows it is asked for without.
+        self._last = window.rows[-1:] if len(window.rows) > 1 or overlap else []
+        self.offset = window.end - len(self._last)
+        self._watch(window, overlap)
+        return rows
+
+    def _watch(self, window: Window, overlap: int) -> None:
+        """Count how often the same single row came."""
+        single = window.rows if len(window.rows) == 1 and not overlap else []
+        self._repeats = self._repeats + 1 if single and single == self._single else 0
+        self._single = single
+        if self._repeats == MOST_REPEATS:
+            msg = f"the server ignores offset: it gives the same row at {window.offset} as before it"
+            raise FatalAPIError(msg)
