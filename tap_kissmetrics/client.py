@@ -202,7 +202,7 @@ class KissmetricsStream(RESTStream[int]):
     @override
     def _generate_record_messages(self, record: Record) -> t.Generator[RecordMessage, None, None]:
         # The SDK looks at every column of every record for what is not selected: more than a quarter of the
-        # whole run, and no public hook comes before that. tests/test_sdk_internals.py compares the two.
+        # whole run, and no public hook comes before that. tests/test_fast_paths.py compares the two.
         if not self._is_whole:
             yield from super()._generate_record_messages(record)
             return

@@ -12,6 +12,7 @@ from tests.targets import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from tests.sandbox import Record
 
@@ -26,14 +27,15 @@ DATES = (
 )
 
 
-def code_block(page: str, marker: str) -> str:
-    """Give what a page of docs/ tells to run or to set, so that the tests do just that.
+def code_block(page: str, marker: str, folder: Path = PROJECT / "docs") -> str:
+    """Give what a page tells to run or to set, so that the tests do just that.
 
     Args:
         page: Name of the page.
         marker: The comment before the block of code.
+        folder: Where the page is.
     """
-    text = (PROJECT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    text = (folder / f"{page}.md").read_text(encoding="utf-8")
     found = re.search(rf"^<!-- {marker} -->\n```\w+\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     assert found, f"no block {marker} in {page}.md"
     return found[1]

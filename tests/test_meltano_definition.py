@@ -15,8 +15,10 @@ from tests.about import ABOUT, OWN_SETTINGS, SETTINGS, setting_groups
 from tests.documents import PROJECT
 from tests.meltano_documents import extractor, meltano_setting
 from tests.stream_documents import ENTRIES
+from tests.tables import code_block
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.targets import Programs
@@ -110,17 +112,21 @@ class TestDefinition:
         settings = [{**setting, "kind": "secret"} for setting in plugin["settings"]]
         assert not validator.is_valid({"version": 1, "plugins": {"extractors": [plugin | {"settings": settings}]}})
 
-    def test_meltano_adds_the_tap_to_an_empty_project(
-        self, definition: dict[str, Any], programs: Programs, tmp_path: Path
-    ) -> None:
+    def test_meltano_adds_the_tap_to_an_empty_project(self, programs: Programs, tmp_path: Path) -> None:
+        """With the commands of the README."""
         program = programs.install("meltano") / "bin" / "meltano"
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MELTANO_", "TAP_"))}
-        env = inherited | {"MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false", "NO_COLOR": "1"}
+        env = inherited | {
+            "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "NO_COLOR": "1",
+            "PATH": f"{program.parent}{os.pathsep}{inherited['PATH']}",
+            "UV_CONSTRAINT": str(PROJECT / "constraints.txt"),
+        }
         project = tmp_path / "project"
 
-        def meltano(*arguments: str) -> str:
+        def run(command: Sequence[str | Path]) -> str:
             done = subprocess.run(
-                [program, *arguments],
+                command,
                 cwd=project if project.exists() else tmp_path,
                 env=env,
                 stdin=subprocess.DEVNULL,
@@ -132,10 +138,12 @@ class TestDefinition:
             assert done.returncode == 0, done.stdout + done.stderr
             return done.stdout
 
-        local = {**definition, "pip_url": f"{PROJECT} -c {PROJECT / 'constraints.txt'}"}
-        (tmp_path / "plugin.yaml").write_text(yaml.safe_dump(local, sort_keys=False), encoding="utf-8")
+        def meltano(*arguments: str) -> str:
+            return run([program, *arguments])
+
+        (tmp_path / "tap-kissmetrics").symlink_to(PROJECT)  # the clone, beside the project
         meltano("init", "project")
-        meltano("add", "tap-kissmetrics", "--from-ref", "../plugin.yaml")
+        run(["bash", "-euc", code_block("README", "definition", PROJECT)])
         assert meltano("invoke", "tap-kissmetrics", "--version").startswith("tap-kissmetrics v")
         streams = json.loads(meltano("invoke", "tap-kissmetrics", "--discover"))["streams"]
         assert {entry["tap_stream_id"] for entry in streams} == set(ENTRIES)
