@@ -18,6 +18,10 @@ class AuthenticationError(FatalAPIError):
     """The API does not know the token: no stream can be read."""
 
 
+class NotFoundError(FatalAPIError):
+    """The API has nothing there, or not any more."""
+
+
 class RateLimitError(RetriableAPIError):
     """The API asks for a pause.
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
-from tap_kissmetrics.errors import AuthenticationError, RateLimitError
+from tap_kissmetrics.errors import AuthenticationError, NotFoundError, RateLimitError
 from tap_kissmetrics.logs import SECRETS
 from tap_kissmetrics.retry import retry_after
 
@@ -51,6 +51,8 @@ def problem(status: int | None, response: requests.Response, api: Api) -> Except
     message = _describe(status, response, api)
     if status == HTTPStatus.UNAUTHORIZED:
         return AuthenticationError(message)
+    if status == HTTPStatus.NOT_FOUND:
+        return NotFoundError(message)
     if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _CAN_PASS:
         return FatalAPIError(message)
     pause = retry_after(response)

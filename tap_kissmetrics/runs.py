@@ -12,6 +12,7 @@ import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
+from tap_kissmetrics.errors import NotFoundError
 from tap_kissmetrics.page import Window, read_window
 from tap_kissmetrics.problems import message_of
 
@@ -118,7 +119,11 @@ class QueryRun(Run):
     @override
     def rows(self, *, offset: int, limit: int) -> Window | None:
         window = {"offset": offset, "limit": limit}
-        _, told = self.stream.ask("GET", self._url, params=window)
+        try:
+            _, told = self.stream.ask("GET", self._url, params=window)
+        except NotFoundError as error:
+            msg = f"the server has ended the query, or forgotten what it gave: {error}"
+            raise FatalAPIError(msg) from error
         if not self._tell(told):
             return None
         self.columns = told.get("columns")

@@ -205,5 +205,5 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
             "remove what Kissmetrics no longer has. Results of reports and queries are never removed."
         ),
     ),
-).to_dict() | {"anyOf": [{"required": [api.required]} for api in APIS.values()]}
+).to_dict() | {"anyOf": [{"required": [CORE.required]}, {"required": ["api", QUERY.required]}]}
 """JSON Schema of the settings."""

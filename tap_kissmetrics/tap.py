@@ -17,7 +17,7 @@ from tap_kissmetrics.apis import APIS, QUERY
 from tap_kissmetrics.catalog import check_state, read_catalog
 from tap_kissmetrics.checks import check_settings
 from tap_kissmetrics.config import read_environment, read_json_file, read_json_stream
-from tap_kissmetrics.core_streams import CORE_STREAMS, ProductsStream, ReportsStream
+from tap_kissmetrics.core_streams import CORE_STREAMS
 from tap_kissmetrics.errors import SettingsError, StreamError, SyncError
 from tap_kissmetrics.logs import hide_secrets
 from tap_kissmetrics.output import MessageWriter
@@ -136,7 +136,7 @@ class TapKissmetrics(Tap):
     def streams(self) -> dict[str, Stream]:
         # The SDK sorts them by name. Here lists come before what needs to know them.
         loaded = super().streams
-        first = [name for name in (ProductsStream.name, ReportsStream.name) if name in loaded]
+        first = [name for name in ("accounts", "products", "reports") if name in loaded]
         return {name: loaded[name] for name in (*first, *loaded)}
 
     @property

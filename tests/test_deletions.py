@@ -25,8 +25,8 @@ ON: dict[str, Any] = {"emit_activate_version_messages": True}
 FULL_TABLE = tuple(stream for stream in RESOURCES if stream != "accounts")
 """The streams that are FULL_TABLE unless the catalog says otherwise."""
 
-BEFORE_PRODUCTS = {"events", "metrics"}
-"""Streams are synced in the order of their names."""
+BEFORE_PROPERTIES = set(FULL_TABLE) - {"properties"}
+"""Products and reports come first, then the others in the order of their names."""
 
 
 def activated(run: Run) -> list[str]:
@@ -91,11 +91,11 @@ def test_stream_that_fails_has_none_and_the_others_have(page: int, sandbox: Sand
 
 def test_wrong_token_ends_the_sync_without_one(sandbox: Sandbox, tmp_path: Path) -> None:
     """The streams before were complete; this one is not, and those after it are not read."""
-    sandbox.faults.append(faults.status(401, resource="products", skip=1))
+    sandbox.faults.append(faults.status(401, resource="properties", skip=1))
     run = sync(sandbox, tmp_path, page_size=2, **ON)
     assert run.code == 1
-    assert run.records("products")
-    assert_versions(run, BEFORE_PRODUCTS)
+    assert run.records("properties")
+    assert_versions(run, BEFORE_PROPERTIES)
 
 
 @pytest.mark.parametrize(
@@ -103,12 +103,12 @@ def test_wrong_token_ends_the_sync_without_one(sandbox: Sandbox, tmp_path: Path)
 )
 def test_list_that_cannot_be_read_to_its_end_has_none(fault: faults.Fault, sandbox: Sandbox, tmp_path: Path) -> None:
     """However the API cuts it short."""
-    fault.resource, fault.skip, fault.seen = "products", 1, 0
+    fault.resource, fault.skip, fault.seen = "properties", 1, 0
     sandbox.faults.append(fault)
     run = sync(sandbox, tmp_path, page_size=2, retry_timeout=0.1, **ON)
     assert run.code == 1
-    assert run.records("products")
-    assert_versions(run, set(FULL_TABLE) - {"products"})
+    assert run.records("properties")
+    assert_versions(run, set(FULL_TABLE) - {"properties"})
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL], ids=lambda number: number.name)
@@ -116,18 +116,18 @@ def test_sync_that_is_stopped_has_none_for_the_stream_that_was_read(
     number: signal.Signals, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """Nor have those after it."""
-    sandbox.faults.append(faults.hang(resource="products", skip=1))
+    sandbox.faults.append(faults.hang(resource="properties", skip=1))
 
     def stop(_sandbox: Sandbox, request: Request) -> None:
-        if request.resource == "products" and request.query["offset"] != "0":
+        if request.resource == "properties" and request.query["offset"] != "0":
             tap.process.send_signal(number)
 
     sandbox.on_request(stop)
     with live_tap(sandbox, tmp_path, page_size=2, request_timeout=60, max_concurrency=1, **ON) as tap:
         run = tap.ends()
     assert run.code in {128 + number, -number}
-    assert run.records("products")
-    assert_versions(run, BEFORE_PRODUCTS)
+    assert run.records("properties")
+    assert_versions(run, BEFORE_PROPERTIES)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,7 @@ import yaml
 from tests.about import OWN_SETTINGS, SETTINGS
 from tests.documents import PROJECT, main
 from tests.expected import assert_complete
-from tests.sandbox import RESOURCES, Sandbox
+from tests.sandbox import QUERY_RESOURCES, RESOURCES, Sandbox
 from tests.tap_process import run_tap
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ def extractor() -> dict[str, Any]:
     return found
 
 
-def table(marker: str) -> list[list[str]]:
-    """Give the cells of a table of README.md, without its head."""
+def tables(marker: str) -> list[list[list[str]]]:
+    """Give the cells of the tables of README.md between two markers, without their heads."""
     text = (PROJECT / "README.md").read_text(encoding="utf-8")
     _, _, rest = text.partition(f"<!-- {marker} -->\n")
     lines, _, _ = rest.partition(f"<!-- /{marker} -->")
-    return [[cell.strip().replace("`", "") for cell in line.split("|")[1:-1]] for line in lines.splitlines()[2:]]
+    found = [part.strip().splitlines() for part in re.split(r"^#.*$", lines, flags=re.MULTILINE) if "|" in part]
+    return [[[cell.strip().replace("`", "") for cell in row.split("|")[1:-1]] for row in part[2:]] for part in found]
 
 
 class TestDocuments:
@@ -46,17 +48,17 @@ class TestDocuments:
     @pytest.mark.parametrize(
         ("name", "old", "new"),
         [
-            ("README.md", "| `page_size` | `1000` |", "| `page_size` | `20` |"),
+            ("README.md", "| `query_timeout` | `3600` |", "| `query_timeout` | `20` |"),
             ("README.md", "FULL_TABLE |", "LOG_BASED |"),
             ("meltano.yml", "    - name: page_size\n", "    - name: size_of_page\n"),
             ("meltano.yml", "    - stream-maps\n", ""),
             ("meltano.yml", "      sensitive: true\n", ""),
-            (".env.example", "TAP_KISSMETRICS_PAGE_SIZE=1000", "TAP_KISSMETRICS_PAGE_SIZE=20"),
+            (".env.example", "TAP_KISSMETRICS_QUERY_TIMEOUT=3600", "TAP_KISSMETRICS_QUERY_TIMEOUT=20"),
             ("sample_config.json", "api_token", "token"),
             ("plugin.yaml", "  kind: date_iso8601\n", "  kind: string\n"),
             ("plugin.yaml", "- [api_token]\n", "- [api_url]\n"),
             ("docs/streams.md", "| `updated_at` | date-time |", "| `updated_at` | string |"),
-            ("tests/snapshots/accounts.json", '"format": "date-time"', '"format": "date"'),
+            ("tests/snapshots/core/accounts.json", '"format": "date-time"', '"format": "date"'),
         ],
     )
     def test_drift_is_found_and_repaired(
@@ -78,15 +80,18 @@ class TestDocuments:
             main(["--root", str(copies)])
 
     def test_readme_has_every_setting(self) -> None:
-        rows = {name: (default, about) for name, default, about in table("settings")}
+        rows = {name: (default, about) for name, default, about in tables("settings")[0]}
         assert rows.keys() == OWN_SETTINGS.keys()
-        assert rows["api_token"][0] == "**required**"
-        assert rows["api_url"][0] == "https://api.kissmetrics.com/core"
+        assert rows["api"][0] == "core"
+        assert rows["query_url"][0] == "https://query.kissmetrics.com/v2"
         assert all(about for _, about in rows.values())
 
     def test_readme_has_every_stream(self) -> None:
-        rows = {row[0]: row[1:] for row in table("streams")}
-        assert list(rows) == list(RESOURCES)
+        rows, v3 = ({row[0]: row[1:] for row in each} for each in tables("streams"))
+        assert list(rows) == [*RESOURCES, "report_results"]
+        assert list(v3) == [*QUERY_RESOURCES, "report_results", "metric_results"]
+        assert v3["products"][:3] == ["/products", "", "id"]
+        assert v3["events"][:3] == ["", "/products/{id}/events", "product_id, id"]
         assert rows["accounts"] == ["/accounts", "", "id", "INCREMENTAL on updated_at", "updated_at, created_at"]
         assert rows["events"] == [
             "/events",
@@ -107,10 +112,14 @@ class TestDocuments:
             "product_ids": "array",
             "start_date": "date_iso8601",
         }
-        assert [name for name, setting in settings.items() if setting.get("sensitive")] == ["api_token"]
+        assert [name for name, setting in settings.items() if setting.get("sensitive")] == [
+            "api_token",
+            "username",
+            "password",
+        ]
         assert all(setting["label"] and setting["description"] for setting in settings.values())
         assert "value" not in settings["api_token"]
-        assert extractor["settings_group_validation"] == [["api_token"]]
+        assert extractor["settings_group_validation"] == [["api_token"], ["api", "username"]]
         assert {"catalog", "discover", "state", "about", "batch", "stream-maps"} <= set(extractor["capabilities"])
 
     def test_sample_config_is_what_a_user_needs(self, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -127,7 +136,7 @@ class TestDocuments:
         assert all(line.startswith("#") or not line for line in lines)
         values = dict(line.removeprefix(PREFIX).split("=", 1) for line in lines if line.startswith(PREFIX))
         assert [name.lower() for name in values] == list(SETTINGS)
-        assert next(iter(values)) == "API_TOKEN"
+        assert next(iter(values)) == "API"
 
         values |= {"API_TOKEN": sandbox.token, "API_URL": sandbox.url}
         chosen = [f"TAP_KISSMETRICS_{name}={value}\n" for name, value in values.items() if value]

@@ -241,13 +241,13 @@ def test_a_failed_stream_keeps_its_bookmark(tmp_path: Path) -> None:
 
 def test_each_failed_stream_is_named(tmp_path: Path) -> None:
     """Several may fail; the others do not suffer."""
-    broken = ["events", "metrics", "reports"]
+    broken = ["reports", "events", "metrics"]
     with small_sandbox(*(faults.status(403, resource=name) for name in broken)) as sandbox:
         run = watched_sync(sandbox, tmp_path, **HASTY)
     assert run.code == 1
     *lines, final = run.errors
     assert [line.split(":")[0] for line in lines] == broken
-    assert final == "3 of the streams failed: events, metrics, reports"
+    assert final == "3 of the streams failed: reports, events, metrics"
     assert_every_record_once(run, sandbox.account, but=broken)
 
 

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 
 TOKEN_OF_A_USER = "a-token-that-must-never-be-shown"  # noqa: S105 - it opens nothing
 DEFAULTS = {
-    "api_url": "https://api.kissmetrics.com/core",
-    "page_size": 1000,
+    "api": "core",
+    "query_timeout": 3600,
+    "query_url": "https://query.kissmetrics.com/v2",
+    "max_concurrency": 4,
     "request_timeout": 60,
     "retry_timeout": 120,
     "backoff_factor": 1,
@@ -47,7 +49,7 @@ class TestDefinition:
         assert OWN_SETTINGS[name]["title"]
         assert len(OWN_SETTINGS[name]["description"].split()) >= 5
         assert OWN_SETTINGS[name].get("default") == DEFAULTS.get(name)
-        assert OWN_SETTINGS[name].get("secret", False) is (name == "api_token")
+        assert OWN_SETTINGS[name].get("secret", False) is (name in {"api_token", "username", "password"})
 
 
 class TestWhereTheyComeFrom:
@@ -132,10 +134,10 @@ WRONG: list[tuple[str, object, tuple[str, ...]]] = [
     ("backoff_factor", 0, ("number above 0", "60")),
     ("requests_per_minute", 0, ("integer", "1")),
     ("emit_activate_version_messages", "yes", ("true or false",)),
-    ("product_ids", "one", ("array",)),
-    ("product_ids", [1], ("array",)),
-    ("product_ids", ["a/../b"], ("ids of products", "a/../b")),
-    ("product_ids", [""], ("ids of products",)),
+    ("product_ids", "one", ("a list of text or numbers",)),
+    ("product_ids", [1.5], ("a list of text or numbers",)),
+    ("product_ids", ["a/../b"], ("must be ids", "a/../b")),
+    ("product_ids", [""], ("must be ids",)),
     ("start_date", "yesterday", ("date-time", "such as", "yesterday")),
     ("start_date", "2024-13-01", ("date-time", "2024-13-01")),
     ("start_date", 2024, ("text",)),
