@@ -68,10 +68,16 @@ def _complete(names: list[str], needs: dict[str, list[str]]) -> set[str]:
     return group
 
 
+RESULTS_OF: dict[str, dict[str, Any]] = {
+    "core": {"report_ids": ["*"]},
+    "query": {"report_ids": ["*"], "metric_ids": [1]},
+}
+"""For each API, the settings with which it has all its streams."""
+
+
 def tap_of(api: str) -> TapKissmetrics:
     """Make a tap of an API that runs every report and a metric: one that has all its streams."""
-    results = {"report_ids": ["*"]} | ({"metric_ids": [1]} if api == "query" else {})
-    return TapKissmetrics(config={"api": api, **results}, validate_config=False, setup_mapper=False)
+    return TapKissmetrics(config={"api": api, **RESULTS_OF[api]}, validate_config=False, setup_mapper=False)
 
 
 def discover(api: str) -> list[Entry]:

@@ -1,7 +1,8 @@
 """The quick start: the sandbox's account, loaded into JSONL files by Meltano.
 
 Run it with `python -m tests.quickstart` where Meltano is installed. It starts the sandbox, lets Meltano install the tap
-and target-jsonl, runs `meltano el` and compares what arrived with what the sandbox holds, record by record.
+and target-jsonl, runs `meltano el` and compares what arrived with what the sandbox holds, record by record. With
+TAP_KISSMETRICS_API=query in its environment the sandbox speaks the Query API v3, and two of its reports are run too.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 from tests.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 PROJECT = Path(__file__).resolve().parent.parent
 OUTPUT = Path("output", "quickstart")
@@ -40,15 +41,38 @@ def main() -> int:
     """
     shutil.rmtree(PROJECT / OUTPUT, ignore_errors=True)  # the loader appends, and an earlier run must not count
     try:
-        with Sandbox() as sandbox:
-            print(f"A sandbox of the Kissmetrics Core API is listening at {sandbox.url}")
-            env = meltano_env(sandbox.env)
+        with Sandbox(api="query" if os.environ.get("TAP_KISSMETRICS_API") == "query" else "core") as sandbox:
+            name = {"core": "Core API", "query": "Query API v3"}[sandbox.api]
+            print(f"A sandbox of the Kissmetrics {name} is listening at {sandbox.url}")
+            env = meltano_env(sandbox.env | settings(sandbox))
             meltano("install", EXTRACTOR, LOADER, env=env)
             meltano("el", EXTRACTOR, LOADER, env=env)
-            return report(sandbox.account.records)
+            return report(holdings(sandbox))
     except StepFailedError as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def settings(sandbox: Sandbox) -> dict[str, str]:
+    """Give what the tap is told besides where the sandbox is: of v3, two reports to run, and no pace."""
+    if sandbox.api == "core":
+        return {}
+    reports = [record["id"] for record in sandbox.account.records["reports"][:2]]
+    return {"TAP_KISSMETRICS_REPORT_IDS": json.dumps(reports), "TAP_KISSMETRICS_REQUESTS_PER_MINUTE": "1000"}
+
+
+def holdings(sandbox: Sandbox) -> dict[str, Counter[str]]:
+    """Tell what the sandbox holds: how often each key is there, for each stream."""
+    held = {stream: Counter(map(key_of, rows)) for stream, rows in sandbox.account.records.items()}
+    rows = (
+        {"query_id": query.id, "position": at} for query in sandbox.queries for at in range(len(query.result or ()))
+    )
+    return held | ({"report_results": Counter(map(key_of, rows))} if sandbox.queries else {})
+
+
+def key_of(record: Mapping[str, object]) -> str:
+    """Give what tells a record from all others of its stream."""
+    return f"{record['query_id']} {record['position']}" if "query_id" in record else str(record["id"])
 
 
 def meltano_env(sandbox_env: Mapping[str, str]) -> dict[str, str]:
@@ -107,22 +131,21 @@ def meltano(*arguments: str, env: Mapping[str, str]) -> None:
         raise StepFailedError(msg)
 
 
-def report(records: Mapping[str, Iterable[Mapping[str, object]]]) -> int:
+def report(held: Mapping[str, Counter[str]]) -> int:
     """Print a table of what the sandbox holds and what arrived.
 
     Args:
-        records: The sandbox's records by stream.
+        held: What the sandbox holds, by stream.
 
     Returns:
         0 if the files hold every record of every stream exactly once, otherwise 1.
     """
-    row = "{:<12}{:>9}{:>9}   {}"
+    row = "{:<16}{:>9}{:>9}   {}"
     print("\n" + row.format("stream", "sandbox", "file", "path"))
     complete = True
-    for stream, rows in records.items():
+    for stream, expected in held.items():
         path = OUTPUT / f"{stream}.jsonl"
-        expected = Counter(str(record["id"]) for record in rows)
-        arrived = ids_in(PROJECT / path)
+        arrived = keys_in(PROJECT / path)
         print(row.format(stream, expected.total(), arrived.total(), path))
         for what, ids in (("missing", expected - arrived), ("too many", arrived - expected)):
             if ids:
@@ -132,19 +155,19 @@ def report(records: Mapping[str, Iterable[Mapping[str, object]]]) -> int:
     return 0 if complete else 1
 
 
-def ids_in(path: Path) -> Counter[str]:
-    """Count the records of a JSONL file by their id.
+def keys_in(path: Path) -> Counter[str]:
+    """Count the records of a JSONL file by their key.
 
     Args:
         path: The file; one that does not exist holds no record.
 
     Returns:
-        How many lines of the file hold each id.
+        How many lines of the file hold each key.
     """
     if not path.exists():
         return Counter()
     with path.open(encoding="utf-8") as lines:
-        return Counter(str(json.loads(line)["id"]) for line in lines)
+        return Counter(key_of(json.loads(line)) for line in lines)
 
 
 if __name__ == "__main__":

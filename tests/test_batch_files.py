@@ -116,7 +116,7 @@ def test_sync_that_fails_names_only_files_that_are_whole(
 ) -> None:
     """Half a file is named in no message; the other streams are complete."""
     sandbox.faults.append(faults.status(500, resource="events", skip=3))
-    run = sync(sandbox, tmp_path, page_size=5, retry_timeout=0.1, **batches)
+    run = sync(sandbox, tmp_path, page_size=5, max_concurrency=1, retry_timeout=0.1, **batches)
     assert run.code == 1
     events = sandbox.account.records["events"]
     assert records_in(run, "events") == events[:10]

@@ -103,7 +103,7 @@ def test_it_gives_way_once_the_api_asks_for_a_pause(pause: faults.Fault, slow: S
     assert_every_record_once(run, slow.account)
     refused = next(i for i, request in enumerate(slow.requests) if request.status == 429)
     assert slow.max_in_flight == 8
-    assert all(request.in_flight == 1 for request in slow.requests[refused + 16 :])
+    assert all(request.in_flight == 1 for request in slow.requests[refused + 20 :])
     assert len(slow.requests) - refused > PAGES / 2
 
 

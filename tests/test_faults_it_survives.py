@@ -220,7 +220,8 @@ def test_survives(max_concurrency: int, case: Case, tmp_path: Path) -> None:
     with small_sandbox(*case.faults, **case.switches) as sandbox:
         run = watched_sync(sandbox, tmp_path, max_concurrency=max_concurrency, **case.settings).succeeded()
         assert_met(sandbox)
-    assert sandbox.max_in_flight <= max_concurrency
+    given_up = sum(fault.seen for fault in sandbox.faults if fault.send)  # the sandbox is still busy with them
+    assert sandbox.max_in_flight <= max_concurrency + given_up
     assert_every_record_once(run, sandbox.account)
     assert_says(run, case.says)
     if case.pause:

@@ -120,7 +120,7 @@ def test_during_a_request(hang: faults.Fault, number: int, sandbox: Sandbox, tmp
 def test_while_it_paces_its_requests(number: int, sandbox: Sandbox, tmp_path: Path, catalog: Path) -> None:
     """It does not sit out the minute of `requests_per_minute`."""
     with live_tap(sandbox, tmp_path, "--catalog", catalog, requests_per_minute=3, **WAITS) as tap:
-        tap.until(lambda: len(sandbox.requests) == 3 and tap.written.count(b"\n") >= 20)
+        tap.until(lambda: len(sandbox.requests) == 3 and tap.written.count(b"\n") >= 10)
         tap.process.send_signal(number)
         run = tap.ends()
     assert_stopped(run, number, sandbox, tmp_path, catalog)
