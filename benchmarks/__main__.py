@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import BenchmarkError
-from benchmarks.report import machine, report, write
+from benchmarks.report import machine, report, summary, write
 from benchmarks.sections import FULL, QUICK, SECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+PROJECT = Path(__file__).resolve().parent.parent
+DOCUMENT, README = PROJECT / "docs" / "performance.md", PROJECT / "README.md"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -33,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--peers", action="store_true", help="install the peers that are missing (uv keeps them)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every run, as it was measured, to a file")
-    parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{DOCUMENT.name}")
+    parser.add_argument("--write", action="store_true", help=f"put the tables into docs/{DOCUMENT.name} and README.md")
     return parser
 
 
@@ -88,6 +89,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.json.write_text(json.dumps(runs, indent=2) + "\n", encoding="utf-8")
     if options.write:
         write(DOCUMENT, text)
+        write(README, summary(text))
     return 0
 
 

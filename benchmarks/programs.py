@@ -75,7 +75,7 @@ def loops() -> list[Program]:
 
 PEERS = (
     Program("tap of the SDK's template", _HERE / "peers" / "template_tap.py"),
-    Program("tap with singer-python", _HERE / "peers" / "singer_python.py"),
+    Program("singer-python, Transformer", _HERE / "peers" / "singer_python.py"),
     Program("tap-rest-api-msdk", _HERE / "peers" / "rest_api_msdk.py"),
     Program("dlt, rest_api to JSONL", _HERE / "peers" / "dlt_rest_api.py", "files"),
     Program("Airbyte's declarative CDK", _HERE / "peers" / "airbyte_declarative.py", "airbyte"),

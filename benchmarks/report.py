@@ -1,4 +1,4 @@
-"""From runs to tables, and from tables to text, JSON and docs/performance.md."""
+"""From runs to tables, and from tables to text, JSON, docs/performance.md and README.md."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from benchmarks.bench import Series
+
+SUMMARY = ("Latency", "Peers")
+"""The tables that README.md shows too."""
 
 _START, _END = "<!-- benchmark -->\n", "<!-- /benchmark -->"
 
@@ -76,6 +79,24 @@ def report(tables: Iterable[Table]) -> str:
     """Write all of it."""
     about = "Each figure is the median of its rounds, with the lowest and the highest in brackets."
     return "\n".join([f"{machine()} {about}\n", *(table.text() for table in tables)])
+
+
+def summary(text: str) -> str:
+    """Give the parts of the whole report that stand in README.md.
+
+    Args:
+        text: What `report` made, or the part of docs/performance.md between its markers.
+
+    Returns:
+        The first line and the tables of `SUMMARY`.
+    """
+    first, *parts = text.strip().split("\n### ")
+    return "\n".join([first, *(f"### {part}" for part in parts if part.split("\n")[0] in SUMMARY)]).rstrip() + "\n"
+
+
+def between_markers(document: str) -> str:
+    """Give what stands between the markers of a document."""
+    return document.partition(_START)[2].partition(_END)[0]
 
 
 def write(path: Path, text: str) -> None:
