@@ -12,12 +12,20 @@ from requests.adapters import HTTPAdapter
 from typing_extensions import override
 
 from tap_kissmetrics.pace import Pace
-from tap_kissmetrics.transport import POOLS
+from tap_kissmetrics.transport import BUFFER, POOLS
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     Answer: t.TypeAlias = Future[requests.Response]
+
+
+class _Response(requests.Response):
+    """An answer that is read in large pieces: between two of the usual 10 KiB, threads wait for each other."""
+
+    @override
+    def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[t.Any]:
+        return super().iter_content(BUFFER, decode_unicode)
 
 
 class _Adapter(HTTPAdapter):
@@ -41,6 +49,12 @@ class _Adapter(HTTPAdapter):
         manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = POOLS
         return manager
+
+    @override
+    def build_response(self, *args: t.Any, **kwargs: t.Any) -> requests.Response:
+        response = super().build_response(*args, **kwargs)
+        response.__class__ = _Response
+        return response
 
     @override
     def send(self, request: requests.PreparedRequest, *args: t.Any, **kwargs: t.Any) -> requests.Response:
