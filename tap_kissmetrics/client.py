@@ -22,6 +22,7 @@ from tap_kissmetrics.errors import AuthenticationError, RateLimitError, Settings
 from tap_kissmetrics.logs import drop_unhandled
 from tap_kissmetrics.page import error_status, read_body
 from tap_kissmetrics.problems import problem, root_cause
+from tap_kissmetrics.progress import Progress
 from tap_kissmetrics.records import RecordShaper
 from tap_kissmetrics.retry import retrying
 
@@ -46,6 +47,7 @@ class KissmetricsStream(RESTStream[int]):
     """The columns that a user may choose for INCREMENTAL."""
 
     allow_redirects = False
+    _LOG_REQUEST_METRICS = False  # a line for each request, at the level of what people read
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # RecordShaper does it
 
     _tap: TapKissmetrics
@@ -115,6 +117,7 @@ class KissmetricsStream(RESTStream[int]):
                 raise FatalAPIError(msg) from None
             msg = f"no complete answer from {host}: {root_cause(error)}"
             raise RetriableAPIError(msg) from None
+        self.progress.requests += 1
         self.state_manager.read_at(response.headers.get("Date"))
         body = read_body(response)
         if reported := problem(error_status(body), response, self._tap.api):
@@ -224,6 +227,11 @@ class KissmetricsStream(RESTStream[int]):
         return ()  # no stream has a child
 
     @cached_property
+    def progress(self) -> Progress:
+        """What was read so far."""
+        return Progress(self.logger)
+
+    @cached_property
     def _shaper(self) -> RecordShaper:
         return RecordShaper(self.effective_schema, self.logger)
 
@@ -258,4 +266,5 @@ class KissmetricsStream(RESTStream[int]):
     def finalize_state_progress_markers(self, state: dict[str, t.Any] | None = None) -> None:
         # Called once the stream is complete, and never by --test.
         self._tap.message_writer.release()
+        self.progress.done()
         super().finalize_state_progress_markers(state)

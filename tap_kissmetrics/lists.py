@@ -75,6 +75,7 @@ class ListStream(KissmetricsStream):
         self, page: Page, context: Context | None, pages: SeamPaginator, kept: list[Record]
     ) -> list[Record]:
         records = pages.accept(page)
+        self.progress.page(len(records), None if context else page.total)
         self._send_ahead(context, pages)
         if self.kept_columns:
             kept += [{column: record.get(column) for column in self.kept_columns} for record in records]

@@ -113,15 +113,17 @@ class ResultStream(KissmetricsStream):
         started = dt.datetime.now(dt.UTC).isoformat()
         pages = RowPaginator(self._tap.page_size)
 
-        def rows() -> Window | None:
+        def get_rows() -> Window | None:
             window = job.run.rows(offset=pages.offset, limit=pages.limit)
             return window and pages.check(window)
 
-        ask = self.retried(rows)
+        ask = self.retried(get_rows)
         window = self._first_window(job, ask)
         while True:
             known = {**job.columns, "query_id": job.run.id, "columns": job.run.columns, "extracted_at": started}
-            for position, row in pages.accept(window):
+            rows = pages.accept(window)
+            self.progress.page(len(rows), None)
+            for position, row in rows:
                 yield self.record(row, {**known, "position": position})
             self._tap.message_writer.flush()
             if pages.finished:

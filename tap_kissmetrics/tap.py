@@ -7,6 +7,7 @@ import datetime as dt
 import signal
 import sys
 import threading
+import time
 import typing as t
 from functools import cached_property
 
@@ -21,6 +22,7 @@ from tap_kissmetrics.core_streams import CORE_STREAMS
 from tap_kissmetrics.errors import SettingsError, StreamError, SyncError
 from tap_kissmetrics.logs import hide_secrets
 from tap_kissmetrics.output import MessageWriter
+from tap_kissmetrics.progress import summary
 from tap_kissmetrics.query_streams import QUERY_STREAMS
 from tap_kissmetrics.results import MetricResultsStream, ReportResultsStream, UserQueryStream
 from tap_kissmetrics.session import make_session
@@ -195,6 +197,7 @@ class TapKissmetrics(Tap):
             msg = "catalog: selects no stream"
             raise SettingsError(msg)
         failed: list[str] = []
+        begun = time.monotonic()
         while True:
             try:
                 self.sync_all()
@@ -204,6 +207,9 @@ class TapKissmetrics(Tap):
                 failed.append(error.stream)
                 self.message_writer.discard()
                 self._deselect_through(error.stream)
+        progress = [t.cast("KissmetricsStream", stream).progress for stream in self.streams.values()]
+        records, requests = (sum(getattr(each, what) for each in progress) for what in ("records", "requests"))
+        self.logger.info("In all: %s", summary(records, requests, time.monotonic() - begun))
         if failed:
             msg = f"{len(failed)} of the streams failed: {', '.join(failed)}"
             raise SyncError(msg)
