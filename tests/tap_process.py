@@ -156,17 +156,18 @@ def sync(
     return run_tap(*arguments, folder=folder, config=settings_for(sandbox, **settings), env=env)
 
 
-def catalog_of(folder: Path, **streams: dict[str, Any]) -> dict[str, Any]:
+def catalog_of(folder: Path, config: object = None, /, **streams: dict[str, Any]) -> dict[str, Any]:
     """Discover the catalog and select only the streams that are named.
 
     Args:
         folder: Working directory.
+        config: Settings that say which streams there are; by default those of the Core API.
         streams: For each stream to select, what to add to its root metadata.
 
     Returns:
         The catalog.
     """
-    catalog: dict[str, Any] = json.loads(run_tap("--discover", folder=folder).succeeded().stdout)
+    catalog: dict[str, Any] = json.loads(run_tap("--discover", folder=folder, config=config).succeeded().stdout)
     for entry in catalog["streams"]:
         (root,) = [m["metadata"] for m in entry["metadata"] if not m["breadcrumb"]]
         root["selected"] = entry["tap_stream_id"] in streams
