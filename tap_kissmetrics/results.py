@@ -78,6 +78,10 @@ class ResultStream(KissmetricsStream):
         run: Run
         columns: Record
 
+        @override
+        def __str__(self) -> str:
+            return f"{self.name}: query {self.run.id}" if self.run.id else self.name
+
     def jobs(self) -> Iterable[Job | Exception]:
         """Tell what to run, and what cannot be run."""
         raise NotImplementedError
@@ -93,7 +97,7 @@ class ResultStream(KissmetricsStream):
             except AuthenticationError:
                 raise
             except (FatalAPIError, RetriableAPIError) as error:
-                failed.append(f"{job.name}: {error}" if isinstance(job, self.Job) else str(error))
+                failed.append(f"{job}: {error}" if isinstance(job, self.Job) else str(error))
         if failed:
             raise FatalAPIError("; ".join(failed))
 
@@ -136,10 +140,8 @@ class ResultStream(KissmetricsStream):
             self.retried(run.start)()
             self.log("%s: query %s is started", job.name, run.id)
             return self._wait(job, ask)
-        except AuthenticationError:
+        except FatalAPIError:
             raise
-        except FatalAPIError as error:
-            raise FatalAPIError(f"query {run.id}: {error}" if run.id else str(error)) from error
         except BaseException:
             self.requests_session.keep_free(0)
             if run.id:
