@@ -92,7 +92,7 @@ def test_with_a_schema(tmp_path: Path) -> None:
         run = watched_sync(sandbox, tmp_path, queries=queries).succeeded()
     of = {query.query_type: query.result or [] for query in sandbox.queries}
     for stream, query_type in (("people_by_city", "sql"), ("funnel", "funnel")):
-        rows = [{column: row[column] for column in SCHEMA["properties"]} for row in map(dict, of[query_type])]
+        rows = [{name: row[name] for name in SCHEMA["properties"]} for row in of[query_type] if isinstance(row, dict)]
         assert run.records(stream) == rows
         assert len(rows) == 25
     keys = {message["stream"]: message["key_properties"] for message in run.of_type("SCHEMA")}
@@ -107,10 +107,10 @@ def test_with_a_schema_for_rows_that_are_arrays(tmp_path: Path) -> None:
     assert run.code == 1
     line, final = run.errors
     says = "row 0 is no object, so its fields have no names; leave out the schema"
-    assert line == f"funnel: the query: {says}"
+    (funnel, sql) = (next(q for q in sandbox.queries if q.query_type == kind) for kind in ("funnel", "sql"))
+    assert line == f"funnel: the query: query {funnel.id}: {says}"
     assert final == "1 of the streams failed: funnel"
     assert run.records("funnel") == []
-    (sql,) = [query for query in sandbox.queries if query.query_type == "sql"]
     assert results(run, "people_by_city") == rows_of(sql, product_id=PRODUCT)
 
 
