@@ -14,7 +14,7 @@ from tap_kissmetrics.client import KissmetricsStream
 from tap_kissmetrics.errors import AuthenticationError
 from tap_kissmetrics.rows import RowPaginator
 from tap_kissmetrics.runs import QueryRun, ReportRun
-from tap_kissmetrics.settings import ALL, NUMBER_OR_TEXT
+from tap_kissmetrics.settings import ALL
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -174,9 +174,11 @@ class ReportResultsStream(ResultStream):
 
     @override
     def __init__(self, tap: TapKissmetrics) -> None:
+        # As in the streams that they refer to.
+        kind = th.CustomType((th.IntegerType if tap.api.numeric_ids else th.UUIDType).type_dict)
         columns = (
-            th.Property("report_id", NUMBER_OR_TEXT, required=True, description="The report that was run."),
-            th.Property("product_id", NUMBER_OR_TEXT, description="The product that the report belongs to."),
+            th.Property("report_id", kind, required=True, description="The report that was run."),
+            th.Property("product_id", kind, description="The product that the report belongs to."),
         )
         super().__init__(tap, schema=th.PropertiesList(*columns, _DATE_RANGE, *_ROW).to_dict())
 
