@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fault_runs import watched_sync
-from tests.result_runs import THIS_MONTH, metric_ids, result_sandbox, results, rows_of
+from tests.result_runs import THIS_MONTH, metric_ids, only, result_sandbox, results, rows_of
 from tests.sandbox import Sandbox
 from tests.tap_in_process import sync_here
 from tests.tap_process import run_tap, sync, write_json
@@ -97,6 +97,20 @@ def test_with_a_schema(tmp_path: Path) -> None:
         assert len(rows) == 25
     keys = {message["stream"]: message["key_properties"] for message in run.of_type("SCHEMA")}
     assert (keys["people_by_city"], keys["funnel"]) == ([], ["identity"])
+
+
+def test_parts_of_a_column_may_be_deselected() -> None:
+    """What is taken out of a row that was read does not make the next page look like that of another result."""
+    schema = {"properties": {"who": {"type": "object", "properties": {"id": {"type": "integer"}, "email": {}}}}}
+    settings = {"queries": [{**SQL, "schema": schema}]}
+    with result_sandbox("query", rows=lambda _: [{"who": {"id": n, "email": f"{n}@x"}} for n in range(25)]) as sandbox:
+        catalog = only(sandbox, "people_by_city", **settings)
+        (entry,) = [entry for entry in catalog["streams"] if entry["tap_stream_id"] == "people_by_city"]
+        breadcrumb = ["properties", "who", "properties", "email"]
+        (metadata,) = [item["metadata"] for item in entry["metadata"] if item["breadcrumb"] == breadcrumb]
+        metadata["selected"] = False
+        run = sync_here(sandbox, catalog=catalog, page_size=10, **settings)
+    assert run.records("people_by_city") == [{"who": {"id": n}} for n in range(25)]
 
 
 def test_with_a_schema_for_rows_that_are_arrays(tmp_path: Path) -> None:
