@@ -55,6 +55,7 @@ def _misfits(settings: Settings, schema: Mapping[str, t.Any]) -> Iterator[str]:
         name = str(error.path[0]) if error.path else "config"
         wrong.add(name)
         yield f"{name}: {_misfit(error, settings.get(name), schema['properties'].get(name, {}))}"
+    wrong |= {name for name, _ in _of_other_apis(settings)}
     for name, check in _CHECKS.items():
         if name in settings and name not in wrong and (said := check(settings[name])):
             yield f"{name}: {said}"
@@ -83,7 +84,8 @@ def allowed(definition: Mapping[str, t.Any]) -> str:
     types = [kind for kind in definition.get("type", ["object"]) if kind != "null"]
     text = f"must be {_a(types[0])}"
     if types[0] == "array":
-        items = definition.get("items", {}).get("type", ["object"])
+        items = definition.get("items", {}).get("type", "object")
+        items = [items] if isinstance(items, str) else items
         text += f" of {' or '.join(_MANY[kind] for kind in items if kind != 'null')}"
     elif "exclusiveMinimum" in definition:
         text += f" above {definition['exclusiveMinimum']}, up to {definition['maximum']}"
@@ -108,12 +110,10 @@ def _contradictions(
     if api := APIS.get(name) if isinstance(name, str) else None:
         if complete and api.required not in settings:
             yield f"{api.required} is required: put it in the config file or in TAP_KISSMETRICS_{api.required.upper()}"
-        for other_name, other in APIS.items():
-            for setting in other.settings if other is not api else ():
-                # Whoever starts the tap may pass on defaults, and empty text for nothing.
-                nothing = (None, "", schema["properties"][setting].get("default"))
-                if settings.get(setting) not in nothing:
-                    yield f"{setting}: belongs to api: {other_name}; this is api: {name}"
+        for setting, other in _of_other_apis(settings):
+            # Whoever starts the tap may pass on defaults, and something empty for nothing.
+            if settings[setting] not in ("", [], schema["properties"][setting].get("default")):
+                yield f"{setting}: belongs to api: {other}; this is api: {name}"
         yield from _wrong_ids(settings, api)
     if settings.get("batch_config") and settings.get("emit_activate_version_messages"):
         yield (
@@ -126,6 +126,13 @@ def _contradictions(
             yield f"queries: {query_name} is the name of another stream"
         elif names.count(query_name) > 1:
             yield f"queries: {query_name} is the name of two queries"
+
+
+def _of_other_apis(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Give each setting that only another API has, with the name of that API."""
+    chosen = settings.get("api", "core")
+    for name, api in APIS.items():
+        yield from ((setting, name) for setting in api.settings if name != chosen and setting in settings)
 
 
 def _wrong_ids(settings: Settings, api: Api) -> Iterator[str]:

@@ -14,7 +14,7 @@ from tap_kissmetrics.client import KissmetricsStream
 from tap_kissmetrics.errors import AuthenticationError
 from tap_kissmetrics.rows import RowPaginator
 from tap_kissmetrics.runs import QueryRun, ReportRun
-from tap_kissmetrics.settings import ALL, NUMBER_OR_TEXT
+from tap_kissmetrics.settings import ALL
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -78,6 +78,10 @@ class ResultStream(KissmetricsStream):
         run: Run
         columns: Record
 
+        @override
+        def __str__(self) -> str:
+            return f"{self.name}: query {self.run.id}" if self.run.id else self.name
+
     def jobs(self) -> Iterable[Job | Exception]:
         """Tell what to run, and what cannot be run."""
         raise NotImplementedError
@@ -93,7 +97,7 @@ class ResultStream(KissmetricsStream):
             except AuthenticationError:
                 raise
             except (FatalAPIError, RetriableAPIError) as error:
-                failed.append(f"{job.name}: {error}" if isinstance(job, self.Job) else str(error))
+                failed.append(f"{job}: {error}" if isinstance(job, self.Job) else str(error))
         if failed:
             raise FatalAPIError("; ".join(failed))
 
@@ -138,10 +142,8 @@ class ResultStream(KissmetricsStream):
             self.retried(run.start)()
             self.log("%s: query %s is started", job.name, run.id)
             return self._wait(job, ask)
-        except AuthenticationError:
+        except FatalAPIError:
             raise
-        except FatalAPIError as error:
-            raise FatalAPIError(f"query {run.id}: {error}" if run.id else str(error)) from error
         except BaseException:
             self.requests_session.keep_free(0)
             if run.id:
@@ -174,9 +176,11 @@ class ReportResultsStream(ResultStream):
 
     @override
     def __init__(self, tap: TapKissmetrics) -> None:
+        # As in the streams that they refer to.
+        kind = th.CustomType((th.IntegerType if tap.api.numeric_ids else th.UUIDType).type_dict)
         columns = (
-            th.Property("report_id", NUMBER_OR_TEXT, required=True, description="The report that was run."),
-            th.Property("product_id", NUMBER_OR_TEXT, description="The product that the report belongs to."),
+            th.Property("report_id", kind, required=True, description="The report that was run."),
+            th.Property("product_id", kind, description="The product that the report belongs to."),
         )
         super().__init__(tap, schema=th.PropertiesList(*columns, _DATE_RANGE, *_ROW).to_dict())
 

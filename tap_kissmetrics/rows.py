@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import typing as t
 
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
@@ -78,16 +79,16 @@ class RowPaginator:
         told = window.end == window.total and len(window.rows) < window.limit
         self.finished = told or not rows
         # One row leaves no room for a seam: what follows it is asked for without.
-        self._last = window.rows[-1:] if len(window.rows) > 1 or overlap else []
+        last = copy.deepcopy(window.rows[-1:])  # what becomes of the row itself changes it
+        self._last = last if len(window.rows) > 1 or overlap else []
         self.offset = window.end - len(self._last)
-        self._watch(window, overlap)
+        self._watch([] if self._last else last, window.offset)
         return rows
 
-    def _watch(self, window: Window, overlap: int) -> None:
+    def _watch(self, single: list[t.Any], offset: int) -> None:
         """Count how often the same single row came."""
-        single = window.rows if len(window.rows) == 1 and not overlap else []
         self._repeats = self._repeats + 1 if single and single == self._single else 0
         self._single = single
         if self._repeats == MOST_REPEATS:
-            msg = f"the server ignores offset: it gives the same row at {window.offset} as before it"
+            msg = f"the server ignores offset: it gives the same row at {offset} as before it"
             raise FatalAPIError(msg)

@@ -76,15 +76,16 @@ class Run(abc.ABC):
 
     def _tell(self, told: object) -> bool:
         """Take in what the API says of it; return whether it is completed."""
-        if not isinstance(told, dict):
-            msg = "the API's answer does not say whether the query is completed"
-            raise RetriableAPIError(msg)
-        if said := message_of(told.get("error")):
+        envelope = told if isinstance(told, dict) else {}
+        if said := message_of(envelope.get("error")):
             msg = f"the query failed: the API says: {said}"
             raise FatalAPIError(msg)
-        progress = told.get("progress")
+        if envelope.get("completed") is None:
+            msg = "the API's answer does not say whether the query is completed"
+            raise RetriableAPIError(msg)
+        progress = envelope.get("progress")
         self.progress = float(progress) if isinstance(progress, (int, decimal.Decimal)) else None
-        self.completed = told.get("completed") is True
+        self.completed = envelope["completed"] is True
         return self.completed
 
 

@@ -98,7 +98,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
     ),
     th.Property(
         "metric_ids",
-        th.ArrayType(th.IntegerType),
+        th.ArrayType(NUMBER_OR_TEXT),
         title="Metric IDs",
         description="Query API: query these metrics and read their results into the stream `metric_results`.",
     ),
@@ -116,7 +116,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         "queries",
         th.ArrayType(
             th.ObjectType(
-                th.Property("name", th.StringType(pattern="^[A-Za-z][A-Za-z0-9_]*$"), required=True),
+                th.Property("name", th.StringType(pattern=r"^[A-Za-z][A-Za-z0-9_]*(?!\n)$"), required=True),
                 th.Property("product_id", th.IntegerType, required=True),
                 th.Property("query_type", th.StringType, required=True),
                 th.Property("query_params", th.ObjectType(additional_properties=True), required=True),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import dataclasses
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from tests.sandbox import RESOURCES, Sandbox, make_account
+import pytest
+
+from tests.sandbox import Sandbox, make_account, make_query_account
 from tests.tap_process import sync
 
 if TYPE_CHECKING:
@@ -15,21 +18,79 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.sandbox import Account, Fault, Record
+    from tests.sandbox.switches import ApiName
     from tests.tap_process import Run
 
 SMALL: dict[str, Any] = {"products": 3, "reports": 7, "events": 60, "properties": 25, "metrics": 5}
 """Few records, yet several pages of `PAGE_SIZE`."""
 
+SMALL_QUERY: dict[str, Any] = {**SMALL, "products": 1}
+"""The same of the Query API; all are of one product, so that each list has the pages that it has in the Core API."""
+
 PAGE_SIZE = 10
 
 _PIECE = 12
-"""Characters of a token in a row that are taken for a leak."""
+"""Characters of a secret in a row that are taken for a leak."""
 
 
-def small_sandbox(*faults: Fault, **switches: Any) -> Sandbox:  # noqa: ANN401 - those of a sandbox
+CORE: tuple[ApiName, ...] = ("core",)
+QUERY: tuple[ApiName, ...] = ("query",)
+BOTH: tuple[ApiName, ...] = ("core", "query")
+
+_IN_QUERY = {"/core/events": "/v3/products/11001/events", "api_token": "username"}
+
+
+class OfApis(Protocol):
+    """A row of a fault matrix.
+
+    Attributes:
+        apis: The APIs in which it goes wrong.
+    """
+
+    @property
+    def apis(self) -> tuple[ApiName, ...]:
+        """The APIs."""
+
+
+def in_each_api(rows: Iterable[Any]) -> list[Any]:
+    """Make of each row the parameters `api`, `max_concurrency` and `case`: one run for each API and way of reading.
+
+    Args:
+        rows: Parameters of pytest, each an `OfApis`. The Core API is read page by page and ahead, the Query API,
+            whose lists say no total, page by page.
+    """
+    runs: dict[str, tuple[int, ...]] = {"core": (1, 8), "query": (1,)}
+    found = []
+    for param in rows:
+        case: OfApis = param.values[0]
+        found += [
+            pytest.param(api, ahead, case, id=f"{api}-{ahead}-{param.id}") for api in case.apis for ahead in runs[api]
+        ]
+    return found
+
+
+def in_words_of(api: ApiName, pattern: str) -> str:
+    """Give a pattern that was written for the Core API as it is for another one."""
+    for word, other in _IN_QUERY.items() if api == "query" else ():
+        pattern = pattern.replace(word, other)
+    return pattern
+
+
+def small_sandbox(*faults: Fault, api: ApiName = "core", **switches: Any) -> Sandbox:  # noqa: ANN401 - those of a sandbox
     """Make a sandbox with few records, and with faults that were not met yet."""
     fresh = [dataclasses.replace(fault, seen=0) for fault in faults]
-    return Sandbox(make_account(**SMALL), faults=fresh, **switches)
+    account = make_account(**SMALL) if api == "core" else make_query_account(**SMALL_QUERY)
+    return Sandbox(account, api=api, faults=fresh, **switches)
+
+
+def secrets_of(sandbox: Sandbox) -> list[str]:
+    """Give what opens a sandbox, in each form in which it is sent."""
+    if sandbox.api == "core":
+        return [sandbox.token]
+    login = f"{sandbox.username}:{sandbox.password}"
+    return [secret for secret in (sandbox.username, sandbox.password) if secret] + [
+        base64.b64encode(login.encode()).decode()
+    ]
 
 
 def watched_sync(
@@ -39,7 +100,7 @@ def watched_sync(
     env: Mapping[str, str] | None = None,
     **settings: object,
 ) -> Run:
-    """Sync at the log level DEBUG, and check that neither a token nor a traceback is shown."""
+    """Sync at the log level DEBUG, and check that neither a secret nor a traceback is shown."""
     settings = {"page_size": PAGE_SIZE, **settings}
     run = sync(sandbox, folder, *arguments, env={"LOGLEVEL": "DEBUG", **(env or {})}, **settings)
     assert "| DEBUG " in run.stderr
@@ -48,15 +109,17 @@ def watched_sync(
 
 
 def assert_discreet(run: Run, sandbox: Sandbox) -> None:
-    """Check that no part of the token is in what was written, and no traceback; nor the token in any URL."""
-    for form in (sandbox.token, quote(sandbox.token, safe="")):
-        pieces = {form[start : start + _PIECE] for start in range(max(len(form) - _PIECE, 0) + 1)}
-        shown = sorted(piece for piece in pieces if piece in run.stdout or piece in run.stderr)
-        assert not shown
-    for request in sandbox.requests:
-        assert sandbox.token not in request.path
-        assert sandbox.token not in "".join(request.query.values())
-        assert not request.body
+    """Check that no part of a secret is in what was written, and no traceback; nor a secret in any URL or body."""
+    for secret in secrets_of(sandbox):
+        for form in (secret, quote(secret, safe="")):
+            pieces = {form[start : start + _PIECE] for start in range(max(len(form) - _PIECE, 0) + 1)}
+            shown = sorted(piece for piece in pieces if piece in run.stdout or piece in run.stderr)
+            assert not shown
+        for request in sandbox.requests:
+            assert secret not in request.path
+            assert secret not in "".join(request.query.values())
+            assert secret.encode() not in request.body
+    assert not any(request.body for request in sandbox.requests if request.method != "POST")
     assert "Traceback" not in run.stderr, run.stderr
 
 
@@ -83,10 +146,10 @@ def as_emitted(resource: str, records: Iterable[Record]) -> list[Record]:
 
 def assert_every_record_once(run: Run, account: Account, *, but: Iterable[str] = ()) -> None:
     """Check that every record of an account was emitted whole and exactly once, save those of some streams."""
-    for resource in RESOURCES:
+    for resource, records in account.records.items():
         if resource in but:
             continue
         got = sorted(run.records(resource), key=lambda record: record["id"])
-        expected = sorted(as_emitted(resource, account.records[resource]), key=lambda record: record["id"])
+        expected = sorted(as_emitted(resource, records), key=lambda record: record["id"])
         assert [record["id"] for record in got] == [record["id"] for record in expected], resource
         assert got == expected, resource

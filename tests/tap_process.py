@@ -20,6 +20,9 @@ TAP = [sys.executable, "-m", "tap_kissmetrics"]
 QUICK = {"backoff_factor": 0.02, "retry_timeout": 2, "request_timeout": 0.5}
 """Waits as real as the default ones, and fifty times shorter."""
 
+UNPACED = 100_000
+"""Requests a minute that no test comes near."""
+
 
 @dataclass(frozen=True)
 class Run:
@@ -133,8 +136,13 @@ def run_tap(
 
 
 def settings_for(sandbox: Sandbox, **settings: object) -> dict[str, object]:
-    """Give settings that lead to a sandbox, with short waits."""
-    return {"api_url": sandbox.url, "api_token": sandbox.token, **QUICK, **settings}
+    """Give settings that lead to a sandbox, whichever API it has, with short waits and without a pace."""
+    if sandbox.api == "core":
+        own: dict[str, object] = {"api_token": sandbox.token, "query_url": sandbox.query_url}
+    else:
+        own = {"api": sandbox.api, "username": sandbox.username, "requests_per_minute": UNPACED}
+        own |= {"password": sandbox.password} if sandbox.password else {}
+    return {"api_url": sandbox.url, **own, **QUICK, **settings}
 
 
 def sync(
@@ -148,17 +156,18 @@ def sync(
     return run_tap(*arguments, folder=folder, config=settings_for(sandbox, **settings), env=env)
 
 
-def catalog_of(folder: Path, **streams: dict[str, Any]) -> dict[str, Any]:
+def catalog_of(folder: Path, config: object = None, /, **streams: dict[str, Any]) -> dict[str, Any]:
     """Discover the catalog and select only the streams that are named.
 
     Args:
         folder: Working directory.
+        config: Settings that say which streams there are; by default those of the Core API.
         streams: For each stream to select, what to add to its root metadata.
 
     Returns:
         The catalog.
     """
-    catalog: dict[str, Any] = json.loads(run_tap("--discover", folder=folder).succeeded().stdout)
+    catalog: dict[str, Any] = json.loads(run_tap("--discover", folder=folder, config=config).succeeded().stdout)
     for entry in catalog["streams"]:
         (root,) = [m["metadata"] for m in entry["metadata"] if not m["breadcrumb"]]
         root["selected"] = entry["tap_stream_id"] in streams

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fault_runs import assert_discreet, assert_every_record_once, assert_met, small_sandbox, watched_sync
+from tests.fault_runs import (
+    BOTH,
+    CORE,
+    assert_discreet,
+    assert_every_record_once,
+    assert_met,
+    in_each_api,
+    in_words_of,
+    small_sandbox,
+    watched_sync,
+)
 from tests.sandbox import RESOURCES, Sandbox, faults
 from tests.tap_process import write_json
 
@@ -17,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.sandbox import Fault, Request
+    from tests.sandbox.switches import ApiName
     from tests.tap_process import Run
 
 
@@ -32,17 +43,25 @@ HASTY: dict[str, Any] = {"retry_timeout": 0.3, "emit_activate_version_messages":
 
 @dataclass(frozen=True)
 class Case:
-    """What goes wrong with the events, and what the tap must say of it."""
+    """What goes wrong with the events, in which APIs, and what the tap must say of it."""
 
     faults: tuple[Fault, ...]
     says: str
     switches: dict[str, Any]
     settings: dict[str, Any]
+    apis: tuple[ApiName, ...]
 
 
-def row(what: str, *happens: Fault, says: str, switches: dict[str, Any] | None = None, **settings: object) -> Any:  # noqa: ANN401 - pytest does not name the type
+def row(
+    what: str,
+    *happens: Fault,
+    says: str,
+    switches: dict[str, Any] | None = None,
+    apis: tuple[ApiName, ...] = CORE,
+    **settings: object,
+) -> Any:  # noqa: ANN401 - pytest does not name the type
     """Make a row of the matrix."""
-    return pytest.param(Case(happens, says, switches or {}, settings), id=what)
+    return pytest.param(Case(happens, says, switches or {}, settings, apis), id=what)
 
 
 def message(text: str) -> str:
@@ -51,10 +70,13 @@ def message(text: str) -> str:
 
 
 STATUSES = [
-    row("403", faults.status(403, **EVENTS), says="HTTP 403: api_token may not read /core/events; deselect the stream"),
+    row("403", faults.status(403, **EVENTS), says="HTTP 403: api_token may not read /core/events; deselect the stream",
+        apis=BOTH),
     row("403 from the third page on", faults.status(403, **LATER), says="HTTP 403: api_token may not read /core/even"),
-    row("404", faults.status(404, **EVENTS), says="HTTP 404: nothing at /core/events; check api_url and product_ids"),
-    row("400", faults.status(400, **EVENTS), says="HTTP 400: Bad Request for /core/events: the API says: This is the "),
+    row("404", faults.status(404, **EVENTS), says="HTTP 404: nothing at /core/events; check api_url and product_ids",
+        apis=BOTH),
+    row("400", faults.status(400, **EVENTS), says="HTTP 400: Bad Request for /core/events: the API says: This is the ",
+        apis=BOTH),
     *(row(str(code), faults.status(code, **EVENTS), says=f"HTTP {code}: .*the API says: This is the answer {code}$")
       for code in (402, 405, 406, 410, 418, 422, 451)),
     row("a 4xx that nobody knows", faults.status(499, **EVENTS), says="HTTP 499: the API says: This is the answer"),
@@ -65,12 +87,13 @@ STATUSES = [
     row("400 with HTML", faults.status(400, body="<h1>No</h1>", **EVENTS), says="HTTP 400: Bad Request for [^<]*$"),
     *(row(f"{code} for good", faults.status(code, **EVENTS), says=f"HTTP {code}: .* for /core/events")
       for code in (408, 425, 500, 503)),
-    row("500 from the third page on", faults.status(500, **LATER), says="HTTP 500"),
-    row("429 for good", faults.status(429, **EVENTS), says="HTTP 429", backoff_factor=0.002),
+    row("500 from the third page on", faults.status(500, **LATER), says="HTTP 500", apis=BOTH),
+    row("429 for good", faults.status(429, **EVENTS), says="HTTP 429", backoff_factor=0.002, apis=BOTH),
     row("429 with Retry-After for good", faults.retry_after(0.5, **EVENTS), says="HTTP 429", backoff_factor=0.002),
     row("503 with Retry-After for good", faults.retry_after(0.5, code=503, **EVENTS), says="HTTP 503",
         backoff_factor=0.002),
-    row("meta.status 403 in 200", faults.meta_status(403, **EVENTS), says="HTTP 403: api_token may not read"),
+    row("meta.status 403 in 200", faults.meta_status(403, **EVENTS), says="HTTP 403: api_token may not read",
+        apis=BOTH),
     row("meta.status 404 in 200", faults.meta_status(404, **EVENTS), says="HTTP 404: nothing at /core/events"),
     row("meta.status 400 in 200", faults.meta_status(400, **EVENTS), says="HTTP 400.*the API says: Something went"),
     row("meta.status 500 in 200 for good", faults.meta_status(500, **EVENTS), says="HTTP 500.*the API says: Somethi"),
@@ -80,17 +103,18 @@ BROKEN = r"no complete answer from 127\.0\.0\.1:\d+: "
 IMPATIENT: dict[str, Any] = {"request_timeout": 0.1}
 
 ANSWERS = [
-    row("connection reset each time", faults.reset(**LATER), says=BROKEN),
+    row("connection reset each time", faults.reset(**LATER), says=BROKEN, apis=BOTH),
     row("body too short each time", faults.short_body(**LATER), says=BROKEN),
     row("server that hangs each time", faults.hang(**LATER), says=f"{BROKEN}.*timed out", **IMPATIENT),
     row("server that drips each time", faults.drip(0.02, **LATER), says=f"{BROKEN}(the answer took|timed out)",
         **IMPATIENT),
     row("gzip that is none each time", faults.bad_gzip(**LATER), says=BROKEN),
-    row("truncated JSON each time", faults.truncated_json(**LATER), says=r"is not JSON \(\d+ bytes, application/json"),
+    row("truncated JSON each time", faults.truncated_json(**LATER), says=r"is not JSON \(\d+ bytes, application/json",
+        apis=BOTH),
     row("HTML each time", faults.html_page(**LATER), says=r"is not JSON \(\d+ bytes, text/html"),
     row("empty body each time", faults.empty_body(**LATER), says=r"is not JSON \(0 bytes"),
-    row("null each time", faults.null_body(**LATER), says="holds no list of records"),
-    row("data null each time", faults.data(None, **LATER), says="holds no list of records"),
+    row("null each time", faults.null_body(**LATER), says="holds no list of records", apis=BOTH),
+    row("data null each time", faults.data(None, **LATER), says="holds no list of records", apis=BOTH),
     row("no data each time", faults.data(faults.MISSING, **LATER), says="holds no list of records"),
     row("a number each time", faults.scalar_body(**LATER), says="holds no list of records"),
     row("empty page each time", faults.empty_page(**LATER), says="no new records at offset 18 of a list of 60"),
@@ -99,7 +123,7 @@ ANSWERS = [
 ]  # fmt: skip
 
 LISTS = [
-    row("server that ignores offset", faults.ignore_offset(**EVENTS), says="the server ignores offset"),
+    row("server that ignores offset", faults.ignore_offset(**EVENTS), says="the server ignores offset", apis=BOTH),
     row("server that ignores offset and says so", faults.ignore_offset(admit=True, **EVENTS),
         says="the server ignores offset"),
     row("server that ignores offset and says no total", faults.ignore_offset(**EVENTS),
@@ -117,23 +141,25 @@ def assert_only_the_events_failed(run: Run, sandbox: Sandbox, says: str) -> None
     assert run.code == 1
     of_stream, final = run.errors
     assert of_stream.startswith("events: ")
+    says = in_words_of(sandbox.api, says)
     assert re.search(says, of_stream), f"{of_stream!r} does not match {says!r}"
     assert final == "1 of the streams failed: events"
     assert_every_record_once(run, sandbox.account, but=["events"])
     emitted = [record["id"] for record in run.records("events")]
     assert len(emitted) == len(set(emitted))
     complete = {message["stream"] for message in run.of_type("ACTIVATE_VERSION")}
-    assert complete == set(RESOURCES) - {"events", "accounts"}
+    assert complete == sandbox.account.records.keys() - {"events", "accounts"}
+    assert "replication_key_value" not in run.state["bookmarks"].get("events", {})
+    if sandbox.api == "query":
+        return
     newest = max(record["updated_at"] for record in sandbox.account.records["accounts"])
     assert run.state["bookmarks"]["accounts"] == {"replication_key": "updated_at", "replication_key_value": newest}
-    assert "replication_key_value" not in run.state["bookmarks"].get("events", {})
 
 
-@pytest.mark.parametrize("case", [*STATUSES, *ANSWERS, *LISTS])
-@pytest.mark.parametrize("max_concurrency", [1, 8])
-def test_refuses_a_stream(max_concurrency: int, case: Case, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("api", "max_concurrency", "case"), in_each_api([*STATUSES, *ANSWERS, *LISTS]))
+def test_refuses_a_stream(api: ApiName, max_concurrency: int, case: Case, tmp_path: Path) -> None:
     """The line names the stream and the cause; the other streams are complete."""
-    with small_sandbox(*case.faults, **case.switches) as sandbox:
+    with small_sandbox(*case.faults, api=api, **case.switches) as sandbox:
         run = watched_sync(sandbox, tmp_path, max_concurrency=max_concurrency, **{**HASTY, **case.settings})
         assert_met(sandbox)
     assert_only_the_events_failed(run, sandbox, case.says)

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fault_runs import assert_every_record_once, assert_met, assert_says, small_sandbox, watched_sync
+from tests.fault_runs import (
+    BOTH,
+    CORE,
+    QUERY,
+    assert_every_record_once,
+    assert_met,
+    assert_says,
+    in_each_api,
+    small_sandbox,
+    watched_sync,
+)
 from tests.live_tap import live_tap
 from tests.sandbox import faults
 
@@ -16,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.sandbox import Fault
+    from tests.sandbox.switches import ApiName
 
 pytestmark = pytest.mark.usefixtures("_unmeasured")
 
@@ -43,6 +54,7 @@ class Case:
         within: The most seconds between the two.
         switches: Those of the sandbox.
         settings: Those of the tap.
+        apis: The APIs in which it goes wrong.
     """
 
     faults: tuple[Fault, ...]
@@ -51,19 +63,21 @@ class Case:
     within: float
     switches: dict[str, Any]
     settings: dict[str, Any]
+    apis: tuple[ApiName, ...]
 
 
-def row(
+def row(  # noqa: PLR0913 - what varies
     what: str,
     *happens: Fault,
     says: str = "",
     pause: float = 0.0,
     within: float = 30.0,
     switches: dict[str, Any] | None = None,
+    apis: tuple[ApiName, ...] = CORE,
     **settings: object,
 ) -> Any:  # noqa: ANN401 - pytest does not name the type
     """Make a row of the matrix."""
-    return pytest.param(Case(happens, says, pause, within, switches or {}, settings), id=what)
+    return pytest.param(Case(happens, says, pause, within, switches or {}, settings, apis), id=what)
 
 
 BRIEF: dict[str, Any] = {"backoff_factor": 0.005}
@@ -80,16 +94,16 @@ STATUSES = [
       for code in (408, 425, 500, 501, 502, 503, 504, 507, 520, 599)),
     *(row(f"{code} three times running", faults.status(code, **THRICE), says=f"HTTP {code}.*trying again in")
       for code in (408, 425, 500, 502, 503, 504)),
-    row("429 once", faults.status(429, **ONCE), pause=0.3, says=WAITING, **BRIEF),
+    row("429 once", faults.status(429, **ONCE), pause=0.3, says=WAITING, **BRIEF, apis=BOTH),
     row("429 three times running", faults.status(429, **THRICE), pause=0.3, says=WAITING, **BRIEF),
-    row("503 to the very first request", faults.status(503, **FIRST), says=AGAIN),
+    row("503 to the very first request", faults.status(503, **FIRST), says=AGAIN, apis=BOTH),
     row("503, 500 and 429 mixed", faults.status(503, **ONCE), faults.status(500, resource="events", nth=3),
-        faults.status(429, resource="events", nth=4), says=AGAIN, **BRIEF),
+        faults.status(429, resource="events", nth=4), says=AGAIN, **BRIEF, apis=BOTH),
 ]  # fmt: skip
 
 RETRY_AFTER = [
     row("429 with Retry-After in seconds", faults.retry_after(1, **ONCE), pause=1, within=5.5, says=WAITING,
-        backoff_factor=0.1),
+        backoff_factor=0.1, apis=BOTH),
     row("503 with Retry-After in seconds", faults.retry_after(1, code=503, **ONCE), pause=1, says=WAITING),
     row("429 with Retry-After as a date", faults.retry_after(2, as_date=True, **ONCE), pause=0.9, within=5.5,
         says=WAITING, backoff_factor=0.1),
@@ -112,7 +126,8 @@ RETRY_AFTER = [
 ]  # fmt: skip
 
 RATE_LIMITS = [
-    row("a rate limit without a header", faults.rate_limit(5, 0.5), pause=0.55, says=WAITING, backoff_factor=0.01),
+    row("a rate limit without a header", faults.rate_limit(5, 0.5), pause=0.55, says=WAITING, backoff_factor=0.01,
+        apis=BOTH),
     row("a rate limit that counts refused requests too", faults.rate_limit(5, 0.5, count_refused=True),
         says=WAITING, backoff_factor=0.01),
     row("a rate limit that sends Retry-After", faults.rate_limit(5, 0.5, tell=True), pause=1, within=5.5,
@@ -125,8 +140,8 @@ LINES = [
     row("connection closed before the answer", faults.close(**ONCE), says=BROKEN),
     row("connection closed in the headers", faults.close("in_headers", **ONCE), says=AGAIN),
     row("connection closed after the headers", faults.close("after_headers", **ONCE), says=BROKEN),
-    row("connection closed in the body", faults.close("in_body", **ONCE), says=BROKEN),
-    row("connection reset before the answer", faults.reset(**ONCE), says=BROKEN),
+    row("connection closed in the body", faults.close("in_body", **ONCE), says=BROKEN, apis=BOTH),
+    row("connection reset before the answer", faults.reset(**ONCE), says=BROKEN, apis=BOTH),
     row("connection reset in the headers", faults.reset("in_headers", **ONCE), says=BROKEN),
     row("connection reset after the headers", faults.reset("after_headers", **ONCE), says=BROKEN),
     row("connection reset in the body", faults.reset("in_body", **ONCE), says=BROKEN),
@@ -134,14 +149,16 @@ LINES = [
     row("connection reset at the very first request", faults.reset(**FIRST), says=BROKEN),
     row("body shorter than announced", faults.short_body(**ONCE), says=BROKEN),
     row("no body at all although one is announced", faults.short_body(0.0, **ONCE), says=BROKEN),
-    row("server that hangs before its answer", faults.hang(**ONCE), says=BROKEN, pause=0.2, within=5, **IMPATIENT),
+    row("server that hangs before its answer", faults.hang(**ONCE), says=BROKEN, pause=0.2, within=5, **IMPATIENT,
+        apis=BOTH),
     row("server that hangs in the headers", faults.hang("in_headers", **ONCE), says=BROKEN, pause=0.2, within=5,
         **IMPATIENT),
     row("server that hangs after the headers", faults.hang("after_headers", **ONCE), says=BROKEN, pause=0.2, within=5,
         **IMPATIENT),
     row("server that hangs in the body", faults.hang("in_body", **ONCE), says=BROKEN, pause=0.2, within=5,
         **IMPATIENT),
-    row("server that drips its body", faults.drip(0.05, **ONCE), says=BROKEN, pause=1, within=8, **IMPATIENT),
+    row("server that drips its body", faults.drip(0.05, **ONCE), says=BROKEN, pause=1, within=8, **IMPATIENT,
+        apis=BOTH),
     row("server that drips from the status line on", faults.drip(0.05, part="all", **ONCE), says=BROKEN, pause=1,
         within=8, **IMPATIENT),
     row("server that is slow, but not too slow", faults.drip(0.05, size=500, **ONCE)),
@@ -151,40 +168,41 @@ NO_JSON = "the API's answer is not JSON.*trying again in"
 NO_LIST = "the API's answer holds no list of records.*trying again in"
 
 BODIES = [
-    row("gzip that is none", faults.bad_gzip(**ONCE), says=BROKEN),
-    row("truncated JSON", faults.truncated_json(**ONCE), says=NO_JSON),
+    row("gzip that is none", faults.bad_gzip(**ONCE), says=BROKEN, apis=BOTH),
+    row("truncated JSON", faults.truncated_json(**ONCE), says=NO_JSON, apis=BOTH),
     row("truncated JSON, uncompressed", faults.truncated_json(**ONCE), says=NO_JSON, switches={"gzip": False}),
     row("HTML of a maintenance page", faults.html_page(**ONCE), says=NO_JSON),
-    row("HTML three times running", faults.html_page(**THRICE), says=NO_JSON),
+    row("HTML three times running", faults.html_page(**THRICE), says=NO_JSON, apis=BOTH),
     row("empty body", faults.empty_body(**ONCE), says=NO_JSON),
     row("204 No Content", faults.status(204, body=b"", **ONCE), says=NO_JSON),
     row("bytes that are no UTF-8", faults.body(b'{"data": [{"id": "\xff"}]}', **ONCE), says=NO_JSON),
     row("JSON nested without end", faults.body(b"[" * 200_000, **ONCE), says=NO_JSON),
-    row("null", faults.null_body(**ONCE), says=NO_LIST),
+    row("null", faults.null_body(**ONCE), says=NO_LIST, apis=BOTH),
     row("null to the very first request", faults.null_body(**FIRST), says=NO_LIST),
     row("a number", faults.scalar_body(**ONCE), says=NO_LIST),
     row("a text", faults.body(b'"soon"', **ONCE), says=NO_LIST),
-    row("data null", faults.data(None, **ONCE), says=NO_LIST),
+    row("data null", faults.data(None, **ONCE), says=NO_LIST, apis=BOTH),
     row("data null three times running", faults.data(None, **THRICE), says=NO_LIST),
-    row("no data", faults.data(faults.MISSING, **ONCE), says=NO_LIST),
+    row("no data", faults.data(faults.MISSING, **ONCE), says=NO_LIST, apis=BOTH),
     row("data that is an object", faults.data({}, **ONCE), says=NO_LIST),
     row("an error without meta", faults.body(b'{"error": "overloaded"}', **ONCE), says=NO_LIST),
     row("meta.status 500 in 200", faults.meta_status(500, **ONCE), says=f"HTTP 500.*{AGAIN[9:]}"),
-    row("meta.status 503 in 200, three times", faults.meta_status(503, **THRICE), says="HTTP 503.*trying again"),
-    row("meta.status 429 in 200", faults.meta_status(429, **ONCE), pause=0.3, says=WAITING, **BRIEF),
+    row("meta.status 503 in 200, three times", faults.meta_status(503, **THRICE), says="HTTP 503.*trying again",
+        apis=BOTH),
+    row("meta.status 429 in 200", faults.meta_status(429, **ONCE), pause=0.3, says=WAITING, **BRIEF, apis=BOTH),
 ]  # fmt: skip
 
 grow = itertools.count(1)
 
 LISTS = [
-    row("server that caps limit and says so", switches={"cap": 7}),
-    row("server that caps limit at 2", switches={"cap": 2}),
+    row("server that caps limit and says so", switches={"cap": 7}, apis=BOTH),
+    row("server that caps limit at 2", switches={"cap": 2}, apis=BOTH),
     row("server that caps limit and does not say so", faults.ignore_limit(7)),
-    row("server that ignores limit and sends more", faults.ignore_limit(20)),
-    row("server that ignores limit and sends all", faults.ignore_limit()),
+    row("server that ignores limit and sends more", faults.ignore_limit(20), apis=BOTH),
+    row("server that ignores limit and sends all", faults.ignore_limit(), apis=BOTH),
     row("server that ignores limit and says so", faults.ignore_limit(13, admit=True)),
     row("pages that overlap by a row", faults.overlap(1)),
-    row("pages that overlap by 3 rows", faults.overlap(3)),
+    row("pages that overlap by 3 rows", faults.overlap(3), apis=BOTH),
     row("pages that overlap by 3 rows and say so", faults.overlap(3, admit=True)),
     row("no total", faults.total(faults.MISSING)),
     row("total null", faults.total(None)),
@@ -202,6 +220,9 @@ LISTS = [
     row("empty page at the start", faults.empty_page(resource="events", nth=1), says="no new records at offset 0"),
     row("empty page in the middle", faults.empty_page(resource="events", nth=3), says="no new records at offset"),
     row("empty page at the end", faults.empty_page(resource="events", nth=7), says="no new records at offset"),
+    row("empty page in the middle of a list that says no total", faults.empty_page(resource="events", nth=3),
+        apis=QUERY),
+    row("empty page at the end of a list that says no total", faults.empty_page(resource="events", nth=8), apis=QUERY),
     row("empty page in the middle, no total", faults.empty_page(resource="events", nth=3), faults.total(None)),
     row("bare form", switches={"form": "bare"}),
     row("bare form, capped", switches={"form": "bare", "cap": 7}),
@@ -209,15 +230,17 @@ LISTS = [
     row("bare form, truncated", faults.truncated_json(**ONCE), says=NO_JSON, switches={"form": "bare"}),
     row("bare form, empty page in the middle", faults.empty_page(resource="events", nth=3),
         switches={"form": "bare"}),
-    row("page_size 1", page_size=1),
+    row("page_size 1", page_size=1, apis=BOTH),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("case", [*STATUSES, *RETRY_AFTER, *RATE_LIMITS, *LINES, *BODIES, *LISTS])
-@pytest.mark.parametrize("max_concurrency", [1, 8])
-def test_survives(max_concurrency: int, case: Case, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("api", "max_concurrency", "case"),
+    in_each_api([*STATUSES, *RETRY_AFTER, *RATE_LIMITS, *LINES, *BODIES, *LISTS]),
+)
+def test_survives(api: ApiName, max_concurrency: int, case: Case, tmp_path: Path) -> None:
     """The sync ends well, with every record of the account exactly once."""
-    with small_sandbox(*case.faults, **case.switches) as sandbox:
+    with small_sandbox(*case.faults, api=api, **case.switches) as sandbox:
         run = watched_sync(sandbox, tmp_path, max_concurrency=max_concurrency, **case.settings).succeeded()
         assert_met(sandbox)
     given_up = sum(fault.seen for fault in sandbox.faults if fault.send)  # the sandbox is still busy with them

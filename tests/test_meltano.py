@@ -17,6 +17,7 @@ import yaml
 
 from tests.catalogs import at_or_after, ids
 from tests.expected import expected
+from tests.result_runs import all_report_rows, result_sandbox
 from tests.targets import PROJECT
 
 if TYPE_CHECKING:
@@ -161,6 +162,29 @@ def test_run(project: Project, sandbox: Sandbox) -> None:
     """It makes a state id of its own."""
     two_nights(project, sandbox, "run", *PLUGINS)
     assert "dev:tap-kissmetrics-to-target-jsonl" in project.run("state", "list").split()
+
+
+def test_the_query_api(project: Project) -> None:
+    """Events by bookmark of each product, reports with their results; what belongs to the Core API is left as it is."""
+    with result_sandbox("query") as sandbox:
+        lines = [*sandbox.env.items(), ("TAP_KISSMETRICS_API_TOKEN", ""), ("TAP_KISSMETRICS_REPORT_IDS", '["*"]')]
+        lines += [("TAP_KISSMETRICS_REQUESTS_PER_MINUTE", "1000")]
+        lines += [("TAP_KISSMETRICS__SELECT", '["events.*", "!events.index", "report_results.*"]')]
+        (project.folder / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in lines), encoding="utf-8")
+        api_url = {"TAP_KISSMETRICS_API_URL": sandbox.url}
+        project.run("el", *PLUGINS, "--state-id=query", **api_url)
+        loaded = project.take()
+        events = sandbox.account.records["events"]
+        assert loaded["events"] == [{k: v for k, v in event.items() if k != "index"} for event in events]
+        assert [{k: v for k, v in row.items() if k != "extracted_at"} for row in loaded["report_results"]] == (
+            all_report_rows(sandbox)
+        )
+        bookmark = max(event[KEY] for event in events if event[KEY])
+        project.run("el", *PLUGINS, "--state-id=query", **api_url)
+        loaded = project.take()
+        assert ids(loaded["events"]) == at_or_after(events, KEY, bookmark)
+        assert len(loaded["report_results"]) == 75
+    assert loaded.keys() == {"events", "report_results"}
 
 
 def test_connection_test(project: Project, sandbox: Sandbox) -> None:

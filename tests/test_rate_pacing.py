@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fault_runs import assert_every_record_once, small_sandbox, watched_sync
+from tests.result_runs import all_report_rows, result_sandbox, results
 from tests.sandbox import faults
 from tests.tap_process import run_tap, settings_for
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.mark.timeout(180)
 def test_no_minute_holds_more_requests_than_were_set(tmp_path: Path) -> None:
-    """The only test that takes a minute: only a real one proves this. Tries that failed count as well."""
+    """One of two tests that take a minute: only a real one proves this. Tries that failed count as well."""
     pace = 16
     with small_sandbox(
         faults.status(503, resource="events", nth=2),
@@ -33,6 +34,21 @@ def test_no_minute_holds_more_requests_than_were_set(tmp_path: Path) -> None:
         assert beyond - first > 60
     assert times[pace - 1] - times[0] < 15  # the first of them need no pause
     assert 429 not in {request.status for request in sandbox.requests}
+
+
+@pytest.mark.timeout(180)
+def test_the_query_api_is_never_asked_too_often_by_default(tmp_path: Path) -> None:
+    """With default settings: lists and a report, more than 15 requests, no 429, and one minute is enough."""
+    with result_sandbox("query", reports=1, polls_until_complete=1, rate_limit=15, cap=10) as sandbox:
+        config = {"api": "query", "api_url": sandbox.url, "username": sandbox.username, "password": sandbox.password}
+        run = run_tap(folder=tmp_path, config={**config, "report_ids": ["*"]}, timeout=150).succeeded()
+    assert_every_record_once(run, sandbox.account)
+    assert results(run) == all_report_rows(sandbox)
+    times = [request.at for request in sandbox.requests]
+    assert 20 <= len(times) < 30
+    assert sandbox.most_in_a_minute() <= 15
+    assert {request.status for request in sandbox.requests} == {200}
+    assert 60 < times[-1] - times[0] < 80
 
 
 def test_a_pace_that_is_not_reached_costs_nothing(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The token is shown nowhere and goes to nobody else; the fault matrix looks for it in every run, at DEBUG."""
+"""What opens an account is shown nowhere and goes to nobody else; the fault matrix looks for it too, at DEBUG."""
 
 from __future__ import annotations
 
@@ -6,28 +6,32 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fault_runs import assert_discreet, small_sandbox, watched_sync
+from tests.fault_runs import BOTH, assert_discreet, secrets_of, small_sandbox, watched_sync
 from tests.sandbox import faults
 from tests.tap_process import run_tap, settings_for
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.sandbox.switches import ApiName
+
 pytestmark = pytest.mark.usefixtures("_unmeasured")
+
+each_api = pytest.mark.parametrize("api", BOTH)
 
 TOKENS = ["short", "sandbox-token-of-a-usual-length", "a/token+with=signs%20&of?every#kind", r"t\d+(regex)*[x]$"]
 
 
-@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+@pytest.mark.parametrize(("api", "level"), [("core", "DEBUG"), ("core", "INFO"), ("query", "DEBUG")])
 @pytest.mark.parametrize(
     "arguments",
     [["--about"], ["--about", "--format", "json"], ["--about", "--format", "markdown"], ["--discover"], ["--test"],
      ["--version"], ["--help"]],
     ids=" ".join,
 )  # fmt: skip
-def test_no_command_shows_it(arguments: list[str], level: str, tmp_path: Path) -> None:
+def test_no_command_shows_it(api: ApiName, arguments: list[str], level: str, tmp_path: Path) -> None:
     """Neither from the config file nor from the environment."""
-    with small_sandbox() as sandbox:
+    with small_sandbox(api=api) as sandbox:
         config = settings_for(sandbox)
         given = run_tap(*arguments, folder=tmp_path, config=config, env={"LOGLEVEL": level}).succeeded()
         found = run_tap(*arguments, folder=tmp_path, env={"LOGLEVEL": level, **sandbox.env}).succeeded()
@@ -44,10 +48,48 @@ def test_tokens_of_every_kind_are_hidden(token: str, tmp_path: Path) -> None:
     assert run.errors[0].endswith("the API says: Cannot do that with Bearer (hidden)")
 
 
-def test_it_goes_to_one_place_only(tmp_path: Path) -> None:
-    """In the Authorization header of each request, and nowhere else."""
-    with small_sandbox() as sandbox:
-        watched_sync(sandbox, tmp_path).succeeded()
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [
+        ("an-api-key-of-a-usual-length", ""),
+        ("someone@example.com", "pässword mit=Zeichen%20&of?every#kind:"),
+        (r"k\d+(regex)*[x]$", "short"),
+    ],
+)
+@pytest.mark.parametrize("code", [400, 401])
+def test_logins_of_every_kind_are_hidden(code: int, username: str, password: str, tmp_path: Path) -> None:
+    """Echoed as they are sent, which is base64, and as they are."""
+    happening = faults.echo_token(code, resource="events")
+    with small_sandbox(happening, api="query", username=username, password=password) as sandbox:
+        run = watched_sync(sandbox, tmp_path, retry_timeout=0.1, backoff_factor=0.001)
+        assert run.errors[0].endswith("the API says: Cannot do that with Basic (hidden)")
+        sandbox.faults[:] = [faults.status(code, reason=f"{username} and {password or username}")]
+        run = watched_sync(sandbox, tmp_path, retry_timeout=0.1, backoff_factor=0.001)
+    assert run.code == 1
+    assert run.errors[0].endswith("(hidden) and (hidden)")
+
+
+@each_api
+def test_it_goes_to_one_place_only(api: ApiName, tmp_path: Path) -> None:
+    """In the Authorization header of each request, those of queries too, and nowhere else."""
+    with small_sandbox(api=api, polls_until_complete=0) as sandbox:
+        watched_sync(sandbox, tmp_path, report_ids=sandbox.account.ids("reports")[:1]).succeeded()
+    assert "POST" in {request.method for request in sandbox.requests}
+    sent = secrets_of(sandbox)[-1]
     for request in sandbox.requests:
-        carriers = [name for name, value in request.headers.items() if sandbox.token in value]
+        carriers = [name for name, value in request.headers.items() if sent in value]
         assert carriers == ["authorization"]
+
+
+@pytest.mark.parametrize("password", ["", "a-password"])
+def test_a_login_is_sent_as_http_basic(password: str, tmp_path: Path) -> None:
+    """An API key is a user without a password; another one is refused at once, with what to do."""
+    with small_sandbox(api="query", password=password) as sandbox:
+        watched_sync(sandbox, tmp_path).succeeded()
+        sandbox.requests.clear()
+        run = watched_sync(sandbox, tmp_path, username="another-user-altogether")
+    assert run.code == 1
+    (line,) = run.errors
+    assert line.startswith("HTTP 401: username or password is wrong; an API key is a username, and has no password")
+    assert "another-user" not in run.stderr
+    assert len(sandbox.requests) == 1

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.catalogs import choose
+from tests.result_runs import metric_ids, result_sandbox
 from tests.sandbox import RESOURCES
 from tests.tables import assert_same, code_block
 from tests.tap_process import sync, write_json
@@ -80,6 +81,25 @@ def test_jsonl(two_nights: Callable[..., list[Run]], sandbox: Sandbox, tmp_path:
         first = len(before[stream])
         assert_same(stream, rows[:first], before[stream])
         assert_same(stream, rows[first:], records)
+
+
+def test_jsonl_of_results(tmp_path: Path, programs: Programs) -> None:
+    """Lists of the Query API, and what its reports, metrics and queries give."""
+    (tmp_path / "output").mkdir()
+    target = programs.target("target-jsonl", tmp_path, destination_path="output", do_timestamp_file=False)
+    query = {"name": "people", "product_id": 11_001, "query_type": "people_search", "query_params": {}}
+    with result_sandbox("query", row_form="array") as sandbox:
+        settings: dict[str, Any] = {"report_ids": ["*"], "metric_ids": metric_ids(sandbox)[:1], "queries": [query]}
+        run = sync(sandbox, tmp_path, **settings).succeeded()
+    target.load(run.stdout)
+    streams = {*sandbox.account.records, "report_results", "metric_results", "people"}
+    loaded = {path.stem: path.read_text(encoding="utf-8") for path in (tmp_path / "output").iterdir()}
+    assert loaded.keys() == streams
+    for stream in streams:
+        rows = [json.loads(line) for line in loaded[stream].split("\n")[:-1]]
+        assert rows == run.records(stream), stream
+        assert rows == sandbox.account.records.get(stream, rows)
+    assert len(run.records("report_results")) == 75
 
 
 READ_DUCKDB = """

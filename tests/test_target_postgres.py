@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import json
+import operator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.catalogs import choose
+from tests.result_runs import all_report_rows, report_rows, result_sandbox
 from tests.sandbox import RESOURCES, faults
 from tests.tables import DATES, assert_same, code_block
 from tests.tap_process import sync, write_json
@@ -170,6 +172,48 @@ def test_deletions(  # noqa: PLR0913, PLR0917
         sandbox.insert("events", 3, gone)
         night(sandbox, tmp_path, target, *options, **DELETIONS).succeeded()
         assert_same("events", table(postgres, schema, "events", NOT_DELETED), everything)
+
+
+def test_the_query_api_and_results_of_its_reports(
+    tmp_path: Path, target: Target, postgres: Postgres, schema: str
+) -> None:
+    """Two nights: the lists are as they are, and each night's rows are there beside those of the night before.
+
+    Rows are JSON, whether they are objects or arrays.
+    """
+    settings: dict[str, Any] = {"report_ids": ["*"], **DELETIONS}
+    with result_sandbox("query") as sandbox:
+        night(sandbox, tmp_path, target, **settings).succeeded()
+        wanted = all_report_rows(sandbox)
+        sandbox.row_form = "array"
+        gone = sandbox.delete("reports", 2)
+        sandbox.insert("events", 5)
+        night(sandbox, tmp_path, target, **settings).succeeded()
+    for stream, records in sandbox.account.records.items():
+        assert_same(stream, table(postgres, schema, stream, NOT_DELETED), records)
+    assert [row["id"] for row in table(postgres, schema, "reports", f"NOT ({NOT_DELETED})")] == [gone["id"]]
+    for report, query in zip(sandbox.account.records["reports"], sandbox.queries[3:], strict=True):
+        wanted += report_rows(sandbox, report, query)
+    loaded = [
+        {column: value for column, value in row.items() if column != "extracted_at" and not column.startswith("_sdc_")}
+        for row in table(postgres, schema, "report_results", NOT_DELETED)
+    ]
+    key = operator.itemgetter("query_id", "position")
+    assert sorted(loaded, key=key) == sorted(wanted, key=key)
+    assert {type(row["row"]) for row in loaded} == {dict, list}
+    joined = f"SELECT 1 FROM {schema}.report_results r JOIN {schema}.reports o ON o.id = r.report_id"  # noqa: S608
+    assert len(postgres.rows(joined)) == len(loaded)
+    kinds = {column: kind for (stream, column), kind in types(postgres, schema).items() if stream == "report_results"}
+    assert kinds == {
+        "report_id": "bigint",
+        "product_id": "bigint",
+        "date_range": "jsonb",
+        "query_id": "text",
+        "position": "bigint",
+        "row": "jsonb",
+        "columns": "jsonb",
+        "extracted_at": "timestamp without time zone",
+    }
 
 
 class TestTimeZones:
