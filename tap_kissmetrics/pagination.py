@@ -15,6 +15,9 @@ MOST_PASSES: t.Final = 10
 MOST_REPEATS: t.Final = 10
 """Times in a row that the first page may come again at other offsets."""
 
+MOST_EMPTIED: t.Final = 3
+"""Times that a list of which something was read may be empty before that is believed."""
+
 MOST_FRUITLESS: t.Final = 50
 """Pages in a row without a record new to the pass before a list is given up."""
 
@@ -56,6 +59,7 @@ class SeamPaginator:
         self._seam = 0  # position of the last record read
         self._following = range(0)
         self._length = 0  # of the last page
+        self._emptied = 0
         self._order: list[RecordId] | None = None  # of this pass, where it has no seams
         self._former_order: list[RecordId] = []
         self._stride = 0
@@ -82,6 +86,10 @@ class SeamPaginator:
             RetriableAPIError: If another try may bring the records. Where the total
                 is another with each try, it is not believed.
         """
+        if not page.offset and not page.ids and self._seen and self._emptied < MOST_EMPTIED:
+            self._emptied += 1
+            msg = "the list is empty, and was not a moment ago"
+            raise RetriableAPIError(msg)
         # The first record of a page is the seam, if there is one.
         least = 2 if page.offset and self._order is None else 1
         brings_new = len(page.ids) >= least or not all(map(self._was_read, page.ids))

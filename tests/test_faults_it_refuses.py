@@ -117,7 +117,7 @@ ANSWERS = [
     row("data null each time", faults.data(None, **LATER), says="holds no list of records", apis=BOTH),
     row("no data each time", faults.data(faults.MISSING, **LATER), says="holds no list of records"),
     row("a number each time", faults.scalar_body(**LATER), says="holds no list of records"),
-    row("empty page each time", faults.empty_page(**LATER), says="no new records at offset 18 of a list of 60"),
+    row("empty page each time", faults.empty_page(**LATER), says=r"no new records at offset \d+ of a list of 60"),
     row("empty page at the start each time", faults.empty_page(**EVENTS),
         says="no new records at offset 0 of a list of 60"),
 ]  # fmt: skip

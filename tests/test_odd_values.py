@@ -199,7 +199,7 @@ def test_what_a_table_cannot_take(odd: object, says: str, tmp_path: Path) -> Non
         body["data"][PLACE - body["pagination"]["offset"]] = odd
 
     with small_sandbox(faults.rewrite(spoil, resource="events", nth=2)) as sandbox:
-        run = watched_sync(sandbox, tmp_path)
+        run = watched_sync(sandbox, tmp_path, max_concurrency=1)
     assert run.code == 1
     line, final = run.errors
     assert line.startswith(f"events: the record at offset {PLACE} {says}")

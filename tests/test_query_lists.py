@@ -214,3 +214,12 @@ def bookmarks(state: dict[str, Any]) -> dict[int, str]:
     """Give the bookmark of each product's events."""
     partitions = state["bookmarks"]["events"]["partitions"]
     return {each["context"]["product_id"]: each["replication_key_value"] for each in partitions}
+
+
+def test_a_server_that_has_nothing_for_a_while(tmp_path: Path) -> None:
+    """No total tells that there is more: an empty answer where something was read before is not believed at once."""
+    nothing = faults.empty_page(resource="events", skip=2, times=5)
+    with small_sandbox(nothing, api="query") as sandbox:
+        run = sync(sandbox, tmp_path, page_size=10).succeeded()
+    assert_streams(run, in_order(sandbox.account))
+    assert "the list is empty, and was not a moment ago" in run.stderr
