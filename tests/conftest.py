@@ -12,6 +12,7 @@ from tests.documents import DOCUMENTS, PROJECT
 from tests.postgres import Postgres, find_programs, programs_in_wheel, serve
 from tests.sandbox import Account, Sandbox, make_account, make_query_account
 from tests.tap_in_process import signals_kept
+from tests.tap_process import FORK_VARIABLE, FORKS
 from tests.targets import Programs
 
 if TYPE_CHECKING:
@@ -70,10 +71,18 @@ def _no_settings_from_outside() -> None:
 
 
 @pytest.fixture
-def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start taps without coverage, which nearly doubles the time of a start."""
+def _forked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start taps quickly, for tests with hundreds of runs: after their imports, and without coverage."""
+    monkeypatch.setenv(FORK_VARIABLE, "1")
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _forks_end() -> Iterator[None]:
+    """End the program from which runs are forked."""
+    yield
+    FORKS.close()
 
 
 @pytest.fixture(autouse=True)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tests.tap_process import Run
     from tests.targets import Programs
 
+pytestmark = pytest.mark.usefixtures("_forked")
+
 
 @pytest.fixture
 def batches(tmp_path: Path) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from tests.tap_process import sync
 if TYPE_CHECKING:
     from tests.sandbox import Record, Request, Sandbox
 
+pytestmark = pytest.mark.usefixtures("_forked")
+
 CALM = 8
 """Requests after which some of these accounts come to rest: fewer than the passes that the tap makes."""
 
@@ -66,7 +68,7 @@ def bound(count: int, server: ListServer, page_size: int) -> int:
 class TestPaginator:
     """The paginator by itself, against a list that is no HTTP server; page by page, and with pages fetched ahead."""
 
-    @settings(max_examples=3000, deadline=None)
+    @settings(max_examples=1500, deadline=None)
     @given(st.integers(0, 60), st.integers(1, 25), changes, st.one_of(shapes, silent))
     @example(30, 10, [[("delete", 0)]], {})
     @example(30, 10, [[], [("insert", 0)]], {})

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.sandbox import Request, Sandbox
     from tests.tap_process import Run
 
-pytestmark = pytest.mark.usefixtures("_unmeasured")
+pytestmark = pytest.mark.usefixtures("_forked")
 
 ON: dict[str, Any] = {"emit_activate_version_messages": True}
 

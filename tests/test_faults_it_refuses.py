@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tests.sandbox.switches import ApiName
     from tests.tap_process import Run
 
+pytestmark = pytest.mark.usefixtures("_forked")
+
 
 EVENTS: faults.When = {"resource": "events"}
 """Every page of the events."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from tests.sandbox import Record, Request, Response
     from tests.tap_process import Run
 
+pytestmark = pytest.mark.usefixtures("_forked")
+
 CHOICES = [(stream, key) for stream, keys in KEYS.items() for key in keys]
 
 

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Record
 
+pytestmark = pytest.mark.usefixtures("_forked")
+
 
 KEY = "last_sent_at"
 CATALOG = {"events": KEY, "properties": KEY, "metrics": "config_last_changed_at", "reports": None}

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tests.sandbox import Fault
     from tests.sandbox.switches import ApiName
 
+pytestmark = pytest.mark.usefixtures("_forked")
+
 APIS: tuple[ApiName, ...] = ("core", "query")
 ALL: dict[str, Any] = {"report_ids": ["*"]}
 

@@ -16,6 +16,8 @@ from tests.tap_process import run_tap
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytestmark = pytest.mark.usefixtures("_forked")
+
 Schema = dict[str, Any]
 
 UUID, DATE, TEXT, WHOLE, TRUTH, JSON_OBJECT, JSON_ARRAY = (

@@ -16,6 +16,8 @@ from tests.tap_process import QUICK, Run, catalog_of, run_tap, settings_for, syn
 if TYPE_CHECKING:
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("_forked")
+
 TOKEN_OF_A_USER = "a-token-that-must-never-be-shown"  # noqa: S105 - it opens nothing
 DEFAULTS = {
     "api": "core",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Record
 
+pytestmark = pytest.mark.usefixtures("_forked")
+
 
 @pytest.fixture(scope="module")
 def one_event() -> Iterator[Sandbox]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.sandbox import Sandbox
     from tests.tap_process import Run
 
-pytestmark = pytest.mark.usefixtures("_unmeasured")
+pytestmark = pytest.mark.usefixtures("_forked")
 
 
 @pytest.fixture(scope="module")

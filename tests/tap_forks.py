@@ -1,0 +1,74 @@
+"""Runs of the real command line that begin after its imports, which take longer than most runs.
+
+As a program, this imports the tap and then forks once for each run that it is told of: one JSON object a line on stdin,
+one exit code a line on stdout. A run has its own process, environment, working directory, stdout and stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+
+class Forks:
+    """The program, for as long as the tests last."""
+
+    def __init__(self) -> None:
+        """Do nothing yet."""
+        self._server: subprocess.Popen[str] | None = None
+
+    def run(self, arguments: list[str], *, folder: str, env: dict[str, str]) -> int:
+        """Run the command line; its output goes to the files `stdout` and `stderr` in the folder.
+
+        Args:
+            arguments: What stands on its command line.
+            folder: Its working directory.
+            env: Its whole environment.
+
+        Returns:
+            The exit code, negative where a signal ended it.
+        """
+        if self._server is None:
+            self._server = subprocess.Popen(
+                [sys.executable, __file__], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+            )
+        assert self._server.stdin
+        assert self._server.stdout
+        print(json.dumps({"arguments": arguments, "folder": folder, "env": env}), file=self._server.stdin, flush=True)
+        return int(self._server.stdout.readline())
+
+    def close(self) -> None:
+        """End the program."""
+        if self._server:
+            self._server.communicate()
+
+
+def _run(order: dict[str, Any]) -> None:
+    os.chdir(order["folder"])
+    os.environ.clear()
+    os.environ.update(order["env"])
+    for number, name in ((0, os.devnull), (1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(name, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    sys.argv = ["tap-kissmetrics", *order["arguments"]]
+    from tap_kissmetrics.__main__ import main  # noqa: PLC0415
+
+    main()
+
+
+def _serve() -> None:
+    sys.path.pop(0)  # this folder: the tap is the one that is installed
+    import tap_kissmetrics.__main__  # noqa: F401, PLC0415
+
+    for line in sys.stdin:
+        if child := os.fork():
+            sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
+            sys.stdout.flush()
+        else:
+            _run(json.loads(line))
+
+
+if __name__ == "__main__":
+    _serve()
