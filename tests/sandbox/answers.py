@@ -24,7 +24,7 @@ _HTML = b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body><h
 
 
 def _is_good(response: Response) -> bool:
-    return http.HTTPStatus(response.status).is_success
+    return http.HTTPStatus.OK <= response.status < http.HTTPStatus.MULTIPLE_CHOICES
 
 
 # Statuses
