@@ -62,6 +62,8 @@ class TestTapKissmetrics(_standard()):  # type: ignore[misc]
             yield runner
 
 
+# The Query API says nothing of the columns of its results.
+@pytest.mark.filterwarnings("ignore:No records were available to test:UserWarning")
 class TestTapKissmetricsOfTheQueryApi(_standard(api="query", **_RESULTS)):  # type: ignore[misc]
     """The same over the lists of the Query API, and over what reports, metrics and queries give."""
 
