@@ -83,11 +83,13 @@ class ListStream(KissmetricsStream):
 
     def _send_ahead(self, context: Context | None, pages: SeamPaginator) -> None:
         session = self.requests_session
-        if session.max_concurrency == 1 or self.ABORT_AT_RECORD_COUNT is not None:
+        # Once the API asked for a pause, what is still ahead is used if it comes next, and forgotten if the list moved.
+        count = max(session.max_concurrency, session.ahead)
+        if (count == 1 and not session.ahead) or self.ABORT_AT_RECORD_COUNT is not None:
             return
         upcoming = [
             self.prepare("GET", self.get_url(context), params={"limit": pages.limit, "offset": offset})
-            for offset in pages.upcoming(session.max_concurrency)
+            for offset in pages.upcoming(count)
         ]
         session.send_ahead(upcoming, timeout=self.timeout, allow_redirects=self.allow_redirects)
 

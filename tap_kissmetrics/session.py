@@ -94,6 +94,11 @@ class Session(requests.Session):
         with self._slots:
             return super().send(request, **kwargs)
 
+    @property
+    def ahead(self) -> int:
+        """How many requests were sent ahead whose answers nobody asked for yet."""
+        return len(self._ahead)
+
     def send_ahead(self, upcoming: Iterable[requests.PreparedRequest], **options: object) -> None:
         """Begin to send what will be asked for next; what else was sent ahead is forgotten.
 
@@ -108,7 +113,7 @@ class Session(requests.Session):
         for request in upcoming:
             if under_way := before.pop(request.url, None):
                 self._ahead[request.url] = under_way
-            elif healthy:
+            elif healthy and self.max_concurrency > 1:
                 self._ahead[request.url] = self._begin(request, options)
         for future in before.values():
             future.cancel()
