@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from tests.sandbox import Record
     from tests.tap_process import Run
 
-pytestmark = pytest.mark.usefixtures("_forked")
-
 
 PLACE = 13
 """Offset of the record that is odd: on the second page."""

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from tests.sandbox.switches import ApiName
     from tests.tap_process import Run
 
-pytestmark = pytest.mark.usefixtures("_forked")
-
 APIS: tuple[ApiName, ...] = ("core", "query")
 ALL: dict[str, Any] = {"report_ids": ["*"]}
 BRIEF: dict[str, Any] = {"backoff_factor": 0.005}

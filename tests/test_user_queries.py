@@ -16,8 +16,6 @@ from tests.tap_process import run_tap, sync, write_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("_forked")
-
 PRODUCT = 11_001
 
 SQL: dict[str, Any] = {
