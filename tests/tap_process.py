@@ -25,8 +25,9 @@ FORKS = Forks()
 FORK_VARIABLE = "TESTS_OF_TAP_KISSMETRICS_FORK"
 """Set in the environment of the tests where they are to begin there."""
 
-QUICK = {"backoff_factor": 0.02, "retry_timeout": 2, "request_timeout": 0.5}
-"""Waits as real as the default ones, and fifty times shorter."""
+QUICK = {"backoff_factor": 0.02, "retry_timeout": 30, "request_timeout": 30}
+"""Pauses fifty times shorter than by default, and patience that no load of the machine exhausts: a test that waits for
+the end of patience sets its own."""
 
 UNPACED = 100_000
 """Requests a minute that no test comes near."""

@@ -43,7 +43,7 @@ def test_pythons_are_the_same_everywhere(pyproject: dict[str, Any], workflows: d
     assert pyproject["tool"]["tox"]["env"]["lowest"]["base_python"] == [classifiers[0]]
     assert pyproject["tool"]["ruff"]["target-version"] == f"py{classifiers[0].replace('.', '')}"
     matrix = yaml.safe_load(workflows["test.yml"])["jobs"]["tests"]["strategy"]["matrix"]["env"]
-    assert matrix == ["lowest", *classifiers]
+    assert matrix == ["lowest", *classifiers, "newest"]
     assert ABOUT["supported_python_versions"] == classifiers
 
 
