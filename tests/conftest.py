@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def account() -> Account:
     """An account with a few records of each resource."""
-    return make_account(reports=5, events=23, properties=9, metrics=6)
+    return make_account(reports=7, events=25, properties=9, metrics=5)
 
 
 @pytest.fixture

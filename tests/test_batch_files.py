@@ -66,12 +66,12 @@ def test_files_hold_what_the_bookmark_lets_through(sandbox: Sandbox, tmp_path: P
     """INCREMENTAL works the same way with files."""
     catalog = write_json(tmp_path / "catalog.json", choose(events="last_sent_at"))
     first = sync(sandbox, tmp_path, "--catalog", catalog, **batches).succeeded()
-    assert len(records_in(first, "events")) == 23
+    assert len(records_in(first, "events")) == sandbox.account.counts["events"]
     state = write_json(tmp_path / "state.json", first.state)
     new = sandbox.insert("events", 5, {**sandbox.account.fresh("events"), "last_sent_at": "2024-01-01T00:00:00Z"})
     run = sync(sandbox, tmp_path, "--catalog", catalog, "--state", state, **batches).succeeded()
     assert new in records_in(run, "events")
-    assert len(records_in(run, "events")) < 23
+    assert len(records_in(run, "events")) < len(records_in(first, "events"))
 
 
 def test_files_hold_selected_columns_only(sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any]) -> None:

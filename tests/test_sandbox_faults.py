@@ -8,26 +8,13 @@ import gzip
 import itertools
 import json
 import time
-from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
 from tests.plain_client import AUTHORIZED, get, raw
-from tests.sandbox import TOKEN, Fault, Sandbox, faults, make_account
+from tests.sandbox import TOKEN, Fault, Sandbox, faults
 from tests.sandbox.named import NAMED, make_fault
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-SMALL: dict[str, Any] = {"reports": 7, "events": 25, "properties": 9, "metrics": 5}
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    """Run a sandbox with few records and no faults."""
-    with Sandbox(make_account(**SMALL)) as running:
-        yield running
 
 
 class TestFaults:

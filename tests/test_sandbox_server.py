@@ -1,0 +1,109 @@
+"""The sandbox as a server: its sockets, what it records, and an account that changes under it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from tests.plain_client import AUTHORIZED, get, raw
+from tests.sandbox import TOKEN, Account, Request, Sandbox, faults
+
+
+class TestServer:
+    """The sockets, and what is recorded."""
+
+    def test_records_requests(self, sandbox: Sandbox) -> None:
+        get(sandbox, "/events", limit=5)
+        get(sandbox, "")
+        first, second = sandbox.requests
+        assert (first.number, first.method, first.path, first.query) == (
+            1,
+            "GET",
+            "/core/events",
+            {"limit": "5"},
+        )
+        assert (first.resource, first.is_list, first.status) == ("events", True, 200)
+        assert first.headers["authorization"] == f"Bearer {TOKEN}"
+        assert first.at < second.at <= time.monotonic()
+        assert (second.resource, second.is_list) == (None, False)
+        assert sandbox.env == {
+            "TAP_KISSMETRICS_API_URL": sandbox.url,
+            "TAP_KISSMETRICS_API_TOKEN": TOKEN,
+            "TAP_KISSMETRICS_QUERY_URL": sandbox.query_url,
+        }
+
+    def test_counts_requests_in_flight_and_waits(self, sandbox: Sandbox) -> None:
+        get(sandbox, "")
+        assert sandbox.max_in_flight == 1
+        sandbox.latency = 0.2
+        start = time.monotonic()
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(lambda _: get(sandbox, "/events"), range(3)))
+        assert 0.2 <= time.monotonic() - start < 0.6
+        assert sandbox.max_in_flight == 3
+        assert sorted(request.in_flight for request in sandbox.requests) == [1, 1, 2, 3]
+
+    def test_compresses_what_is_worth_it(self, sandbox: Sandbox) -> None:
+        for accept, is_on, limit, expected in [
+            ("gzip, deflate", True, 20, "gzip"),
+            ("gzip, deflate", True, 0, None),
+            ("identity", True, 20, None),
+            ("gzip, deflate", False, 20, None),
+        ]:
+            sandbox.gzip = is_on
+            headers = {**AUTHORIZED, "Accept-Encoding": accept}
+            response = requests.get(f"{sandbox.url}/events?limit={limit}", headers=headers, timeout=5)
+            assert response.headers.get("Content-Encoding") == expected
+            assert response.json()["data"] == sandbox.account.records["events"][:limit]
+
+    def test_keeps_the_connection(self, sandbox: Sandbox) -> None:
+        address = urlsplit(sandbox.url)
+        request = f"GET /core/events?limit=0 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+        with socket.create_connection((address.hostname, address.port), timeout=5) as connection:
+            for _ in range(3):
+                connection.sendall(request)
+                assert connection.recv(65_536).startswith(b"HTTP/1.1 200 OK\r\n")
+
+    def test_frees_its_port_at_once(self, account: Account) -> None:
+        with Sandbox(account, faults=[faults.hang()]) as sandbox:
+            port = urlsplit(sandbox.url).port or 0
+            client = threading.Thread(target=raw, args=(sandbox, "/events", 5.0))
+            client.start()
+            while not sandbox.requests:
+                time.sleep(0.01)
+            start = time.monotonic()
+        client.join()
+        assert time.monotonic() - start < 1
+        with Sandbox(account, port=port) as sandbox:
+            assert get(sandbox, "/events").status_code == 200
+            with pytest.raises(OSError, match="in use"):
+                Sandbox(port=port)
+
+    def test_a_mistake_within_is_raised(self, account: Account) -> None:
+        sandbox = Sandbox(account)
+        sandbox.on_request(lambda _sandbox, request: request.number / 0)
+        sandbox.start()
+        assert get(sandbox, "/events").status_code == 500
+        with pytest.raises(ZeroDivisionError):
+            sandbox.__exit__(None, None, None)
+
+    def test_the_account_changes_between_pages(self, sandbox: Sandbox) -> None:
+        before = list(sandbox.account.records["events"])
+
+        @sandbox.on_request
+        def change(running: Sandbox, request: Request) -> None:
+            if request.query.get("offset") == "10":
+                running.delete("events", 0)
+                running.insert("events", 12)
+
+        assert get(sandbox, "/events", limit=10).json()["data"] == before[:10]
+        body = get(sandbox, "/events", limit=10, offset=10).json()
+        assert body["data"] == sandbox.account.records["events"][10:20]
+        assert body["data"][:2] == before[11:13]
+        assert body["pagination"]["total"] == 25
