@@ -13,9 +13,9 @@ from singer_sdk.streams._state import StreamStateManager
 from typing_extensions import override
 
 if t.TYPE_CHECKING:
-    import logging
-
     from singer_sdk.helpers.types import Context, Record, TapState
+
+    from tap_kissmetrics.logs import StreamLogger
 
 
 def parse_instant(value: object) -> dt.datetime | None:
@@ -48,7 +48,7 @@ class Bookmarks(StreamStateManager):
         tap_state: TapState,
         tap_name: str,
         sync_start: dt.datetime,
-        logger: logging.Logger,
+        logger: StreamLogger,
     ) -> None:
         """Prepare for a sync.
 
@@ -114,7 +114,7 @@ class Bookmarks(StreamStateManager):
         if problem not in self._reported:
             self._reported.add(problem)
             self._log.info(
-                "Some records have a %s that is %s: they are always emitted, and do not move the bookmark",
+                "some records have a %s that is %s: they are always written, and do not move the bookmark",
                 replication_key,
                 problem,
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import typing as t
 from functools import cached_property
 from urllib.parse import urlsplit
@@ -19,7 +18,7 @@ from typing_extensions import override
 
 from tap_kissmetrics.bookmarks import Bookmarks, parse_instant
 from tap_kissmetrics.errors import AuthenticationError, RateLimitError, SettingsError, StreamError
-from tap_kissmetrics.logs import drop_unhandled
+from tap_kissmetrics.logs import StreamLogger, drop_useless
 from tap_kissmetrics.page import error_status, read_body
 from tap_kissmetrics.problems import problem, root_cause
 from tap_kissmetrics.progress import Progress
@@ -41,7 +40,12 @@ if t.TYPE_CHECKING:
 
 
 class KissmetricsStream(RESTStream[int]):
-    """What is read of an API of Kissmetrics and written as one stream."""
+    """What is read of an API of Kissmetrics and written as one stream.
+
+    Attributes:
+        lines: Logs what is about this stream.
+        progress: What was read so far.
+    """
 
     valid_replication_keys: t.ClassVar[Sequence[str]] = ()
     """The columns that a user may choose for INCREMENTAL."""
@@ -56,7 +60,9 @@ class KissmetricsStream(RESTStream[int]):
     def __init__(self, tap: TapKissmetrics, **kwargs: t.Any) -> None:
         super().__init__(tap, **kwargs)
         self._bookmark: dt.datetime | None = None
-        self.logger.addFilter(drop_unhandled)
+        self.logger.addFilter(drop_useless)
+        self.lines = StreamLogger(self.logger, self.name)
+        self.progress = Progress(self.lines)
 
     # How the API is asked
 
@@ -108,6 +114,7 @@ class KissmetricsStream(RESTStream[int]):
             RetriableAPIError: If another try may bring the answer.
             FatalAPIError: If none can.
         """
+        self.progress.request()
         try:
             response = self._request(self.prepare(method, url, **options), context)
         except requests.RequestException as error:
@@ -117,7 +124,6 @@ class KissmetricsStream(RESTStream[int]):
                 raise FatalAPIError(msg) from None
             msg = f"no complete answer from {host}: {root_cause(error)}"
             raise RetriableAPIError(msg) from None
-        self.progress.requests += 1
         self.state_manager.read_at(response.headers.get("Date"))
         body = read_body(response)
         if reported := problem(error_status(body), response, self._tap.api):
@@ -164,9 +170,9 @@ class KissmetricsStream(RESTStream[int]):
         error, wait = details["exception"], details["wait"]
         if isinstance(error, RateLimitError):
             self.requests_session.give_way()
-            self.log("Waiting %.1f s, for the API limits its requests", wait)
+            self.lines.info("waiting %.1f s, for the API limits its requests; requests_per_minute sets a pace", wait)
         else:
-            self.log("%s; trying again in %.1f s", error, wait, level=logging.WARNING)
+            self.lines.warning("%s; trying again in %.1f s", error, wait)
 
     # How answers become records
 
@@ -199,6 +205,7 @@ class KissmetricsStream(RESTStream[int]):
         if self._bookmark and self.replication_key:
             instant = parse_instant(row.get(self.replication_key))
             if instant and instant < self._bookmark:
+                self.progress.left_out += 1
                 return None
         return self._shaper.shape(row)
 
@@ -227,13 +234,8 @@ class KissmetricsStream(RESTStream[int]):
         return ()  # no stream has a child
 
     @cached_property
-    def progress(self) -> Progress:
-        """What was read so far."""
-        return Progress(self.logger)
-
-    @cached_property
     def _shaper(self) -> RecordShaper:
-        return RecordShaper(self.effective_schema, self.logger)
+        return RecordShaper(self.effective_schema, self.lines)
 
     # What the catalog and the state say of it
 
@@ -255,7 +257,7 @@ class KissmetricsStream(RESTStream[int]):
             tap_state=self.tap_state,
             tap_name=self.tap_name,
             sync_start=dt.datetime.fromtimestamp(self._tap.initialized_at / 1000, tz=dt.UTC),
-            logger=self.logger,
+            logger=self.lines,
         )
 
     @override

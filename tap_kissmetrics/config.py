@@ -12,6 +12,7 @@ from tap_kissmetrics.checks import Settings, allowed
 from tap_kissmetrics.errors import SettingsError
 
 if t.TYPE_CHECKING:
+    import logging
     from collections.abc import Mapping
 
 _TRUE: t.Final = {"true", "1", "yes", "on"}
@@ -69,7 +70,7 @@ def read_json_stream(file: t.IO[str], place: str) -> Settings:
     return value
 
 
-def read_environment(schema: Mapping[str, t.Any], prefix: str) -> Settings:
+def read_environment(schema: Mapping[str, t.Any], prefix: str, logger: logging.Logger) -> Settings:
     """Read settings from the environment, and from `.env` in this folder or above it.
 
     The SDK's own reader looks for `.env` beside its source, lets that win over the
@@ -78,28 +79,33 @@ def read_environment(schema: Mapping[str, t.Any], prefix: str) -> Settings:
     Args:
         schema: JSON Schema of the settings.
         prefix: What the names of the variables begin with.
+        logger: Takes a line that tells which settings were found, and where.
 
     Returns:
-        The settings that are there. An empty variable counts as absent, but for text.
+        The settings that are there. An empty variable counts as absent.
 
     Raises:
         SettingsError: If a value is not of the setting's type.
     """
-    load_dotenv(find_dotenv(usecwd=True))
+    dotenv = find_dotenv(usecwd=True)
+    load_dotenv(dotenv)
     settings: Settings = {}
     for name, definition in schema["properties"].items():
         variable = f"{prefix}{name.upper()}"
-        if (text := os.environ.get(variable)) is None:
+        if not (text := os.environ.get(variable, "")).strip():
             continue
         types = definition.get("type", [])
         if "string" in types:
             settings[name] = text
-        elif text.strip():
-            try:
-                settings[name] = _parse(text.strip(), types)
-            except ValueError:
-                msg = f"{name} (from {variable}): {allowed(definition)}, not {text!r}"
-                raise SettingsError(msg) from None
+            continue
+        try:
+            settings[name] = _parse(text.strip(), types)
+        except ValueError:
+            msg = f"{name} (from {variable}): {allowed(definition)}, not {text!r}"
+            raise SettingsError(msg) from None
+    if settings:
+        places = f"the environment and {dotenv}" if dotenv else "the environment"
+        logger.info("Settings from %s: %s", places, ", ".join(settings))
     return settings
 
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import typing as t
-
-from typing_extensions import override
-
 from tap_kissmetrics.lists import ListStream, ProductStream
 
 
@@ -15,14 +11,9 @@ class AccountsStream(ListStream):
     name = "accounts"
     path = "/accounts"
     kept_columns = ("id", "name")
+    names_login = True
     replication_key = "updated_at"
     valid_replication_keys = ("updated_at", "created_at")
-
-    @override
-    def finalize_state_progress_markers(self, state: dict[str, t.Any] | None = None) -> None:
-        names = ", ".join(f"{account['name']!r}" for account in self.known())
-        self.logger.info("The token may see the accounts: %s", names or "none")
-        super().finalize_state_progress_markers(state)
 
 
 class ProductsStream(ListStream):

@@ -19,6 +19,10 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
 
 
+MOST_NAMES: t.Final = 10
+"""Names that are logged of the records of one list."""
+
+
 class ListStream(KissmetricsStream):
     """A list, read in full and written as one stream."""
 
@@ -28,6 +32,9 @@ class ListStream(KissmetricsStream):
 
     kept_columns: t.ClassVar[tuple[str, ...]] = ()
     """What other streams want to know of its records."""
+
+    names_login: t.ClassVar[bool] = False
+    """Whether the names of its records show who has logged in: a wrong token is seen at once."""
 
     @override
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
@@ -43,6 +50,9 @@ class ListStream(KissmetricsStream):
     def request_records(self, context: Context | None) -> Iterable[Record]:
         pages = SeamPaginator(self._tap.page_size)
         get_page = self.retried(self.get_page)
+        if context and (partitions := self.partitions):
+            products = [partition["product_id"] for partition in partitions]
+            self.progress.part = f"product {products.index(context['product_id']) + 1} of {len(products)}"
         kept: list[Record] = []
         with self.get_http_request_counter() as counter:
             counter.with_context(context)
@@ -92,6 +102,14 @@ class ListStream(KissmetricsStream):
             for offset in pages.upcoming(count)
         ]
         session.send_ahead(upcoming, timeout=self.timeout, allow_redirects=self.allow_redirects)
+
+    @override
+    def finalize_state_progress_markers(self, state: dict[str, t.Any] | None = None) -> None:
+        if self.names_login:
+            names = [repr(record["name"]) for record in self.known()]
+            more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+            self.lines.info("this login may see %s%s", ", ".join(names[:MOST_NAMES]) or "none", more)
+        super().finalize_state_progress_markers(state)
 
     def known(self) -> list[Record]:
         """Give what others want to know of each record, in the order of the list; read it where it was not read yet.

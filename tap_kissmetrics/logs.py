@@ -1,4 +1,4 @@
-"""Log records without secrets."""
+"""What is logged: no secrets, nothing of no use, and the name of the stream that a line is about."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ import re
 import typing as t
 from urllib.parse import quote
 
+from typing_extensions import override
+
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, MutableMapping
 
 HIDDEN: t.Final = "(hidden)"
 
@@ -96,16 +98,51 @@ class _CleanRecords:
         return record
 
 
-def drop_unhandled(record: logging.LogRecord) -> bool:
-    """Drop the SDK's line on a stream that was aborted.
+class StreamLogger(logging.LoggerAdapter[logging.Logger]):
+    """Begins each line with the name of the stream, for Meltano does not show which logger wrote it."""
 
-    The SDK writes it as an ERROR also when `--test` has read its one record; a stream
-    that failed is reported by the tap itself, with its cause.
+    def __init__(self, logger: logging.Logger, stream: str) -> None:
+        """Write to a logger.
+
+        Args:
+            logger: Takes the lines.
+            stream: Name of the stream.
+        """
+        super().__init__(logger)
+        self._stream = stream
+
+    @override
+    def process(self, msg: str, kwargs: MutableMapping[str, t.Any]) -> tuple[str, MutableMapping[str, t.Any]]:
+        return f"{self._stream}: {msg}", kwargs
+
+
+_OF_NO_USE: t.Final = {
+    # Also when `--test` has read its one record; a stream that failed is reported by the tap itself, with its cause.
+    "An unhandled error occurred while syncing '%s'",
+    # Always: the tap reads the environment, and says so.
+    "Skipping parse of env var settings...",
+}
+
+
+def drop_useless(record: logging.LogRecord) -> bool:
+    """Drop lines of the SDK that tell a user nothing, or something that is not so.
 
     Args:
-        record: A record of a stream's logger.
+        record: A record of the logger of the tap or of a stream.
 
     Returns:
         Whether to keep it.
     """
-    return record.msg != "An unhandled error occurred while syncing '%s'"
+    return record.msg not in _OF_NO_USE
+
+
+def drop_deselected(record: logging.LogRecord) -> bool:
+    """Drop the SDK's lines on streams that are deselected, where these are only done.
+
+    Args:
+        record: A record of the tap's logger.
+
+    Returns:
+        Whether to keep it.
+    """
+    return record.msg != "Skipping deselected stream '%s'."

@@ -6,7 +6,7 @@ import time
 import typing as t
 
 if t.TYPE_CHECKING:
-    import logging
+    from tap_kissmetrics.logs import StreamLogger
 
 INTERVAL: t.Final = 10.0
 """Seconds between two lines on the same stream."""
@@ -16,20 +16,30 @@ class Progress:
     """Counts what a stream reads, and tells it now and then.
 
     Attributes:
-        records: Records read so far, before any is left out.
-        requests: Requests sent so far.
+        records: Records read so far.
+        left_out: How many of them were left out, for they are before the bookmark.
+        requests: Requests sent so far, those that failed included.
+        part: Which part of the stream is read, where it has several: "product 2 of 3".
     """
 
-    def __init__(self, logger: logging.Logger) -> None:
-        """Begin.
+    def __init__(self, logger: StreamLogger) -> None:
+        """Begin with nothing.
 
         Args:
             logger: Takes the lines.
         """
         self.records = 0
+        self.left_out = 0
         self.requests = 0
+        self.part = ""
         self._logger = logger
-        self._begun = self._told = time.monotonic()
+        self._begun = self._told = 0.0
+
+    def request(self) -> None:
+        """Count a request that is about to be sent; with the first one the clock starts."""
+        if not self.requests:
+            self._begun = self._told = time.monotonic()
+        self.requests += 1
 
     def page(self, count: int, total: int | None) -> None:
         """Take in a page.
@@ -39,7 +49,7 @@ class Progress:
             total: Records of the whole stream; None where that is not known.
         """
         if not self.records and total:
-            self._logger.info("%s records to read", f"{total:,}")
+            self._logger.info("%s to read", many(total, "record"))
         self.records += count
         now = time.monotonic()
         if now - self._told >= INTERVAL:
@@ -47,11 +57,13 @@ class Progress:
             so_far = f"{self.records:,} records"
             if total:
                 so_far = f"{self.records:,} of {total:,} records ({min(self.records / total, 1):.0%})"
-            self._logger.info("%s, %.0f s", so_far, now - self._begun)
+            self._logger.info("%s", ", ".join(filter(None, (so_far, self.part, f"{now - self._begun:.0f} s"))))
 
     def done(self) -> None:
         """Tell that the stream is complete."""
-        self._logger.info("Complete: %s", summary(self.records, self.requests, time.monotonic() - self._begun))
+        seconds = time.monotonic() - self._begun if self.requests else 0.0
+        left_out = f", {self.left_out:,} of them before the bookmark and left out" if self.left_out else ""
+        self._logger.info("complete: %s%s", summary(self.records, self.requests, seconds), left_out)
 
 
 def summary(records: int, requests: int, seconds: float) -> str:
@@ -65,8 +77,17 @@ def summary(records: int, requests: int, seconds: float) -> str:
     Returns:
         For instance "65,535 records, 66 requests, 8.4 s".
     """
-    return f"{_many(records, 'record')}, {_many(requests, 'request')}, {seconds:.1f} s"
+    return f"{many(records, 'record')}, {many(requests, 'request')}, {seconds:.1f} s"
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
+    """Say how many there are of something.
+
+    Args:
+        count: How many.
+        what: The word for one of them.
+
+    Returns:
+        For instance "1 stream" or "6 streams".
+    """
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"

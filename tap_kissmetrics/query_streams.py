@@ -25,7 +25,8 @@ class QueryProductsStream(ListStream):
 
     name = "products"
     path = "/products"
-    kept_columns = ("id",)
+    kept_columns = ("id", "name")
+    names_login = True
     schema = StreamSchema(_SCHEMAS)
 
 

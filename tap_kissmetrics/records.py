@@ -8,8 +8,7 @@ import typing as t
 from singer_sdk.singerlib.json import serialize_json
 
 if t.TYPE_CHECKING:
-    import logging
-
+    from tap_kissmetrics.logs import StreamLogger
     from tap_kissmetrics.page import Record
 
 LONGEST_INTEGER: t.Final = 1000
@@ -37,7 +36,7 @@ class RecordShaper:
     does not have is left out, with one warning.
     """
 
-    def __init__(self, schema: dict[str, t.Any], logger: logging.Logger) -> None:
+    def __init__(self, schema: dict[str, t.Any], logger: StreamLogger) -> None:
         """Prepare for a schema.
 
         Args:
@@ -88,7 +87,7 @@ class RecordShaper:
         if fresh := sorted(unknown - self._warned):
             self._warned |= unknown
             self._logger.warning(
-                "Fields that the schema does not have are left out: %s",
+                "fields that the schema does not have are left out: %s",
                 ", ".join(map(repr, fresh)),
             )
 
@@ -99,7 +98,7 @@ class RecordShaper:
         if column not in self._warned:
             self._warned.add(column)
             self._logger.warning(
-                "Column '%s' is of type %s, but the API sent %s; it is passed as it is",
+                "column '%s' is of type %s, but the API sent %s; it is passed as it is",
                 column,
                 kind,
                 type(value).__name__,

@@ -140,7 +140,7 @@ class ResultStream(KissmetricsStream):
         self.requests_session.keep_free(1)  # for the cancellation
         try:
             self.retried(run.start)()
-            self.log("%s: query %s is started", job.name, run.id)
+            self.lines.info("%s: query %s is started", job.name, run.id)
             return self._wait(job, ask)
         except FatalAPIError:
             raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import abc
 import decimal
-import logging
 import typing as t
 from urllib.parse import quote, urlsplit
 
@@ -137,9 +136,9 @@ class QueryRun(Run):
             answer = self.stream.requests_session.send(request, timeout=CANCEL_TIMEOUT, allow_redirects=False)
             answer.raise_for_status()
         except requests.RequestException as error:
-            self.stream.log("Query %s goes on: it could not be cancelled (%s)", self.id, error, level=logging.WARNING)
+            self.stream.lines.warning("query %s goes on: it could not be cancelled (%s)", self.id, error)
         else:
-            self.stream.log("Query %s is cancelled", self.id)
+            self.stream.lines.info("query %s is cancelled", self.id)
 
 
 class ReportRun(Run):
@@ -185,7 +184,7 @@ class ReportRun(Run):
 
     @override
     def cancel(self) -> None:
-        self.stream.log("Query %s goes on: the Core API has nothing to end it", self.id)
+        self.stream.lines.info("query %s goes on: the Core API has nothing to end it", self.id)
 
     def _pointed_to(self, answer: requests.Response, told: object, rel: str) -> str:
         """Find the address that an answer points to, and make it one below the root."""

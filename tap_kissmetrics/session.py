@@ -15,6 +15,7 @@ from tap_kissmetrics.pace import Pace
 from tap_kissmetrics.transport import BUFFER, POOLS
 
 if t.TYPE_CHECKING:
+    import logging
     from collections.abc import Iterable, Iterator
 
     Answer: t.TypeAlias = Future[requests.Response]
@@ -156,7 +157,9 @@ def _failed(future: Answer) -> bool:
     return future.done() and (future.exception() is not None or not future.result().ok)
 
 
-def make_session(roots: Iterable[str], *, max_concurrency: int, requests_per_minute: int | None) -> Session:
+def make_session(
+    roots: Iterable[str], *, max_concurrency: int, requests_per_minute: int | None, logger: logging.Logger
+) -> Session:
     """Open the session that all streams share.
 
     Args:
@@ -164,11 +167,12 @@ def make_session(roots: Iterable[str], *, max_concurrency: int, requests_per_min
             and certificates are taken from the environment.
         max_concurrency: The most requests that are under way at once.
         requests_per_minute: The pace not to exceed; requests then follow each other.
+        logger: Takes a line on each long wait for the pace.
 
     Returns:
         The session.
     """
-    pace = Pace(requests_per_minute) if requests_per_minute else None
+    pace = Pace(requests_per_minute, logger) if requests_per_minute else None
     session = Session(1 if pace else max_concurrency, pace)
     # The only adapters: a request to any other place cannot even be sent.
     session.adapters.clear()

@@ -11,18 +11,18 @@ import time
 import typing as t
 from functools import cached_property
 
-from singer_sdk import Tap
 from typing_extensions import override
 
 from tap_kissmetrics.apis import APIS, QUERY
 from tap_kissmetrics.catalog import check_state, read_catalog
 from tap_kissmetrics.checks import check_settings
-from tap_kissmetrics.config import read_environment, read_json_file, read_json_stream
+from tap_kissmetrics.command_line import CommandLineTap
+from tap_kissmetrics.config import read_environment
 from tap_kissmetrics.core_streams import CORE_STREAMS
 from tap_kissmetrics.errors import SettingsError, StreamError, SyncError
-from tap_kissmetrics.logs import hide_secrets
+from tap_kissmetrics.logs import drop_deselected, drop_useless, hide_secrets
 from tap_kissmetrics.output import MessageWriter
-from tap_kissmetrics.progress import summary
+from tap_kissmetrics.progress import many, summary
 from tap_kissmetrics.query_streams import QUERY_STREAMS
 from tap_kissmetrics.results import MetricResultsStream, ReportResultsStream, UserQueryStream
 from tap_kissmetrics.session import make_session
@@ -31,7 +31,6 @@ from tap_kissmetrics.settings import SETTINGS
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    import click
     from singer_sdk import Stream
 
     from tap_kissmetrics.apis import Api
@@ -50,7 +49,7 @@ RESULTS: t.Final[dict[str, type[ReportResultsStream | MetricResultsStream]]] = {
 _BUILT_IN: t.Final = {stream.name for stream in (*CORE_STREAMS, *QUERY_STREAMS, *RESULTS.values())}  # type: ignore[misc]
 
 
-class TapKissmetrics(Tap):
+class TapKissmetrics(CommandLineTap):
     """Extracts account data and the results of reports from Kissmetrics."""
 
     name = "tap-kissmetrics"
@@ -84,10 +83,11 @@ class TapKissmetrics(Tap):
         Raises:
             SettingsError: If a setting, the catalog or the state is wrong.
         """
+        self.logger.addFilter(drop_useless)
         settings = {k: v for k, v in (config or {}).items() if v is not None}
         schema = self.settings_schema()
         if parse_env_config:
-            settings |= read_environment(schema, self._env_var_prefix)
+            settings |= read_environment(schema, self._env_var_prefix, self.logger)
         hide_secrets(_secrets(settings))
         if not validate_config:
             # Discovery needs no settings; the SDK would warn of the missing ones.
@@ -180,12 +180,15 @@ class TapKissmetrics(Tap):
     @cached_property
     def session(self) -> Session:
         """The HTTP session that all streams share."""
+        self.logger.info("Reading the %s at %s", self.api.title, self.api_url)
         return make_session(
             [self.api_url] if self.api is QUERY else [self.api_url, self.query_url],
             max_concurrency=self.config["max_concurrency"],
             requests_per_minute=self.config.get("requests_per_minute") or self.api.requests_per_minute,
+            logger=self.logger,
         )
 
+    @override
     def run(self) -> None:
         """Sync every selected stream; one that fails does not stop the others.
 
@@ -193,26 +196,36 @@ class TapKissmetrics(Tap):
             SettingsError: If no stream is selected.
             SyncError: If a stream failed, after the others were synced.
         """
-        if not any(stream.selected for stream in self.streams.values()):
+        selected = sum(stream.selected for stream in self.streams.values())
+        if not selected:
             msg = "catalog: selects no stream"
             raise SettingsError(msg)
-        failed: list[str] = []
         begun = time.monotonic()
-        while True:
-            try:
-                self.sync_all()
-                break
-            except StreamError as error:
-                self.logger.error("%s", error)  # noqa: TRY400
-                failed.append(error.stream)
-                self.message_writer.discard()
-                self._deselect_through(error.stream)
+        failed = self._sync_each()
         progress = [t.cast("KissmetricsStream", stream).progress for stream in self.streams.values()]
         records, requests = (sum(getattr(each, what) for each in progress) for what in ("records", "requests"))
         self.logger.info("In all: %s", summary(records, requests, time.monotonic() - begun))
         if failed:
-            msg = f"{len(failed)} of the streams failed: {', '.join(failed)}"
+            msg = f"{len(failed)} of {many(selected, 'stream')} failed: {', '.join(failed)}"
             raise SyncError(msg)
+
+    def _sync_each(self) -> list[str]:
+        """Sync every selected stream, and name those that failed."""
+        failed: list[str] = []
+        try:
+            while True:
+                try:
+                    self.sync_all()
+                except StreamError as error:
+                    self.logger.error("%s", error)  # noqa: TRY400
+                    failed.append(error.stream)
+                    self.message_writer.discard()
+                    self._deselect_through(error.stream)
+                    self.logger.addFilter(drop_deselected)
+                else:
+                    return failed
+        finally:
+            self.logger.removeFilter(drop_deselected)
 
     def _deselect_through(self, name: str) -> None:
         """Leave to the next `sync_all` what comes after a stream."""
@@ -231,41 +244,6 @@ class TapKissmetrics(Tap):
             sys.exit(128 + number)
 
         self.message_writer.call_between_lines(stop)
-
-    # Command line
-
-    @classmethod
-    @override
-    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> t.Any:
-        """Read the config files; without any, the environment is read."""
-        parsed = super().cb_config(ctx, param, ())
-        parsed.parse_env = not value or "ENV" in value
-        for path in value:
-            if path != "ENV":
-                parsed.config |= read_json_file(path, f"config file {path}")
-        return parsed
-
-    @classmethod
-    @override
-    def invoke(  # type: ignore[override]  # as the SDK's own Tap does
-        cls,
-        *,
-        about: bool = False,
-        about_format: str | None = None,
-        config: t.Any = None,
-        state: t.IO[str] | None = None,
-        catalog: t.IO[str] | None = None,
-    ) -> None:
-        if about:
-            super().invoke(about=about, about_format=about_format)
-        cls.print_version(print_fn=cls.logger.info)
-        tap = cls(
-            config=config.config,
-            parse_env_config=config.parse_env,
-            state=state and read_json_stream(state, f"state file {state.name}"),
-            catalog=catalog and read_json_stream(catalog, f"catalog file {catalog.name}"),
-        )
-        tap.run()
 
 
 def _replication_keys(settings: Mapping[str, t.Any]) -> dict[str, Sequence[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -69,6 +70,15 @@ class Run:
     def errors(self) -> list[str]:
         """The lines that the tap logged as errors, without their prefix."""
         return [line.split(" | ", 3)[3] for line in self.stderr.splitlines() if "| ERROR " in line]
+
+    @property
+    def failed(self) -> list[str]:
+        """The streams that failed, as the last error names and counts them."""
+        told = re.fullmatch(r"(\d+) of (\d+) streams? failed: (.+)", self.errors[-1])
+        assert told, self.errors[-1]
+        names = told[3].split(", ")
+        assert int(told[1]) == len(names) <= int(told[2])
+        return names
 
     def refused(self) -> str:
         """The one line of a run that was refused.

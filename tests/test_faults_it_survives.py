@@ -87,7 +87,7 @@ IMPATIENT: dict[str, Any] = {"request_timeout": 0.2}
 """0.2 s for each read, and 1 s for a whole answer."""
 
 AGAIN = r"WARNING.*trying again in \d"
-WAITING = r"Waiting \d+\.\d s, for the API limits its requests"
+WAITING = r"waiting \d+\.\d s, for the API limits its requests"
 
 STATUSES = [
     *(row(f"{code} once", faults.status(code, **ONCE), says=f"HTTP {code}.*trying again in")

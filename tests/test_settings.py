@@ -112,9 +112,19 @@ class TestWhereTheyComeFrom:
         assert limits(sandbox) == {"1000"}
 
     def test_empty_variable_is_absent(self, sandbox: Sandbox, tmp_path: Path) -> None:
-        env = {"TAP_KISSMETRICS_PAGE_SIZE": "", "TAP_KISSMETRICS_PRODUCT_IDS": " "}
-        run_tap(folder=tmp_path, env=sandbox.env | env).succeeded()
+        empty = {f"TAP_KISSMETRICS_{name.upper()}": "" for name in OWN} | {"TAP_KISSMETRICS_PRODUCT_IDS": " "}
+        run_tap(folder=tmp_path, env=empty | sandbox.env).succeeded()
         assert limits(sandbox) == {"1000"}
+
+    def test_empty_variable_is_no_token(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        run = run_tap(folder=tmp_path, env=sandbox.env | {"TAP_KISSMETRICS_API_TOKEN": ""})
+        assert_refused(run, sandbox, "api_token is required")
+
+    def test_where_they_come_from_is_logged(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        dotenv(tmp_path, api_url=sandbox.url, api_token=sandbox.token)
+        (tmp_path / "below").mkdir()
+        log = run_tap(folder=tmp_path / "below").succeeded().stderr
+        assert f"Settings from the environment and {tmp_path / '.env'}: api_token, api_url\n" in log
 
     def test_unknown_one_gets_a_warning(self, sandbox: Sandbox, tmp_path: Path) -> None:
         run = sync(sandbox, tmp_path, page_sice=5).succeeded()
@@ -173,7 +183,7 @@ class TestWrongValues:
         assert_refused(run, sandbox, name, *words)
 
     @pytest.mark.parametrize(
-        ("name", "text"), [("page_size", "many"), ("request_timeout", "1,5"), ("product_ids", "[1"), ("api_token", "")]
+        ("name", "text"), [("page_size", "many"), ("request_timeout", "1,5"), ("product_ids", "[1")]
     )
     def test_wrong_variable_is_refused_likewise(self, name: str, text: str, sandbox: Sandbox, tmp_path: Path) -> None:
         run = run_tap(folder=tmp_path, env=sandbox.env | {f"TAP_KISSMETRICS_{name.upper()}": text})

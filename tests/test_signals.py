@@ -88,7 +88,7 @@ def test_while_it_waits(fault: faults.Fault, number: int, sandbox: Sandbox, tmp_
     """It does not sit the wait out; and a wait that the server asks for is no longer than five minutes."""
     fault.seen = 0
     sandbox.faults.append(fault)
-    log = "Waiting 300.0 s, for the API limits its requests" if fault.name != "status 503" else "trying again in"
+    log = "waiting 300.0 s, for the API limits its requests" if fault.name != "status 503" else "trying again in"
     with live_tap(sandbox, tmp_path, "--catalog", catalog, **WAITS) as tap:
         tap.until(lambda: log in tap.log)
         tap.process.send_signal(number)

@@ -79,7 +79,7 @@ def test_between_two_polls(number: int, sandbox: Sandbox, tmp_path: Path) -> Non
     assert query.cancelled
     assert [request.path for request in cancellations(sandbox)] == [f"/v3/queries/{query.id}"]
     assert sandbox.requests[-1].method == "DELETE"
-    assert_says(run, f"Query {query.id} is cancelled")
+    assert_says(run, f"query {query.id} is cancelled")
     assert run.records("reports") == sandbox.account.records["reports"]
     assert results(run) == []
 
@@ -127,7 +127,7 @@ def test_a_cancellation_that_fails(
         tap.until(lambda: polls(sandbox))
         run = stop(tap, number, within=within)
     assert len(cancellations(sandbox)) == 1
-    assert_says(run, f"WARNING.*Query {sandbox.queries[0].id} goes on: it could not be cancelled")
+    assert_says(run, f"WARNING.*query {sandbox.queries[0].id} goes on: it could not be cancelled")
     assert_discreet(run, sandbox)
 
 
@@ -151,5 +151,5 @@ def test_in_the_core_api(number: int, tmp_path: Path) -> None:
         tap.until(lambda: polls(sandbox))
         run = stop(tap, number)
     assert cancellations(sandbox) == []
-    assert_says(run, f"Query {sandbox.queries[0].id} goes on: the Core API has nothing to end it")
+    assert_says(run, f"query {sandbox.queries[0].id} goes on: the Core API has nothing to end it")
     assert_discreet(run, sandbox)

@@ -67,10 +67,10 @@ def test_a_metric_that_does_not_exist(tmp_path: Path) -> None:
         known = metric_ids(sandbox)[0]
         run = sync(sandbox, tmp_path, metric_ids=[7, known])
     assert run.code == 1
-    (line, final) = run.errors
+    line, _ = run.errors
     assert line.startswith("metric_results: metric 7: HTTP 422")
     assert line.endswith("The metric_id is unknown")
-    assert final == "1 of the streams failed: metric_results"
+    assert run.failed == ["metric_results"]
     assert results(run, "metric_results") == rows_of(sandbox.queries[0], metric_id=known, date_range=THIS_MONTH)
 
 
@@ -119,11 +119,11 @@ def test_with_a_schema_for_rows_that_are_arrays(tmp_path: Path) -> None:
     with result_sandbox("query", row_form="array") as sandbox:
         run = watched_sync(sandbox, tmp_path, queries=queries)
     assert run.code == 1
-    line, final = run.errors
+    line, _ = run.errors
     says = "row 0 is no object, so its fields have no names; leave out the schema"
     (funnel, sql) = (next(q for q in sandbox.queries if q.query_type == kind) for kind in ("funnel", "sql"))
     assert line == f"funnel: the query: query {funnel.id}: {says}"
-    assert final == "1 of the streams failed: funnel"
+    assert run.failed == ["funnel"]
     assert run.records("funnel") == []
     assert results(run, "people_by_city") == rows_of(sql, product_id=PRODUCT)
 
