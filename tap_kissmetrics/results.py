@@ -37,7 +37,7 @@ RUNNABLE: t.Final = "people_search_v2"
 
 _ROW: t.Final = (
     th.Property("query_id", th.StringType, required=True, description="Query id assigned by the API."),
-    th.Property("position", th.IntegerType, required=True, description="Position of the row in the result, counted from 0."),
+    th.Property("position", th.IntegerType, required=True, description="Position of the row in the result, from 0."),
     th.Property(
         "row",
         th.CustomType({"type": ["object", "array", "null"]}),
