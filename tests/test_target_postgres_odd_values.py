@@ -42,7 +42,7 @@ ODD: dict[str, tuple[str, Any, Any]] = {
     "id": ("id", "no-uuid", "no-uuid"),
     "product_id": ("product_id", "no-uuid", "no-uuid"),
 }
-"""For each: the column, the value of the API, and the value in the table with the way round."""
+"""For each: the column, the value of the API, and the value in the table with the workaround."""
 
 
 @pytest.fixture
