@@ -36,22 +36,22 @@ RUNNABLE: t.Final = "people_search_v2"
 """The only type of report of the Core API that can be run."""
 
 _ROW: t.Final = (
-    th.Property("query_id", th.StringType, required=True, description="What the API calls the query that was run."),
+    th.Property("query_id", th.StringType, required=True, description="Query id assigned by the API."),
     th.Property("position", th.IntegerType, required=True, description="Position of the row in the result, from 0."),
     th.Property(
         "row",
         th.CustomType({"type": ["object", "array", "null"]}),
-        description="The row as the API gave it: an object or an array.",
+        description="The row as returned by the API: an object or an array.",
     ),
     th.Property(
         "columns",
         th.CustomType({"type": ["array", "object", "null"]}),
-        description="What the API says of the columns of the row; null where it says nothing.",
+        description="What the API says about the columns of the row; null if nothing.",
     ),
     th.Property("extracted_at", th.DateTimeType, description="When the query was started."),
 )
 _DATE_RANGE: t.Final = th.Property(
-    "date_range", th.ObjectType(additional_properties=True), description="The time that it was run for, as it was sent."
+    "date_range", th.ObjectType(additional_properties=True), description="Date range of the query, as sent to the API."
 )
 
 
@@ -235,7 +235,7 @@ class UserQueryStream(ResultStream):
     def __init__(self, tap: TapKissmetrics, query: dict[str, t.Any]) -> None:
         schema = query.get("schema")
         self._has_schema = schema is not None
-        product = th.Property("product_id", th.IntegerType, description="The product that was asked about.")
+        product = th.Property("product_id", th.IntegerType, description="The product that was queried.")
         super().__init__(tap, name=query["name"], schema=schema or th.PropertiesList(product, *_ROW).to_dict())
         self.primary_keys = tuple(query.get("primary_key") or ()) if schema else ("query_id", "position")
         self._query = {name: query[name] for name in ("product_id", "query_type", "query_params")}

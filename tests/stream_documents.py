@@ -24,9 +24,9 @@ ENTRIES = {api: {entry["tap_stream_id"]: entry for entry in discover(api)} for a
 _HEAD = """\
 # Streams and columns
 
-Made from the catalog by `python -m tests.documents --write`. Types are those of JSON Schema, or its formats; what is
-not "never null" may be null. `contact.name` is a field of the object `contact`, `links[].href` one of each object in
-the array `links`.
+Generated from the catalog by `python -m tests.documents --write`. Types are JSON Schema types or formats. A column may
+be null unless marked "never null". `contact.name` is a field of the object `contact`; `links[].href` is a field of each
+object in the array `links`.
 """
 
 

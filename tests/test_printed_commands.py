@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.catalogs import at_or_after, choose, instant
+from tests.catalogs import at_or_after, instant
 from tests.sandbox import RESOURCES
 from tests.tables import code_block
 from tests.tap_process import environment, settings_for, write_json
@@ -74,7 +74,6 @@ def test_pipe_of_the_readme(shell: Callable[[str], int], sandbox: Sandbox, tmp_p
 def test_script_for_every_night(shell: Callable[[str], int], sandbox: Sandbox, tmp_path: Path) -> None:
     """With target-csv for target-postgres. A failure leaves the state as it was."""
     script = code_block("nightly", "script").replace("target-postgres", "target-csv")
-    write_json(tmp_path / "catalog.json", choose(accounts=KEY))
     write_json(tmp_path / "target.json", {})
     write_json(tmp_path / "config.json", settings_for(sandbox))
     assert shell(script) == 0

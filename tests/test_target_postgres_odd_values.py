@@ -1,4 +1,4 @@
-"""Values that target-postgres cannot take: it refuses each, and with the ways round of docs/targets.md it loads all."""
+"""Values that target-postgres cannot take: it refuses each; with the workarounds of docs/targets.md it loads all."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LINK = {"templated": False, "href": "https://example.com", "rel": "a\0b", "name"
 
 ODD: dict[str, tuple[str, Any, Any]] = {
     "NUL": ("name", "a\0b", "ab"),
-    "half a surrogate pair": ("name", "a\ud800b", "a?b"),
+    "unpaired surrogate": ("name", "a\ud800b", "a?b"),
     "both in links": (
         "links",
         [LINK],
@@ -42,7 +42,7 @@ ODD: dict[str, tuple[str, Any, Any]] = {
     "id": ("id", "no-uuid", "no-uuid"),
     "product_id": ("product_id", "no-uuid", "no-uuid"),
 }
-"""For each: the column, the value of the API, and the value in the table with the way round."""
+"""For each: the column, the value of the API, and the value in the table with the workaround."""
 
 
 @pytest.fixture
