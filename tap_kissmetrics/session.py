@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import typing as t
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from urllib.parse import urlsplit
 
 import requests
@@ -19,6 +19,10 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     Answer: t.TypeAlias = Future[requests.Response]
+
+
+SLICE: t.Final = 0.5
+"""Seconds that the main thread waits at a time for another one."""
 
 
 class _Response(requests.Response):
@@ -90,10 +94,17 @@ class Session(requests.Session):
     def send(self, request: requests.PreparedRequest, **kwargs: t.Any) -> requests.Response:
         """Send a request, or give the answer to one that was sent ahead."""
         if future := self._ahead.pop(request.url, None):
+            # Not in one go: a signal that comes just as the wait begins is handled only when the wait ends.
+            while not future.done():
+                wait([future], SLICE)
             return future.result()
         self._ahead = {url: future for url, future in self._ahead.items() if not _failed(future)}
-        with self._slots:
+        while not self._slots.acquire(timeout=SLICE):
+            pass
+        try:
             return super().send(request, **kwargs)
+        finally:
+            self._slots.release()
 
     @property
     def ahead(self) -> int:

@@ -8,6 +8,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from tap_kissmetrics.tap import TapKissmetrics
+from tests.tap_in_process import signals_kept
 
 Entry = dict[str, Any]
 """What a catalog holds of one stream."""
@@ -77,7 +78,8 @@ RESULTS_OF: dict[str, dict[str, Any]] = {
 
 def tap_of(api: str) -> TapKissmetrics:
     """Make a tap of an API that runs every report and a metric: one that has all its streams."""
-    return TapKissmetrics(config={"api": api, **RESULTS_OF[api]}, validate_config=False, setup_mapper=False)
+    with signals_kept():
+        return TapKissmetrics(config={"api": api, **RESULTS_OF[api]}, validate_config=False, setup_mapper=False)
 
 
 def discover(api: str) -> list[Entry]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import select
+import signal
 import subprocess
 import sys
 from typing import Any
@@ -20,30 +22,56 @@ class Forks:
         """Do nothing yet."""
         self._server: subprocess.Popen[str] | None = None
 
-    def run(self, arguments: list[str], *, folder: str, env: dict[str, str]) -> int:
+    def run(self, arguments: list[str], *, folder: str, env: dict[str, str], timeout: float) -> int:
         """Run the command line; its output goes to the files `stdout` and `stderr` in the folder.
 
         Args:
             arguments: What stands on its command line.
             folder: Its working directory.
             env: Its whole environment.
+            timeout: Seconds after which it is killed.
 
         Returns:
             The exit code, negative where a signal ended it.
+
+        Raises:
+            TimeoutError: It had to be killed.
         """
         if self._server is None:
             self._server = subprocess.Popen(
-                [sys.executable, __file__], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, encoding="utf-8"
+                [sys.executable, __file__],
+                env=env,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                encoding="utf-8",
+                start_new_session=True,
             )
         assert self._server.stdin
         assert self._server.stdout
-        print(json.dumps({"arguments": arguments, "folder": folder, "env": env}), file=self._server.stdin, flush=True)
-        return int(self._server.stdout.readline())
+        try:
+            order = {"arguments": arguments, "folder": folder, "env": env}
+            print(json.dumps(order), file=self._server.stdin, flush=True)
+            answers, _, _ = select.select([self._server.stdout], [], [], timeout)
+            code = int(self._server.stdout.readline()) if answers else None
+        except BaseException:
+            self._kill()  # or the next run would be given the exit code of this one
+            raise
+        if code is None:
+            self._kill()
+            message = f"the tap ran for more than {timeout} s"
+            raise TimeoutError(message)
+        return code
 
     def close(self) -> None:
         """End the program."""
         if self._server:
             self._server.communicate()
+
+    def _kill(self) -> None:
+        if self._server:
+            os.killpg(self._server.pid, signal.SIGKILL)
+            self._server.communicate()
+            self._server = None
 
 
 def _run(order: dict[str, Any]) -> None:

@@ -146,7 +146,7 @@ def run_tap(
     forked = FORK_VARIABLE in os.environ
     variables = environment(env, measured=not forked)
     if forked:
-        code = FORKS.run([*map(str, (*options, *arguments))], folder=str(folder), env=variables)
+        code = FORKS.run([*map(str, (*options, *arguments))], folder=str(folder), env=variables, timeout=timeout)
         stdout, stderr = ((folder / name).read_bytes().decode() for name in ("stdout", "stderr"))
         return Run(code, stdout, stderr)
     done = subprocess.run(

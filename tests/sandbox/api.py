@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
@@ -10,11 +9,7 @@ from tests.sandbox.base import NOT_FOUND, Api, allow, authorize
 from tests.sandbox.data import PARENTS, RESOURCES, link
 from tests.sandbox.lists import RefusalError, window
 from tests.sandbox.messages import Page, Request, Response, to_json
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
+from tests.sandbox.override import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import base64
-import sys
 from typing import TYPE_CHECKING, Any
 
 from tests.sandbox.base import NOT_FOUND, Api, allow, authorize
 from tests.sandbox.bodies import metric_query, product_query, report_query
 from tests.sandbox.lists import RefusalError, window
 from tests.sandbox.messages import Request, Response, to_json
+from tests.sandbox.override import override
 from tests.sandbox.queries import ERROR
 from tests.sandbox.query_data import QUERY_RESOURCES
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

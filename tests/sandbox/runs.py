@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING
 
 from tests.sandbox.api import DEFAULT_LIMIT, authorize_bearer, envelope
@@ -11,12 +10,8 @@ from tests.sandbox.bodies import date_span
 from tests.sandbox.data import RUNNABLE, link
 from tests.sandbox.lists import RefusalError, window
 from tests.sandbox.messages import Request, Response
+from tests.sandbox.override import override
 from tests.sandbox.queries import ERROR
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

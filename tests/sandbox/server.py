@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import hashlib
-import sys
 import threading
 import zlib
 from typing import TYPE_CHECKING, Self
@@ -12,16 +11,12 @@ from typing import TYPE_CHECKING, Self
 from tests.sandbox.answers import rate_limit
 from tests.sandbox.api import CoreApi
 from tests.sandbox.messages import Request, Response
+from tests.sandbox.override import override
 from tests.sandbox.queries import Queries
 from tests.sandbox.query_api import QueryApi
 from tests.sandbox.runs import RunsApi
 from tests.sandbox.sockets import Server
 from tests.sandbox.switches import Switches
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable

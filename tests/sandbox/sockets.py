@@ -5,19 +5,14 @@ from __future__ import annotations
 import contextlib
 import http.server
 import socket
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, urlsplit
 
 from tests.sandbox.messages import Request
+from tests.sandbox.override import override
 from tests.sandbox.wire import Wire
-
-if sys.version_info >= (3, 12):
-    from typing import override
-else:
-    from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable
