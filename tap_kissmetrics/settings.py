@@ -22,8 +22,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default="core",
         title="API",
         description=(
-            "The API to read: `core`, the Core API, or `query`, the Query API v3, "
-            "which took its place and which an account of today has."
+            "Which API to read: `core`, the Core API, which is deprecated, or `query`, the Query API v3, its successor."
         ),
     ),
     th.Property(
@@ -31,10 +30,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.StringType,
         secret=True,
         title="API token",
-        description=(
-            "Core API: Personal Token, made under Manage API Tokens in the account settings "
-            "of Kissmetrics. Not needed for --discover."
-        ),
+        description="Core API: a Personal Token, from Account settings, Manage API Tokens. Not needed for --discover.",
     ),
     th.Property(
         "username",
@@ -48,16 +44,15 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.StringType,
         secret=True,
         title="Password",
-        description="Query API: the user's password. Left out where `username` is an API key.",
+        description="Query API: the user's password. Leave it out if `username` is an API key.",
     ),
     th.Property(
         "api_url",
         th.StringType,
         title="API URL",
         description=(
-            "Root directory of the API, with or without a slash at its end. HTTPS, or HTTP to a loopback address; "
-            "the token or password is sent to no other host, but `query_url`. "
-            f"By default {CORE.url}, or {QUERY.url} where `api` is `query`."
+            "Base URL of the API. HTTPS, or HTTP on a loopback address. Credentials are sent to no other host, "
+            f"but `query_url`. Default: {CORE.url}, or {QUERY.url} for `query`."
         ),
     ),
     th.Property(
@@ -65,51 +60,45 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.IntegerType(minimum=1, maximum=10000),
         title="Page size",
         description=(
-            "Records to ask for in one request, 1 to 10000. Pages overlap by one "
-            "record, so 1 is sent as 2. A server that gives fewer is fine. "
-            f"By default {CORE.page_size}, or {QUERY.page_size} where `api` is `query`."
+            "Records per request, 1 to 10000; 1 is sent as 2, for pages overlap by one record. "
+            f"Default: {CORE.page_size}, or {QUERY.page_size} for `query`."
         ),
     ),
     th.Property(
         "product_ids",
         th.ArrayType(NUMBER_OR_TEXT),
         title="Product IDs",
-        description=(
-            "Read reports, events, properties and metrics of these products only. "
-            "Left out, those of all products are read."
-        ),
+        description="Products whose reports, events, properties and metrics are read. Default: all.",
     ),
     th.Property(
         "start_date",
         th.DateTimeType,
         title="Start date",
-        description=(
-            "Date-time before which records of INCREMENTAL streams are left out. It never cuts a FULL_TABLE stream."
-        ),
+        description="INCREMENTAL streams skip records before this date-time. FULL_TABLE streams ignore it.",
     ),
     th.Property(
         "report_ids",
         th.ArrayType(NUMBER_OR_TEXT),
         title="Report IDs",
         description=(
-            'Run these reports and read their results into the stream `report_results`; `["*"]` runs every report '
-            "that can be run (of the Core API those of type people_search_v2). Left out, none is run."
+            'Reports to run; their results go to the stream `report_results`. `["*"]` runs every report that can be '
+            "run (Core API: those of type people_search_v2). Default: none."
         ),
     ),
     th.Property(
         "metric_ids",
         th.ArrayType(NUMBER_OR_TEXT),
         title="Metric IDs",
-        description="Query API: query these metrics and read their results into the stream `metric_results`.",
+        description="Query API: metrics to query; their results go to the stream `metric_results`. Default: none.",
     ),
     th.Property(
         "report_date_range",
         th.ObjectType(additional_properties=True),
         title="Date range",
         description=(
-            "The time that reports and metrics are run for. Query API: any date range object of the API, which is "
-            'passed on as it is. Core API: `{"start_date": …, "end_date": …}`, each an ISO 8601 date or date-time. '
-            "Left out, this month to date."
+            "Date range for reports and metrics. Query API: any date range object of the API, sent unchanged. "
+            'Core API: `{"start_date": …, "end_date": …}`, each an ISO 8601 date or date-time. '
+            "Default: this month to date."
         ),
     ),
     th.Property(
@@ -127,10 +116,9 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         ),
         title="Queries",
         description=(
-            "Query API: queries of your own, each a stream of its own: `name` of the stream, `product_id`, "
-            "`query_type` (sql among others) and `query_params` as the API wants them. With a JSON Schema of the "
-            "row in `schema` its fields are columns, with `primary_key` as their key; without one, each record "
-            "has a column `row`."
+            "Query API: your own queries, one stream each: `name` of the stream, `product_id`, `query_type` (such as "
+            "sql) and `query_params` as the API wants them. With a JSON Schema of the row in `schema`, its fields "
+            "become columns and `primary_key` names their key; without one, the row is in the column `row`."
         ),
     ),
     th.Property(
@@ -138,21 +126,21 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.NumberType(exclusive_minimum=0, maximum=86400),
         default=3600,
         title="Query timeout",
-        description="Seconds that a report, metric or query may run before it is given up.",
+        description="Seconds after which a report, metric or query that is still running is given up.",
     ),
     th.Property(
         "query_url",
         th.StringType,
         default="https://query.kissmetrics.com/v2",
         title="Query URL",
-        description="Core API: root directory of the endpoints that run reports. The token is sent there too.",
+        description="Core API: base URL of the endpoints that run reports. The token is sent there too.",
     ),
     th.Property(
         "request_timeout",
         th.NumberType(exclusive_minimum=0, maximum=3600),
         default=60,
         title="Request timeout",
-        description=("Seconds to wait for the server to send something. A whole answer may take five times as long."),
+        description="Seconds to wait for data from the server. A whole answer may take five times as long.",
     ),
     th.Property(
         "retry_timeout",
@@ -160,8 +148,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=120,
         title="Retry timeout",
         description=(
-            "Seconds that one request may go on failing before the stream is given "
-            "up. Waiting for a rate limit does not count."
+            "Seconds to go on retrying a failing request before its stream fails. "
+            "Waiting for a rate limit does not count."
         ),
     ),
     th.Property(
@@ -170,9 +158,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=1,
         title="Back-off factor",
         description=(
-            "Seconds before the second try of a request; each further wait is twice "
-            "as long, up to 60 times this. A rate limit that does not say how long "
-            "it lasts is waited for 60 times this."
+            "Seconds before the first retry; each further wait is twice as long, up to 60 times this. A rate limit "
+            "that does not say how long it lasts is waited for 60 times this."
         ),
     ),
     th.Property(
@@ -180,9 +167,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.IntegerType(minimum=1, maximum=100000),
         title="Requests per minute",
         description=(
-            "Pace that is never exceeded, where the limit of the account is known. "
-            "Left out, requests follow each other until the API asks for a pause; "
-            f"where `api` is `query` it is {QUERY.requests_per_minute}, the limit of every plan."
+            "Requests per minute that are never exceeded. "
+            f"Default: no limit, or {QUERY.requests_per_minute} for `query`, the limit of every plan."
         ),
     ),
     th.Property(
@@ -191,8 +177,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=4,
         title="Concurrent requests",
         description=(
-            "Requests under way at once: the pages of a list are fetched ahead. One at a time "
-            "where there is a pace, and once the API has asked for a pause."
+            "Pages of a list fetched at the same time. 1 wherever `requests_per_minute` applies, and from the first "
+            "rate limit on."
         ),
     ),
     th.Property(
@@ -201,8 +187,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=False,
         title="Emit ACTIVATE_VERSION messages",
         description=(
-            "Tell the target, at the end of each complete FULL_TABLE stream, to "
-            "remove what Kissmetrics no longer has. Results of reports and queries are never removed."
+            "After each complete FULL_TABLE stream, tell the target to remove rows that Kissmetrics no longer has. "
+            "Never for the results of reports and queries."
         ),
     ),
 ).to_dict() | {"anyOf": [{"required": [CORE.required]}, {"required": ["api", QUERY.required]}]}

@@ -38,36 +38,8 @@ SETTINGS: dict[str, dict[str, Any]] = ABOUT["settings"]["properties"]
 OWN_SETTINGS = {name: setting for name, setting in SETTINGS.items() if name not in _built_in()}
 """The settings that the SDK does not bring along."""
 
-REQUIRED: list[str] = ABOUT["settings"].get("required", [])
-"""The settings without which no sync starts."""
-
-
-def setting_groups(schema: dict[str, Any]) -> list[list[str]]:
-    """Give the groups of settings of which one must be complete.
-
-    Args:
-        schema: JSON Schema of the settings: the required ones, `anyOf` or `oneOf` for a choice between groups of
-            required ones, and `dependentRequired` for settings that need others.
-
-    Returns:
-        The groups. Where the schema knows no choice, a setting that needs others opens a group with them.
-    """
-    needs: dict[str, list[str]] = schema.get("dependentRequired", {})
-    required: list[str] = schema.get("required", [])
-    choices = [choice["required"] for choice in schema.get("anyOf", schema.get("oneOf", [])) if "required" in choice]
-    starts = [[*required, *choice] for choice in choices] or [required, *([*required, name] for name in needs)]
-    groups = [_complete(start, needs) for start in starts]
-    order = list(schema["properties"])
-    least = [group for group in groups if group and not any(other < group for other in groups if other)]
-    return [list(names) for names in dict.fromkeys(tuple(sorted(group, key=order.index)) for group in least)]
-
-
-def _complete(names: list[str], needs: dict[str, list[str]]) -> set[str]:
-    group = set(names)
-    while missing := {need for name in group for need in needs.get(name, [])} - group:
-        group |= missing
-    return group
-
+SETTING_GROUPS: list[list[str]] = [choice["required"] for choice in ABOUT["settings"]["anyOf"]]
+"""The groups of settings of which one must be complete."""
 
 RESULTS_OF: dict[str, dict[str, Any]] = {
     "core": {"report_ids": ["*"]},

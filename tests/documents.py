@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tap_kissmetrics.apis import APIS
 from tap_kissmetrics.lists import ListStream, ProductStream
 from tap_kissmetrics.query_streams import OfProductStream
-from tests.about import ABOUT, OWN_SETTINGS, REQUIRED, SETTINGS, setting_groups, tap_of
+from tests.about import OWN_SETTINGS, SETTING_GROUPS, SETTINGS, tap_of
 from tests.markdown import code, table
 from tests.meltano_documents import plugin_yaml, write_meltano
 from tests.stream_documents import SNAPSHOTS, snapshots, streams_page
@@ -34,8 +34,9 @@ PROJECT = Path(__file__).resolve().parent.parent
 def settings_table() -> str:
     """Make the table of the tap's own settings."""
     rows = []
+    required = {api.required: f"**required** for `{name}`" for name, api in APIS.items()}
     for name, setting in OWN_SETTINGS.items():
-        default = "**required**" if name in REQUIRED else ""
+        default = required.get(name, "")
         if "default" in setting:
             default = f"`{_plain(setting['default'])}`"
         rows.append((f"`{name}`", default, setting["description"]))
@@ -87,7 +88,7 @@ def env_example(_: str = "") -> str:
         """)
     ]
     for name, setting in SETTINGS.items():
-        title = f"{setting['title']}{' (required)' if name in REQUIRED else ''}. {setting['description']}"
+        title = f"{setting['title']}. {setting['description']}"
         about = textwrap.fill(title, 110, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
         parts.append(f"{about}\n# TAP_KISSMETRICS_{name.upper()}={_plain(setting.get('default', ''))}\n")
     return "\n".join(parts)
@@ -95,8 +96,7 @@ def env_example(_: str = "") -> str:
 
 def sample_config(_: str = "") -> str:
     """Make sample_config.json: what a sync cannot do without, in the first of the ways to log in."""
-    names = next(iter(setting_groups(ABOUT["settings"])), [])
-    return json.dumps({name: f"YOUR-{name.upper().replace('_', '-')}" for name in names}, indent=2) + "\n"
+    return json.dumps({name: f"YOUR-{name.upper().replace('_', '-')}" for name in SETTING_GROUPS[0]}, indent=2) + "\n"
 
 
 def _plain(value: object) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from tests.about import ABOUT, SETTINGS, setting_groups
+from tests.about import ABOUT, SETTING_GROUPS, SETTINGS
 
 _KINDS = {
     "array": "array",
@@ -26,7 +26,7 @@ _PLUGIN = {
     "name": ABOUT["name"],
     "namespace": ABOUT["name"].replace("-", "_"),
     "label": "Kissmetrics",
-    "description": ABOUT["description"],
+    "description": "Product analytics",
     "pip_url": ABOUT["name"],
     "executable": ABOUT["name"],
     "domain_url": "https://www.kissmetrics.io/",
@@ -40,7 +40,7 @@ def extractor() -> dict[str, Any]:
     """Make what the code knows of the extractor in meltano.yml."""
     return {
         "capabilities": sorted(ABOUT["capabilities"]),
-        "settings_group_validation": setting_groups(ABOUT["settings"]),
+        "settings_group_validation": SETTING_GROUPS,
         "settings": [meltano_setting(name, setting) for name, setting in SETTINGS.items()],
     }
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.about import ABOUT, OWN_SETTINGS, SETTINGS, setting_groups
+from tests.about import ABOUT, OWN_SETTINGS, SETTINGS
 from tests.documents import PROJECT
 from tests.meltano_documents import extractor, meltano_setting
 from tests.stream_documents import ENTRIES
@@ -30,30 +30,6 @@ def definition() -> dict[str, Any]:
     found = yaml.safe_load((PROJECT / "plugin.yaml").read_text(encoding="utf-8"))
     assert isinstance(found, dict)
     return found
-
-
-class TestSettingGroups:
-    """From what the settings' schema requires to the groups of which Meltano wants one."""
-
-    @pytest.mark.parametrize(
-        ("requirements", "groups"),
-        [
-            ({}, []),
-            ({"required": ["token"]}, [["token"]]),
-            (
-                {"anyOf": [{"required": ["token"]}, {"required": ["password", "user"]}]},
-                [["token"], ["user", "password"]],
-            ),
-            ({"required": ["ids"], "oneOf": [{"required": ["token"]}]}, [["token", "ids"]]),
-            ({"dependentRequired": {"user": ["password"], "password": ["user"]}}, [["user", "password"]]),
-            ({"required": ["user"], "dependentRequired": {"user": ["password"]}}, [["user", "password"]]),
-            ({"required": ["token"], "dependentRequired": {"user": ["password"]}}, [["token"]]),
-            ({"dependentRequired": {"user": ["password"], "password": ["ids"]}}, [["password", "ids"]]),
-        ],
-    )
-    def test_groups(self, requirements: dict[str, Any], groups: list[list[str]]) -> None:
-        schema = {"properties": {name: {} for name in ("token", "user", "password", "ids")}, **requirements}
-        assert setting_groups(schema) == groups
 
 
 class TestSettings:
