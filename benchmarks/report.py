@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from benchmarks.bench import Series
 
-SUMMARY = ("Latency", "Peers")
+SUMMARY = ("Peers",)
 """The tables that README.md shows too."""
 
 _START, _END = "<!-- benchmark -->\n", "<!-- /benchmark -->"
