@@ -31,7 +31,7 @@ class CommandLineTap(Tap):
         parsed.parse_env = not value or "ENV" in value
         for path in value:
             if path != "ENV":
-                parsed.config |= read_json_file(path, f"config file {path}")
+                parsed.config |= read_json_file(path, f"config file {path or 'without a name'}")
         return parsed
 
     @classmethod

@@ -83,8 +83,8 @@ def row(  # noqa: PLR0913 - what varies
 BRIEF: dict[str, Any] = {"backoff_factor": 0.005}
 """A rate limit that does not say how long it lasts is waited for 0.3 s."""
 
-IMPATIENT: dict[str, Any] = {"request_timeout": 0.2}
-"""0.2 s for each read, and 1 s for a whole answer."""
+IMPATIENT: dict[str, Any] = {"request_timeout": 0.5}
+"""0.5 s for each read, and 2.5 s for a whole answer."""
 
 AGAIN = r"WARNING.*trying again in \d"
 WAITING = r"waiting \d+\.\d s, for the API limits its requests"
@@ -95,7 +95,8 @@ STATUSES = [
     *(row(f"{code} three times running", faults.status(code, **THRICE), says=f"HTTP {code}.*trying again in")
       for code in (408, 425, 500, 502, 503, 504)),
     row("429 once", faults.status(429, **ONCE), pause=0.3, says=WAITING, **BRIEF, apis=BOTH),
-    row("429 three times running", faults.status(429, **THRICE), pause=0.3, says=WAITING, **BRIEF),
+    row("429 three times running, with no patience", faults.status(429, **THRICE), pause=0.3, says=WAITING, **BRIEF,
+        retry_timeout=0.1),
     row("503 to the very first request", faults.status(503, **FIRST), says=AGAIN, apis=BOTH),
     row("503, 500 and 429 mixed", faults.status(503, **ONCE), faults.status(500, resource="events", nth=3),
         faults.status(429, resource="events", nth=4), says=AGAIN, **BRIEF, apis=BOTH),
@@ -109,7 +110,8 @@ RETRY_AFTER = [
         says=WAITING, backoff_factor=0.1),
     row("503 with Retry-After as a date", faults.retry_after(2, code=503, as_date=True, **ONCE), pause=0.9,
         says=WAITING),
-    row("429 with Retry-After three times", faults.retry_after(0.2, **THRICE), pause=0.2, says=WAITING),
+    row("429 with Retry-After three times, with no patience", faults.retry_after(0.2, **THRICE), pause=0.2,
+        says=WAITING, retry_timeout=0.1),
     row("503 with Retry-After three times", faults.retry_after(0.2, code=503, **THRICE), pause=0.2, says=WAITING),
     row("429 with a Retry-After that is nonsense", faults.retry_after("soon", **ONCE), pause=0.3, says=WAITING,
         **BRIEF),
@@ -149,18 +151,18 @@ LINES = [
     row("connection reset at the very first request", faults.reset(**FIRST), says=BROKEN),
     row("body shorter than announced", faults.short_body(**ONCE), says=BROKEN),
     row("no body at all although one is announced", faults.short_body(0.0, **ONCE), says=BROKEN),
-    row("server that hangs before its answer", faults.hang(**ONCE), says=BROKEN, pause=0.2, within=5, **IMPATIENT,
+    row("server that hangs before its answer", faults.hang(**ONCE), says=BROKEN, pause=0.5, within=8, **IMPATIENT,
         apis=BOTH),
-    row("server that hangs in the headers", faults.hang("in_headers", **ONCE), says=BROKEN, pause=0.2, within=5,
+    row("server that hangs in the headers", faults.hang("in_headers", **ONCE), says=BROKEN, pause=0.5, within=8,
         **IMPATIENT),
-    row("server that hangs after the headers", faults.hang("after_headers", **ONCE), says=BROKEN, pause=0.2, within=5,
+    row("server that hangs after the headers", faults.hang("after_headers", **ONCE), says=BROKEN, pause=0.5, within=8,
         **IMPATIENT),
-    row("server that hangs in the body", faults.hang("in_body", **ONCE), says=BROKEN, pause=0.2, within=5,
+    row("server that hangs in the body", faults.hang("in_body", **ONCE), says=BROKEN, pause=0.5, within=8,
         **IMPATIENT),
-    row("server that drips its body", faults.drip(0.05, **ONCE), says=BROKEN, pause=1, within=8, **IMPATIENT,
+    row("server that drips its body", faults.drip(0.05, **ONCE), says=BROKEN, pause=2.5, within=12, **IMPATIENT,
         apis=BOTH),
-    row("server that drips from the status line on", faults.drip(0.05, part="all", **ONCE), says=BROKEN, pause=1,
-        within=8, **IMPATIENT),
+    row("server that drips from the status line on", faults.drip(0.05, part="all", **ONCE), says=BROKEN, pause=2.5,
+        within=12, **IMPATIENT),
     row("server that is slow, but not too slow", faults.drip(0.05, size=500, **ONCE)),
 ]  # fmt: skip
 

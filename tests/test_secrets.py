@@ -22,7 +22,7 @@ each_api = pytest.mark.parametrize("api", BOTH)
 TOKENS = ["short", "sandbox-token-of-a-usual-length", "a/token+with=signs%20&of?every#kind", r"t\d+(regex)*[x]$"]
 
 
-@pytest.mark.parametrize(("api", "level"), [("core", "DEBUG"), ("core", "INFO"), ("query", "DEBUG")])
+@pytest.mark.parametrize(("api", "level"), [("core", "DEBUG"), ("query", "DEBUG")])
 @pytest.mark.parametrize(
     "arguments",
     [["--about"], ["--about", "--format", "json"], ["--about", "--format", "markdown"], ["--discover"], ["--test"],
