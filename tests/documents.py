@@ -19,7 +19,8 @@ from tap_kissmetrics.query_streams import OfProductStream
 from tests.about import OWN_SETTINGS, SETTING_GROUPS, SETTINGS, tap_of
 from tests.markdown import code, table
 from tests.meltano_documents import plugin_yaml, write_meltano
-from tests.stream_documents import SNAPSHOTS, snapshots, streams_page
+from tests.sandbox import RESOURCES
+from tests.stream_documents import ENTRIES, SNAPSHOTS, snapshots, streams_page
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -66,14 +67,35 @@ def _stream_row(stream: KissmetricsStream) -> tuple[str, ...]:
 
 def write_readme(text: str) -> str:
     """Put the tables between their markers."""
-    for marker, made in (("settings", settings_table()), ("streams", streams_table())):
-        start, end = f"<!-- {marker} -->\n", f"<!-- /{marker} -->"
-        if text.count(start) != 1 or text.count(end) != 1:
-            message = f"README.md must have {start.strip()} and {end} once each"
-            raise ValueError(message)
-        before, rest = text.split(start)
-        text = f"{before}{start}{made}{end}{rest.split(end)[1]}"
-    return text
+    text = _between("README.md", text, "settings", settings_table())
+    return _between("README.md", text, "streams", streams_table())
+
+
+def _between(name: str, text: str, marker: str, made: str) -> str:
+    start, end = f"<!-- {marker} -->\n", f"<!-- /{marker} -->"
+    if text.count(start) != 1 or text.count(end) != 1:
+        message = f"{name} must have {start.strip()} and {end} once each"
+        raise ValueError(message)
+    before, rest = text.split(start)
+    return f"{before}{start}{made}{end}{rest.split(end)[1]}"
+
+
+# docs/targets.md
+
+
+def csv_maps() -> str:
+    """Make the stream maps that write JSON where target-csv would not."""
+    lines = []
+    for stream in RESOURCES:
+        fields = ENTRIES["core"][stream]["schema"]["properties"].items()
+        nested = [column for column, field in fields if {"array", "object"} & set(field["type"])]
+        lines.append(f"  {stream}: {{{', '.join(f'{column}: json.dumps({column})' for column in nested)}}}\n")
+    return f"```yaml\nstream_maps:\n{''.join(lines)}```\n"
+
+
+def write_targets(text: str) -> str:
+    """Put the stream maps between their markers."""
+    return _between("docs/targets.md", text, "csv", csv_maps())
 
 
 # Files to copy
@@ -108,6 +130,7 @@ DOCUMENTS: dict[str, Callable[[str], str]] = {
     "meltano.yml": write_meltano,
     "plugin.yaml": plugin_yaml,
     "docs/streams.md": streams_page,
+    "docs/targets.md": write_targets,
     ".env.example": env_example,
     "sample_config.json": sample_config,
     **snapshots(),

@@ -30,6 +30,16 @@ def expected(stream: str, records: Iterable[Record]) -> list[Record]:
     ]
 
 
+def in_order_of_sync(streams: Iterable[str]) -> list[str]:
+    """Give streams in the order in which a sync reads them: lists that others need come first, the rest by name.
+
+    Args:
+        streams: Names of lists.
+    """
+    first = ("accounts", "products", "reports")
+    return sorted(streams, key=lambda name: (first.index(name) if name in first else len(first), name))
+
+
 def assert_streams(run: Run, streams: Mapping[str, Iterable[Record]]) -> None:
     """Assert that each stream brought its records, and that there is no other.
 

@@ -8,6 +8,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from tests.expected import expected
+from tests.sandbox import QUERY_RESOURCES, RESOURCES
+from tests.stream_documents import ENTRIES
 from tests.targets import PROJECT
 
 if TYPE_CHECKING:
@@ -16,15 +18,26 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Record
 
-DATES = (
-    "created_at",
-    "updated_at",
-    "first_used_at",
-    "last_used_at",
-    "first_sent_at",
-    "last_sent_at",
-    "config_last_changed_at",
-)
+
+def columns_of(kind: str, *apis: str) -> set[str]:
+    """Give the names of the columns, of all lists of some APIs, that have a format or, without one, a type.
+
+    Args:
+        kind: The format or type.
+        apis: The APIs; by default both.
+    """
+    lists = {"core": RESOURCES, "query": QUERY_RESOURCES}
+    schemas = [ENTRIES[api][name]["schema"] for api in apis or lists for name in lists[api]]
+    return {
+        column
+        for schema in schemas
+        for column, field in schema["properties"].items()
+        if kind == field.get("format") or ("format" not in field and kind in field["type"])
+    }
+
+
+DATES = columns_of("date-time")
+"""The columns that hold dates."""
 
 
 def code_block(page: str, marker: str, folder: Path = PROJECT / "docs") -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.catalogs import choose
+from tests.expected import in_order_of_sync
 from tests.live_tap import live_tap
 from tests.sandbox import RESOURCES, faults
 from tests.tap_process import sync, write_json
@@ -25,8 +26,10 @@ ON: dict[str, Any] = {"emit_activate_version_messages": True}
 FULL_TABLE = tuple(stream for stream in RESOURCES if stream != "accounts")
 """The streams that are FULL_TABLE unless the catalog says otherwise."""
 
-BEFORE_PROPERTIES = set(FULL_TABLE) - {"properties"}
-"""Products and reports come first, then the others in the order of their names."""
+_ORDER = in_order_of_sync(FULL_TABLE)
+
+BEFORE_PROPERTIES = set(_ORDER[: _ORDER.index("properties")])
+"""The streams that are complete when the properties are read."""
 
 
 def activated(run: Run) -> list[str]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from tests.about import OWN_SETTINGS, SETTINGS
+from tap_kissmetrics.apis import APIS
+from tests.about import OWN_SETTINGS, SETTINGS, tap_of
 from tests.documents import PROJECT, main
 from tests.expected import assert_complete
 from tests.sandbox import QUERY_RESOURCES, RESOURCES, Sandbox
@@ -57,6 +58,7 @@ class TestDocuments:
             ("sample_config.json", "api_token", "token"),
             ("plugin.yaml", "  kind: date_iso8601\n", "  kind: string\n"),
             ("plugin.yaml", "- [api_token]\n", "- [api_url]\n"),
+            ("docs/targets.md", "contact: json.dumps(contact)", "contact: contact"),
             ("docs/streams.md", "| `updated_at` | date-time |", "| `updated_at` | string |"),
             ("tests/snapshots/core/accounts.json", '"format": "date-time"', '"format": "date"'),
         ],
@@ -101,6 +103,15 @@ class TestDocuments:
             "last_sent_at, last_used_at",
         ]
         assert all(row[3] == "FULL_TABLE" for name, row in rows.items() if name != "accounts")
+
+    def test_nightly_says_what_each_replication_key_misses(self) -> None:
+        _, _, rest = (PROJECT / "docs" / "nightly.md").read_text(encoding="utf-8").partition("\n## INCREMENTAL\n")
+        section, _, _ = rest.partition("\n## ")
+        rows = [[cell.split("`")[1::2] for cell in row.split("|")[1:3]] for row in section.splitlines() if "| `" in row]
+        streams = [stream for api in APIS for stream in tap_of(api).discover_streams()]
+        assert {(name, key) for names, keys in rows for name in names for key in keys} == {
+            (stream.name, key) for stream in streams for key in stream.valid_replication_keys
+        }
 
     def test_meltano_knows_every_setting(self, extractor: dict[str, Any]) -> None:
         settings = {setting["name"]: setting for setting in extractor["settings"]}

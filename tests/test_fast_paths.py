@@ -18,7 +18,7 @@ from singer_sdk.singerlib.encoding import SimpleSingerWriter
 from tap_kissmetrics.decoding import decode_json
 from tap_kissmetrics.output import MessageWriter
 from tap_kissmetrics.tap import TapKissmetrics
-from tests.sandbox import make_account
+from tests.sandbox import RESOURCES, make_account
 from tests.tap_in_process import signals_kept
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def streams() -> dict[str, Stream]:
     return tap.streams
 
 
-@pytest.mark.parametrize("name", ["accounts", "products", "reports", "events", "properties", "metrics"])
+@pytest.mark.parametrize("name", RESOURCES)
 @pytest.mark.parametrize("version", [None, 7])
 def test_messages_of_a_stream_that_is_selected_whole(
     name: str, version: int | None, streams: dict[str, Stream]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from tests.expected import in_order_of_sync
 from tests.fault_runs import SMALL
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account, make_query_account
 from tests.tap_process import catalog_of, sync, write_json
@@ -39,7 +40,7 @@ def test_a_sync_from_its_first_line_to_its_last(tmp_path: Path) -> None:
         run = sync(sandbox, tmp_path, page_size=100).succeeded()
     names = ", ".join(re.escape(repr(account["name"])) for account in sandbox.account.records["accounts"])
     expected = [VERSION]
-    for name in ("accounts", "products", "reports", *sorted(RESOURCES[3:])):
+    for name in in_order_of_sync(RESOURCES):
         count, asked = sandbox.account.counts[name], sum(request.resource == name for request in sandbox.requests)
         expected += [f"Beginning sync of '{name}' in {'incremental' if name == 'accounts' else 'full_table'} mode"]
         expected += ["Starting incremental sync of 'accounts' with bookmark value: None"] * (name == "accounts")

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.expected import assert_complete, assert_streams
+from tests.catalogs import QUERY_KEYS
+from tests.expected import assert_complete, assert_streams, in_order_of_sync
 from tests.fault_runs import small_sandbox
 from tests.sandbox import QUERY_RESOURCES, Sandbox, faults, make_query_account
 from tests.tap_in_process import sync_here
 from tests.tap_process import catalog_of, run_tap, settings_for, sync, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from tests.sandbox import QueryAccount, Record
@@ -24,6 +24,7 @@ pytestmark = pytest.mark.usefixtures("_forked")
 
 KEY = "last_sent_at"
 OF_PRODUCT = QUERY_RESOURCES[1:]
+ORDER = in_order_of_sync(QUERY_RESOURCES)
 
 
 def by_product(account: QueryAccount | Any, resource: str) -> list[Record]:  # noqa: ANN401 - a sandbox knows accounts
@@ -83,17 +84,12 @@ def test_no_products(tmp_path: Path) -> None:
     assert {request.path for request in sandbox.requests} == {"/v3/products"}
 
 
-def test_a_usual_account_costs_eight_requests(tmp_path: Path) -> None:
-    """Two for each list: no answer says that it is the last page, so an empty or repeated one must."""
+def test_a_usual_account_costs_two_requests_for_each_list(tmp_path: Path) -> None:
+    """No answer says that it is the last page, so an empty or repeated one must."""
     with Sandbox(make_query_account(products=1), api="query") as sandbox:
         assert_complete(sync(sandbox, tmp_path).succeeded(), sandbox.account)
-    assert [request.resource for request in sandbox.requests] == [name for name in asked_order() for _ in range(2)]
+    assert [request.resource for request in sandbox.requests] == [name for name in ORDER for _ in range(2)]
     assert {request.query["limit"] for request in sandbox.requests} == {"10000"}
-
-
-def asked_order() -> Iterable[str]:
-    """Give the lists in the order in which they are read: the products before what needs them, the rest by name."""
-    return ("products", "reports", "events", "properties")
 
 
 def test_products_are_read_once_for_all_that_need_them(tmp_path: Path) -> None:
@@ -132,7 +128,7 @@ def test_a_product_that_does_not_exist(tmp_path: Path) -> None:
     *lines, _ = run.errors
     assert all("HTTP 404: nothing at /v3/products/99/" in line and "check api_url and product_ids" in line
                for line in lines)  # fmt: skip
-    assert run.failed == ["reports", "events", "properties"]
+    assert run.failed == ORDER[1:]
 
 
 def test_products_that_cannot_be_read(tmp_path: Path) -> None:
@@ -141,7 +137,7 @@ def test_products_that_cannot_be_read(tmp_path: Path) -> None:
         sandbox.faults.append(faults.status(403, resource="products"))
         run = sync(sandbox, tmp_path, emit_activate_version_messages=True)
     assert run.code == 1
-    assert [line.split(": ")[:2] for line in run.errors[:-1]] == [[name, "HTTP 403"] for name in asked_order()]
+    assert [line.split(": ")[:2] for line in run.errors[:-1]] == [[name, "HTTP 403"] for name in ORDER]
     assert not run.of_type("RECORD")
     assert not run.of_type("ACTIVATE_VERSION")
 
@@ -154,13 +150,9 @@ def test_discovery_needs_no_request(tmp_path: Path) -> None:
         (root,) = [item["metadata"] for item in entry["metadata"] if not item["breadcrumb"]]
         keys[entry["tap_stream_id"]] = (tuple(root["table-key-properties"]), tuple(root["valid-replication-keys"]))
         assert entry["replication_method"] == "FULL_TABLE"
-    dates = ("last_sent_at", "last_used_at")
-    of_product = ("product_id", "id")
     assert keys == {
-        "products": (("id",), ()),
-        "reports": (of_product, ()),
-        "events": (of_product, dates),
-        "properties": (of_product, dates),
+        name: (("product_id", "id") if name in OF_PRODUCT else ("id",), QUERY_KEYS.get(name, ()))
+        for name in QUERY_RESOURCES
     }
 
 

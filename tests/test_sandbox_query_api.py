@@ -23,8 +23,9 @@ class TestQueryAccount:
         assert make_query_account(3).records != make_query_account(4).records
 
     def test_has_counts_ids_and_parents(self) -> None:
-        account = make_query_account()
-        assert account.counts == {"products": 3, "reports": 40, "events": 430, "properties": 130}
+        counts = dict(zip(QUERY_RESOURCES, itertools.cycle((3, 40, 43, 5)), strict=False))
+        account = make_query_account(**counts)
+        assert account.counts == counts
         ids = [record["id"] for records in account.records.values() for record in records]
         assert {type(each) for each in ids} == {int}
         assert len(set(ids)) == len(ids)
@@ -34,18 +35,10 @@ class TestQueryAccount:
             assert account.scoped(resource, products[0]) == account.scoped(resource, str(products[0]))
             assert account.scoped(resource, products[-1]) == []
 
-    def test_has_the_fields_that_are_known(self) -> None:
-        records = make_query_account().records
-        dates = {f"{which}_{what}_at" for which in ("first", "last") for what in ("used", "sent")}
-        entry = {"id", "product_id", "name", "index", "visible"} | dates
-        assert {name: set(rows[0]) for name, rows in records.items()} == {
-            "products": {"id", "account_id", "name", "timezone", "km_key"},
-            "reports": {"id", "product_id", "name", "report_type"},
-            "events": entry | {"total", "property_indices"},
-            "properties": entry,
-        }
-        assert any(event["first_used_at"] is None for event in records["events"])
-        assert max(event["total"] for event in records["events"]) > 2**53
+    def test_holds_what_the_api_may_send(self) -> None:
+        events = make_query_account().records["events"]
+        assert any(event["first_used_at"] is None for event in events)
+        assert max(event["total"] for event in events) > 2**53
 
     def test_inserts_and_deletes(self) -> None:
         account = make_query_account(reports=11, events=60, properties=17)
@@ -98,15 +91,16 @@ class TestLists:
             assert len(get(v3, path, limit=10_002).json()["data"]) == 10_000
 
     @pytest.mark.parametrize(
-        ("key", "names"),
+        ("key", "others"),
         [
-            ("data", ["data"] * 4),
-            ("resource", list(QUERY_RESOURCES)),
-            ("events", ["data", "reports", "events", "events"]),
+            ("data", dict.fromkeys(QUERY_RESOURCES, "data")),
+            ("resource", {}),
+            ("events", {"products": "data", "properties": "events"}),
         ],
     )
-    def test_the_rows_may_have_another_name(self, v3: Sandbox, key: ArrayKey, names: list[str]) -> None:
+    def test_the_rows_may_have_another_name(self, v3: Sandbox, key: ArrayKey, others: dict[str, str]) -> None:
         v3.array_key = key
+        names = [others.get(resource, resource) for resource in QUERY_RESOURCES]
         product = v3.account.ids("products")[0]
         paths = ["/products", *(f"/products/{product}/{resource}" for resource in QUERY_RESOURCES[1:])]
         assert [list(get(v3, path).json()) for path in paths] == [[name] for name in names]

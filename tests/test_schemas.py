@@ -1,4 +1,4 @@
-"""The schemas hold every field of the vendor's reference, described, and turn into natural columns."""
+"""The schemas hold every field of the vendor's documents, described, and turn into natural columns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.expected import expected
-from tests.sandbox import RESOURCES, make_account
+from tests.sandbox import QUERY_RESOURCES, RESOURCES, make_account, make_query_account
 from tests.tap_process import run_tap
 
 if TYPE_CHECKING:
@@ -82,14 +82,40 @@ BESIDES: dict[str, dict[str, dict[str, str]]] = {
     "events": {"index": WHOLE},
     "properties": {"index": WHOLE},
 }
-"""What the API sends besides; and each record has `links`."""
+"""What the Core API sends besides; and each record has `links`."""
+
+_QUERY_LIBRARY = {"id": WHOLE, "product_id": WHOLE, "name": TEXT, "index": WHOLE, "visible": TRUTH, **_USE}
+
+QUERY_MODELS: dict[str, dict[str, dict[str, str]]] = {
+    "products": {"id": WHOLE, "account_id": WHOLE, "name": TEXT, "timezone": TEXT, "km_key": TEXT},
+    "reports": {"id": WHOLE, "product_id": WHOLE, "name": TEXT, "report_type": TEXT},
+    "events": {**_QUERY_LIBRARY, "total": WHOLE, "property_indices": JSON_ARRAY},
+    "properties": _QUERY_LIBRARY,
+}
+"""The fields of the Query API v3."""
+
+FIELDS = {
+    "core": {name: {**model, **BESIDES.get(name, {}), "links": JSON_ARRAY} for name, model in MODELS.items()},
+    "query": QUERY_MODELS,
+}
+"""All fields of each list of each API."""
+
+STREAMS = [*(("core", name) for name in RESOURCES), *(("query", name) for name in QUERY_RESOURCES)]
+
+REQUIRED: dict[str, list[str]] = {"core": ["id"], "query": []}
+"""What the schemas of an API say of it in `required`; a column of the key may be null in neither."""
+
+SOME_ID: dict[str, object] = {"core": "51cc9c30-0edf-0131-ead3-12313b0d181e", "query": 11_001}
 
 
 @pytest.fixture(scope="module")
-def schemas(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Schema]:
-    """The schema of each stream, as `--discover` gives it."""
-    run = run_tap("--discover", folder=tmp_path_factory.mktemp("discover")).succeeded()
-    return {entry["tap_stream_id"]: entry["schema"] for entry in json.loads(run.stdout)["streams"]}
+def schemas(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Schema]:
+    """The schema of each stream of each API, as `--discover` gives it."""
+    found: dict[tuple[str, str], Schema] = {}
+    for api in FIELDS:
+        run = run_tap("--discover", folder=tmp_path_factory.mktemp("discover"), config={"api": api}).succeeded()
+        found |= {(api, entry["tap_stream_id"]): entry["schema"] for entry in json.loads(run.stdout)["streams"]}
+    return found
 
 
 def fields(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
@@ -107,73 +133,83 @@ def kind(field: Schema) -> dict[str, str]:
     return {"type": name} | ({"format": field["format"]} if "format" in field else {})
 
 
+def key_of(api: str, stream: str) -> set[str]:
+    """Give the columns of the primary key: in the Query API, only the ids of products are unique by themselves."""
+    return {"id"} if api == "core" or stream == "products" else {"product_id", "id"}
+
+
 class TestStreams:
     """All of them."""
 
-    def test_streams_are_those_of_the_api(self, schemas: dict[str, Schema]) -> None:
-        assert schemas.keys() == MODELS.keys() == set(RESOURCES)
+    def test_streams_are_those_of_the_apis(self, schemas: dict[tuple[str, str], Schema]) -> None:
+        assert schemas.keys() == set(STREAMS) == {(api, name) for api, models in FIELDS.items() for name in models}
 
 
-@pytest.mark.parametrize("stream", RESOURCES)
+@pytest.mark.parametrize(("api", "stream"), STREAMS)
 class TestEachSchema:
     """Each stream's schema."""
 
-    def test_has_the_fields_of_the_reference_and_of_real_answers(self, stream: str, schemas: dict[str, Schema]) -> None:
-        found = {name: kind(field) for name, field in schemas[stream]["properties"].items()}
-        assert found == MODELS[stream] | BESIDES.get(stream, {}) | {"links": JSON_ARRAY}
+    @pytest.fixture
+    def schema(self, api: str, stream: str, schemas: dict[tuple[str, str], Schema]) -> Schema:
+        """The one that is looked at."""
+        return schemas[api, stream]
 
-    def test_is_json_schema(self, stream: str, schemas: dict[str, Schema]) -> None:
-        Draft202012Validator.check_schema(schemas[stream])
-        assert schemas[stream]["type"] == "object"
+    def test_has_the_fields_of_the_documents_and_of_real_answers(self, api: str, stream: str, schema: Schema) -> None:
+        assert {name: kind(field) for name, field in schema["properties"].items()} == FIELDS[api][stream]
 
-    def test_describes_every_field(self, stream: str, schemas: dict[str, Schema]) -> None:
-        described = dict(fields(schemas[stream]))
-        assert any("." in name for name in described), "no nested field was looked at"
+    def test_is_json_schema(self, schema: Schema) -> None:
+        Draft202012Validator.check_schema(schema)
+        assert schema["type"] == "object"
+
+    def test_describes_every_field(self, api: str, schema: Schema) -> None:
+        described = dict(fields(schema))
+        assert api == "query" or "links.[].href" in described, "no nested field was looked at"
         for name, field in described.items():
             assert len(field.get("description", "").split()) >= 2, name
             assert field["description"].endswith("."), name
 
-    def test_requires_the_id_only(self, stream: str, schemas: dict[str, Schema]) -> None:
-        assert schemas[stream]["required"] == ["id"]
-        for name, field in fields(schemas[stream]):
-            assert ("null" in field["type"]) == (name != "id"), name
+    def test_requires_the_key_only(self, api: str, stream: str, schema: Schema) -> None:
+        assert schema.get("required", []) == REQUIRED[api]
+        for name, field in fields(schema):
+            assert ("null" in field["type"]) == (name not in key_of(api, stream)), name
 
-    def test_tolerates_what_nobody_listed(self, stream: str, schemas: dict[str, Schema]) -> None:
-        text = json.dumps(schemas[stream])
+    def test_tolerates_what_nobody_listed(self, schema: Schema) -> None:
+        text = json.dumps(schema)
         for keyword in ('"enum"', '"const"', '"pattern"', '"maxLength"', '"maximum"', '"additionalProperties"'):
             assert keyword not in text
 
-    def test_fits_every_record_of_the_sandbox(self, stream: str, schemas: dict[str, Schema]) -> None:
+    def test_fits_every_record_of_the_sandbox(self, api: str, stream: str, schema: Schema) -> None:
         checker = FormatChecker()
         checker.checks("date-time", raises=ValueError)(lambda text: text is None or _is_date(text))
-        validator = Draft202012Validator(schemas[stream], format_checker=checker)
-        records = expected(stream, make_account().records[stream])
+        validator = Draft202012Validator(schema, format_checker=checker)
+        account = make_account() if api == "core" else make_query_account()
+        records = expected(stream, account.records[stream])
         assert records
         for record in records:
             validator.validate(record)
-            assert record.keys() == schemas[stream]["properties"].keys()
-        with pytest.raises(Exception, match="is not a"):
-            validator.validate(records[0] | {"id": "no uuid"})
+            assert record.keys() == schema["properties"].keys()
+        with pytest.raises(Exception, match=r"is not (a|of type)"):
+            validator.validate(records[0] | {"id": "no id"})
 
-    def test_all_null_but_the_id_fits(self, stream: str, schemas: dict[str, Schema]) -> None:
-        nulls = dict.fromkeys(schemas[stream]["properties"])
-        validator = Draft202012Validator(schemas[stream])
-        validator.validate(nulls | {"id": "51cc9c30-0edf-0131-ead3-12313b0d181e"})
+    def test_all_null_but_the_key_fits(self, api: str, stream: str, schema: Schema) -> None:
+        nulls = dict.fromkeys(schema["properties"])
+        validator = Draft202012Validator(schema)
+        validator.validate(nulls | dict.fromkeys(key_of(api, stream), SOME_ID[api]))
         assert not validator.is_valid(nulls)
 
 
 class TestNestedFields:
     """The fields of `contact` and `links`."""
 
-    def test_contact_has_its_parts(self, schemas: dict[str, Schema]) -> None:
-        contact = schemas["accounts"]["properties"]["contact"]["properties"]
+    def test_contact_has_its_parts(self, schemas: dict[tuple[str, str], Schema]) -> None:
+        contact = schemas["core", "accounts"]["properties"]["contact"]["properties"]
         assert {name: kind(field) for name, field in contact.items()} == dict.fromkeys(
             ("name", "country", "phone"), TEXT
         )
 
     @pytest.mark.parametrize("stream", RESOURCES)
-    def test_links_have_their_parts(self, stream: str, schemas: dict[str, Schema]) -> None:
-        parts = schemas[stream]["properties"]["links"]["items"]["properties"]
+    def test_links_have_their_parts(self, stream: str, schemas: dict[tuple[str, str], Schema]) -> None:
+        parts = schemas["core", stream]["properties"]["links"]["items"]["properties"]
         wanted = {"templated": TRUTH, "href": TEXT, "rel": TEXT, "name": TEXT}
         assert {name: kind(field) for name, field in parts.items()} == wanted
 

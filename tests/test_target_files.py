@@ -14,7 +14,7 @@ import yaml
 from tests.catalogs import choose
 from tests.result_runs import metric_ids, result_sandbox
 from tests.sandbox import RESOURCES
-from tests.tables import assert_same, code_block
+from tests.tables import assert_same, code_block, columns_of
 from tests.tap_process import sync, write_json
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from tests.tap_process import Run
     from tests.targets import Programs, Target
 
-JSON_COLUMNS = ("contact", "hosts", "links")
+INTEGERS = columns_of("integer", "core")
+JSON_COLUMNS = columns_of("object", "core") | columns_of("array", "core")
 
 
 @pytest.fixture
@@ -60,7 +61,7 @@ def test_csv(two_nights: Callable[..., list[Run]], sandbox: Sandbox, tmp_path: P
     def read(column: str, text: str) -> object:
         if column in JSON_COLUMNS:
             return json.loads(text)
-        if column in {"index", "total", "sort_index"}:
+        if column in INTEGERS:
             return int(text)
         return {"True": True, "False": False, "": None}.get(text, text)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import os
 import signal
 import subprocess
@@ -12,12 +13,12 @@ from typing import TYPE_CHECKING
 
 from tests.sandbox.data import RESOURCES, make_account
 from tests.sandbox.named import NAMED, make_fault
-from tests.sandbox.query_data import make_query_account
+from tests.sandbox.query_data import QUERY_RESOURCES, make_query_account
 from tests.sandbox.server import Sandbox
 from tests.sandbox.switches import PASSWORD, TOKEN, USERNAME
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from types import FrameType
 
     from tests.sandbox.account import Account
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _NOT_FOUND, _NOT_RUNNABLE, _SIGNALLED = 127, 126, 128  # as a shell has them
 _COUNTS = {"core": make_account().counts, "query": make_query_account().counts}
 _NAMES = {"core": "Core", "query": "v3"}
+_RESOURCES = tuple(dict.fromkeys((*RESOURCES, *QUERY_RESOURCES)))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -77,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fault", type=_fault, action="append", default=[], metavar="NAME", help="see below")
     parser.add_argument("--counts", action="store_true", help="tell in the end, on stderr, what there was to read")
     parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of the made-up data (default: 0)")
-    for resource in RESOURCES:
+    for resource in _RESOURCES:
         counts = [f"{_COUNTS[api][resource]} in {name}" for api, name in _NAMES.items() if resource in _COUNTS[api]]
         text = f"how many {resource} (default: {', '.join(counts)})"
         parser.add_argument(f"--{resource}", type=_count, metavar="N", help=text)
@@ -168,12 +170,12 @@ def _tell_counts(sandbox: Sandbox) -> None:
 
 
 def _account(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Account:
-    counts = {name: getattr(options, name) for name in RESOURCES if getattr(options, name) is not None}
-    if options.api == "core":
-        return make_account(options.seed, **counts)
-    if "accounts" in counts:
-        parser.error("--accounts: v3 lists none")
-    return make_query_account(options.seed, **counts)
+    counts = {name: getattr(options, name) for name in _RESOURCES if getattr(options, name) is not None}
+    make: Callable[..., Account] = make_account if options.api == "core" else make_query_account
+    for name in counts:
+        if name not in inspect.signature(make).parameters:
+            parser.error(f"--{name}: {_NAMES[options.api]} lists none")
+    return make(options.seed, **counts)
 
 
 def main(arguments: Sequence[str]) -> int:

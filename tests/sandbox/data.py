@@ -18,8 +18,13 @@ if TYPE_CHECKING:
 RESOURCES = ("accounts", "products", "reports", "events", "properties", "metrics")
 """Every list of the API, parents before their children."""
 
-PARENTS = {"products": "accounts", "reports": "products", "events": "products", "properties": "products",
-           "metrics": "products"}  # fmt: skip
+PARENTS = {
+    "products": "accounts",
+    "reports": "products",
+    "events": "products",
+    "properties": "products",
+    "metrics": "products",
+}
 """Which resource scopes which: /accounts/{id}/products, /products/{id}/events and so on."""
 
 RUNNABLE = "people_search_v2"
@@ -42,7 +47,7 @@ def make_account(  # noqa: PLR0913 - one count for each resource
 ) -> Account:
     """Make an account with so many records of each resource. The same arguments give the same records.
 
-    Where there are three products or more, the last one has no reports, events, properties or metrics.
+    Where there are three products or more, nothing belongs to the last one.
     Half a million events take a few seconds and a gigabyte.
     """
     counts = zip(RESOURCES, (accounts, products, reports, events, properties, metrics), strict=True)

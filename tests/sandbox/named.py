@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tests.sandbox import faults
 from tests.sandbox.data import RESOURCES
+from tests.sandbox.query_data import QUERY_RESOURCES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -84,7 +85,7 @@ def make_fault(text: str) -> Fault:
     for pair in filter(None, rest.split(",")):
         key, _, value = pair.partition("=")
         match key:
-            case "resource" if value in {*RESOURCES, "queries"}:
+            case "resource" if value in {*RESOURCES, *QUERY_RESOURCES, "queries"}:
                 fault = dataclasses.replace(fault, resource=value)
             case "method" if value in METHODS:
                 fault = dataclasses.replace(fault, method=value)

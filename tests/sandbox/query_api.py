@@ -1,4 +1,4 @@
-"""The Query API v3 from a request to an answer: four lists, and queries that take their time."""
+"""The Query API v3 from a request to an answer: lists, and queries that take their time."""
 
 from __future__ import annotations
 

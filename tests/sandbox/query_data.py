@@ -1,4 +1,4 @@
-"""The account that the Query API v3 serves: its four lists, with integer ids and the fields that are known of it."""
+"""The account that the Query API v3 serves: its lists, with integer ids and the fields that are known of it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,12 @@ REPORT_TYPES = ("people_search", "funnel", "cohort", "ab_test", "activity")
 _ACCOUNT_ID = 4_017
 _FIRST_METRIC = 90_001
 # Where ids begin: they differ from list to list, so that one is not taken for the other unnoticed.
-_FIRST_IDS = {"products": 11_001, "reports": 2_000_001, "events": 30_000_001, "properties": 50_000_001}
+_FIRST_IDS = {
+    "products": 11_001,
+    "reports": 2_000_001,
+    "events": 30_000_001,
+    "properties": 50_000_001,
+}
 _STEP = 3  # between two ids: there are gaps, as there are where records were deleted
 _PARENTS = dict.fromkeys(QUERY_RESOURCES[1:], "products")
 
@@ -58,7 +63,7 @@ def make_query_account(  # noqa: PLR0913 - one count for each resource
 ) -> QueryAccount:
     """Make an account with so many records of each resource. The same arguments give the same records.
 
-    Where there are three products or more, the last one has no reports, events or properties.
+    Where there are three products or more, nothing belongs to the last one.
     """
     counts = zip(QUERY_RESOURCES, (products, reports, events, properties), strict=True)
     account = QueryAccount.filled(seed, _MODEL, dict(counts))
@@ -113,6 +118,11 @@ def _property(rng: random.Random, number: int, parent: Record | None, resource: 
 
 
 _MODEL = Model(
-    makers={"products": _product, "reports": _report, "events": _event, "properties": _property},
+    makers={
+        "products": _product,
+        "reports": _report,
+        "events": _event,
+        "properties": _property,
+    },
     parents=_PARENTS,
 )
