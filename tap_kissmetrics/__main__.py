@@ -14,6 +14,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 import click  # noqa: E402
 from singer_sdk.exceptions import SingerSDKError  # noqa: E402
 
+from tap_kissmetrics.output import abandon_stdout  # noqa: E402
 from tap_kissmetrics.tap import TapKissmetrics  # noqa: E402
 
 
@@ -36,8 +37,10 @@ def main() -> None:
     except SingerSDKError as error:
         logger.error("%s", error)  # noqa: TRY400
         code = 1
-    except KeyboardInterrupt:
-        code = 130
+    except OSError as error:  # what is no message, such as a catalog, is printed by the SDK
+        abandon_stdout()
+        logger.error("the output cannot be written: %s", error.strerror)  # noqa: TRY400
+        code = 1
     sys.exit(code)
 
 

@@ -64,16 +64,24 @@ class Bookmarks(StreamStateManager):
         self._sync_start = sync_start
         self._log = logger
         self._reported: set[str] = set()
+        self.is_held = False
+        """Whether no bookmark moves yet: records were read, and are not yet in a file that a message names."""
 
-    def read_at(self, date: str | None) -> None:
+    @override
+    def finalize_state(self, state: dict[str, t.Any] | None = None) -> None:
+        if not self.is_held:
+            super().finalize_state(state)
+
+    def read_at(self, date: str | None, elapsed: dt.timedelta) -> None:
         """Take the server's clock into account, which may be behind this machine's.
 
         Args:
             date: The `Date` header of an answer.
+            elapsed: How long the answer took: what it shows was read since then.
         """
         try:
             server_time = email.utils.parsedate_to_datetime(date or "")
-            self._sync_start = min(self._sync_start, server_time)
+            self._sync_start = min(self._sync_start, server_time - elapsed)
         except (TypeError, ValueError):
             return  # without a clock of the server, this machine's has to do
 

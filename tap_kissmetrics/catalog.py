@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import typing as t
 
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL
 
 from tap_kissmetrics.bookmarks import parse_instant
@@ -55,9 +57,19 @@ def read_catalog(catalog: dict[str, t.Any], replication_keys: Mapping[str, Seque
 
 def _check_entry(name: str, entry: dict[str, t.Any], replication_keys: Sequence[str]) -> None:
     schema = entry.get("schema")
-    columns = schema.get("properties") if isinstance(schema, dict) else None
-    if not isinstance(columns, dict) or not all(isinstance(column, dict) for column in columns.values()):
+    schema = schema if isinstance(schema, dict) else {}
+    columns = schema.get("properties")
+    if not isinstance(columns, dict) or not columns or not all(isinstance(each, dict) for each in columns.values()):
         msg = f"catalog: stream {name} has no schema with properties, each an object"
+        raise SettingsError(msg)
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        msg = f"catalog: the schema of stream {name} is no JSON Schema: {error.message}"
+        raise SettingsError(msg) from None
+    keys = entry.get("key_properties") or []
+    if not isinstance(keys, (list, tuple)) or not all(isinstance(key, str) and key in columns for key in keys):
+        msg = f"catalog: key_properties of stream {name} must be a list of columns of its schema, not {keys!r}"
         raise SettingsError(msg)
     metadata = entry.setdefault("metadata", [])
     if not isinstance(metadata, list) or not all(
@@ -66,6 +78,10 @@ def _check_entry(name: str, entry: dict[str, t.Any], replication_keys: Sequence[
     ):
         msg = f"catalog: the metadata of stream {name} must be a list of objects with breadcrumb and metadata"
         raise SettingsError(msg)
+    for item in metadata:
+        if not isinstance(selected := item["metadata"].get("selected"), (bool, type(None))):
+            msg = f"catalog: selected of stream {name} must be true or false, not {selected!r}"
+            raise SettingsError(msg)
     root: dict[str, t.Any] = next((m["metadata"] for m in metadata if not m["breadcrumb"]), {})
     if method := root.get("replication-method"):
         entry["replication_method"] = method
@@ -73,9 +89,10 @@ def _check_entry(name: str, entry: dict[str, t.Any], replication_keys: Sequence[
         entry["replication_key"] = key
 
     key = entry.get("replication_key")
-    method = entry.get("replication_method") or METHODS[bool(key)]
+    method = entry.get("replication_method") or root.get("forced-replication-method")
+    method = method or (REPLICATION_INCREMENTAL if key else REPLICATION_FULL_TABLE)
     _check_choice(f"replication-method of stream {name}", method, METHODS)
-    if method == REPLICATION_INCREMENTAL:
+    if method == REPLICATION_INCREMENTAL or key is not None:
         _check_choice(f"replication-key of stream {name}", key, replication_keys)
 
 
@@ -101,6 +118,9 @@ def check_state(state: dict[str, t.Any]) -> None:
     Raises:
         SettingsError: If a bookmark is not one that this tap can have written.
     """
+    if state.get("type") == "STATE":
+        msg = "state: is a whole STATE message; give only what is in its value"
+        raise SettingsError(msg)
     bookmarks = state.get("bookmarks", {})
     if not isinstance(bookmarks, dict):
         msg = 'state: "bookmarks" must be an object'
@@ -125,4 +145,10 @@ def _check_bookmark(bookmark: object, place: str) -> None:
     value = bookmark.get("replication_key_value")
     if value is not None and parse_instant(value) is None:
         msg = f"state: {place} must be a date-time, not {value!r}"
+        raise SettingsError(msg)
+    if not isinstance(bookmark.get("progress_markers", {}), dict):
+        msg = f"state: progress_markers of {place} must be an object"
+        raise SettingsError(msg)
+    if not isinstance(bookmark.get("replication_key_signpost"), (str, type(None))):
+        msg = f"state: replication_key_signpost of {place} must be text"
         raise SettingsError(msg)

@@ -176,14 +176,18 @@ def _check_url(url: str) -> str | None:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
     except ValueError:
-        return f"{url!r} is not a URL"
+        return f"{_shown(url)} is not a URL"
     if re.search(r"[\s\x00-\x1f]", url) or not host:
-        return f"must be a URL such as https://api.kissmetrics.com/core, not {url!r}"
+        return f"must be a URL such as https://api.kissmetrics.com/core, not {_shown(url)}"
     if parts.username is not None or parts.query or parts.fragment:
         return "must not hold a user, a password, a query or a fragment"
     if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
         return None
-    return f"must start with https:// (http:// is for this machine only), not {url!r}"
+    return f"must start with https:// (http:// is for this machine only), not {_shown(url)}"
+
+
+def _shown(url: str) -> str:
+    return "what it is (its value may hold a secret)" if set("@?") & set(url) else repr(url)
 
 
 def _is_loopback(host: str) -> bool:
@@ -229,6 +233,16 @@ def _check_queries(queries: list[Settings]) -> str | None:
     return None
 
 
+def _check_batch_config(config: Settings) -> str | None:
+    size = config.get("batch_size")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        return f"its batch_size must be an integer from 1 on, not {_show(size)}"
+    storage = config.get("storage")
+    if not isinstance(storage, dict) or not isinstance(storage.get("root"), str):
+        return "must have a storage with a root, such as file:///tmp/batches"
+    return None
+
+
 _CHECKS: t.Final[dict[str, t.Callable[[t.Any], str | None]]] = {
     "api_token": _check_api_token,
     "username": _check_username,
@@ -240,4 +254,5 @@ _CHECKS: t.Final[dict[str, t.Callable[[t.Any], str | None]]] = {
     "report_ids": _check_report_ids,
     "metric_ids": _check_ids,
     "queries": _check_queries,
+    "batch_config": _check_batch_config,
 }

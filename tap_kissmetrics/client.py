@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import ssl
 import typing as t
+from contextlib import contextmanager
 from functools import cached_property
 from urllib.parse import urlsplit
 
@@ -20,13 +22,13 @@ from tap_kissmetrics.bookmarks import Bookmarks, parse_instant
 from tap_kissmetrics.errors import AuthenticationError, RateLimitError, SettingsError, StreamError
 from tap_kissmetrics.logs import StreamLogger, drop_useless
 from tap_kissmetrics.page import error_status, read_body
-from tap_kissmetrics.problems import problem, root_cause
+from tap_kissmetrics.problems import first_cause, problem, root_cause
 from tap_kissmetrics.progress import Progress
 from tap_kissmetrics.records import RecordShaper
 from tap_kissmetrics.retry import retrying
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from backoff.types import Details
     from requests.auth import AuthBase
@@ -119,12 +121,16 @@ class KissmetricsStream(RESTStream[int]):
             response = self._request(self.prepare(method, url, **options), context)
         except requests.RequestException as error:
             host = urlsplit(url).netloc
-            if isinstance(error, requests.exceptions.SSLError):
+            dropped = isinstance(first_cause(error), (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+            if isinstance(error, requests.exceptions.SSLError) and not dropped:
                 msg = f"the certificate of {host} is not accepted: {root_cause(error)}"
                 raise FatalAPIError(msg) from None
             msg = f"no complete answer from {host}: {root_cause(error)}"
             raise RetriableAPIError(msg) from None
-        self.state_manager.read_at(response.headers.get("Date"))
+        except OSError as error:  # of a file that the environment names, such as REQUESTS_CA_BUNDLE
+            msg = f"{urlsplit(url).netloc} cannot be asked: {root_cause(error)}"
+            raise FatalAPIError(msg) from None
+        self.state_manager.read_at(response.headers.get("Date"), response.elapsed)
         body = read_body(response)
         if reported := problem(error_status(body), response, self._tap.api):
             raise reported
@@ -179,8 +185,18 @@ class KissmetricsStream(RESTStream[int]):
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
         self._bookmark = parse_instant(self.get_starting_replication_key_value(context))
-        try:
+        with self.naming_itself():
             yield from super().get_records(context)
+
+    @contextmanager
+    def naming_itself(self) -> Iterator[None]:
+        """Make errors of the API those of this stream, so that the others are synced.
+
+        Raises:
+            StreamError: If something of it cannot be read.
+        """
+        try:
+            yield
         except AuthenticationError:
             raise  # of no use to go on with the other streams
         except (FatalAPIError, RetriableAPIError) as error:
@@ -197,8 +213,15 @@ class KissmetricsStream(RESTStream[int]):
         batcher = Batcher(tap_name=self.tap_name, stream_name=self.name, batch_config=batch_config)
         rows = self._sync_records(context, write_messages=False)
         records = (message.record for row in rows for message in self._generate_record_messages(row))
-        for manifest in batcher.get_batches(records=records):
-            yield batch_config.encoding, manifest
+        # The SDK moves the bookmark with the last record, before the file that holds it is written and named.
+        self.state_manager.is_held = True
+        try:
+            for manifest in batcher.get_batches(records=records):
+                yield batch_config.encoding, manifest
+        except (OSError, ImportError) as error:
+            msg = f"batch_config: {root_cause(error)}"
+            raise SettingsError(msg) from error
+        self.state_manager.is_held = False
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record | None:

@@ -64,6 +64,9 @@ def read_json_stream(file: t.IO[str], place: str) -> Settings:
     except json.JSONDecodeError as error:
         msg = f"{place} is not JSON: line {error.lineno} column {error.colno}: {error.msg}"
         raise SettingsError(msg) from None
+    except ValueError:
+        msg = f"{place} holds a number of too many digits"
+        raise SettingsError(msg) from None
     if not isinstance(value, dict):
         msg = f"{place} must be a JSON object, not {_kind(value)}"
         raise SettingsError(msg)
@@ -88,7 +91,11 @@ def read_environment(schema: Mapping[str, t.Any], prefix: str, logger: logging.L
         SettingsError: If a value is not of the setting's type.
     """
     dotenv = find_dotenv(usecwd=True)
-    load_dotenv(dotenv)
+    try:
+        load_dotenv(dotenv)
+    except (OSError, ValueError) as error:
+        msg = f"{dotenv} cannot be read: {error}"
+        raise SettingsError(msg) from None
     settings: Settings = {}
     for name, definition in schema["properties"].items():
         variable = f"{prefix}{name.upper()}"
@@ -100,7 +107,7 @@ def read_environment(schema: Mapping[str, t.Any], prefix: str, logger: logging.L
             continue
         try:
             settings[name] = _parse(text.strip(), types)
-        except ValueError:
+        except (ValueError, RecursionError):
             msg = f"{name} (from {variable}): {allowed(definition)}, not {text!r}"
             raise SettingsError(msg) from None
     if settings:

@@ -41,6 +41,24 @@ class ListStream(KissmetricsStream):
         super().__init__(*args, **kwargs)
         self._kept: dict[t.Any, list[Record]] = {}
 
+    def scopes(self) -> list[dict[str, t.Any]] | None:
+        """Tell for which products the list is read; None: for all of them at once.
+
+        Returns:
+            The contexts.
+
+        Raises:
+            FatalAPIError: If the products cannot be read.
+            RetriableAPIError: If they cannot be read for now.
+        """
+        return None
+
+    @property
+    @override
+    def partitions(self) -> list[dict[str, t.Any]] | None:
+        with self.naming_itself():
+            return self.scopes()
+
     @override
     def get_url(self, context: Context | None) -> str:
         scope = f"/products/{context['product_id']}" if context else ""
@@ -50,8 +68,8 @@ class ListStream(KissmetricsStream):
     def request_records(self, context: Context | None) -> Iterable[Record]:
         pages = SeamPaginator(self._tap.page_size)
         get_page = self.retried(self.get_page)
-        if context and (partitions := self.partitions):
-            products = [partition["product_id"] for partition in partitions]
+        if context and (scopes := self.scopes()):
+            products = [scope["product_id"] for scope in scopes]
             self.progress.part = f"product {products.index(context['product_id']) + 1} of {len(products)}"
         kept: list[Record] = []
         with self.get_http_request_counter() as counter:
@@ -122,7 +140,8 @@ class ListStream(KissmetricsStream):
             RetriableAPIError: If it cannot be read for now.
         """
         records = []
-        for context in self.partitions or (None,):
+        scopes = self.scopes()
+        for context in (None,) if scopes is None else scopes:
             key = context and context["product_id"]
             if key not in self._kept:
                 deque(self.request_records(context), maxlen=0)
@@ -133,7 +152,6 @@ class ListStream(KissmetricsStream):
 class ProductStream(ListStream):
     """A list that can also be read product by product."""
 
-    @property
     @override
-    def partitions(self) -> list[dict[str, t.Any]] | None:
+    def scopes(self) -> list[dict[str, t.Any]] | None:
         return [{"product_id": product_id} for product_id in self._tap.product_ids] or None

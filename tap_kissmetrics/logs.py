@@ -47,7 +47,8 @@ class Secrets:
         Returns:
             The text without the secrets.
         """
-        for pattern in self._patterns.values():
+        # The longest first: one may begin with another.
+        for _, pattern in sorted(self._patterns.items(), key=lambda item: -len(item[0])):
             text = pattern.sub(HIDDEN, text)
         return text
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
 import typing as t
 
@@ -114,7 +115,7 @@ class MessageWriter(SingerWriter):
         try:
             _write_all(self._lines)
         except OSError as error:
-            _abandon_stdout()
+            abandon_stdout()
             if isinstance(error, BrokenPipeError):
                 msg = "the reader of the output went away; nothing more can be written"
             else:
@@ -134,10 +135,14 @@ def _write_all(lines: bytearray) -> None:
     with memoryview(lines) as left:
         done = 0
         while done < len(left):
-            done += sys.stdout.buffer.write(left[done:])
+            # None: it is full, does not block, and nothing was written.
+            written = t.cast("int | None", sys.stdout.buffer.write(left[done:]))
+            if written is None:
+                select.select([], [sys.stdout], [])
+            done += written or 0
     sys.stdout.buffer.flush()
 
 
-def _abandon_stdout() -> None:
+def abandon_stdout() -> None:
     """Keep the interpreter from writing the rest of the buffer again at its exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

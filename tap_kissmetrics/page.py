@@ -171,8 +171,12 @@ _NO_OTHER_ID: t.Final = 2**128
 """What keeps the number of a UUID apart from an id that is a number."""
 
 
+LONGEST_NUMBER: t.Final = 18
+"""Digits of a number of records or a status that makes sense."""
+
+
 def _whole_number(value: object) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= LONGEST_NUMBER:
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return value

@@ -132,7 +132,7 @@ class SeamPaginator:
         """
         self._following = range(0)
         is_probe = page.offset > self._seam  # after a page of one record
-        if not page.ids and (not page.offset or is_probe):
+        if not page.ids and self._order is None and (not page.offset or is_probe):
             self._end_pass()
             return []
         has_seam = not page.offset or (page.ids and self._was_read(page.ids[0]))
@@ -177,7 +177,7 @@ class SeamPaginator:
     def _accept_unseamed(self, page: Page, order: list[RecordId]) -> list[Record]:
         new, _ = self._take(page)
         order += page.ids
-        if page.ids and page.end != page.total:
+        if page.ids:
             self.offset = page.end
         elif order == self._former_order:
             self.finished = True
@@ -211,8 +211,7 @@ class SeamPaginator:
         # A full page is not taken for the last, whatever its total says, nor one that
         # repeats several others.
         full = len(page.ids) in {page.limit, self._largest}
-        proof = fresh or only_seam or self._stride
-        return bool(page.end == page.total and proof and not full)
+        return bool(page.end == page.total and (only_seam or ((fresh or self._stride) and not full)))
 
     def _start_pass(self) -> None:
         if self._pass == MOST_PASSES:

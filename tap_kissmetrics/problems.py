@@ -92,18 +92,36 @@ def _host(url: str) -> str | None:
         return None
 
 
-def root_cause(error: BaseException) -> str:
+def first_cause(error: BaseException) -> BaseException:
     """Find what a chain of exceptions began with.
 
     Args:
         error: The last exception, as HTTP libraries wrap it.
 
     Returns:
-        The words of the first one.
+        The first one.
     """
     while deeper := error.__cause__ or error.__context__:
         error = deeper
-    return SECRETS.clean(" ".join(str(error).split()) or type(error).__name__)
+    return error
+
+
+def root_cause(error: BaseException) -> str:
+    """Say what a chain of exceptions began with.
+
+    Args:
+        error: The last exception, as HTTP libraries wrap it.
+
+    Returns:
+        The words of the first one, on one line.
+    """
+    first = first_cause(error)
+    return _on_one_line(str(first)) or type(first).__name__
+
+
+def _on_one_line(text: str) -> str:
+    # Cleaned before its blanks are folded as well: a secret may have two in a row.
+    return SECRETS.clean(" ".join(SECRETS.clean(text).split()))
 
 
 def api_message(response: requests.Response) -> str:
@@ -134,7 +152,7 @@ def message_of(body: object) -> str:
     Returns:
         The message, on one line and clipped; empty if there is none.
     """
-    text = " ".join("; ".join(_messages(body)).split())
+    text = _on_one_line("; ".join(_messages(body)))
     text = SECRETS.clean("".join(c for c in text if c.isprintable()))
     return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + "..."
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import typing as t
 from importlib.resources import files
 
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from typing_extensions import override
 
-from tap_kissmetrics.errors import AuthenticationError, StreamError
 from tap_kissmetrics.lists import ListStream, ProductStream
 
 if t.TYPE_CHECKING:
@@ -37,18 +35,12 @@ class OfProductStream(ProductStream):
     primary_keys: t.ClassVar[Sequence[str]] = ("product_id", "id")
     schema = StreamSchema(_SCHEMAS)
 
-    @property
     @override
-    def partitions(self) -> list[dict[str, t.Any]]:
-        if (chosen := super().partitions) is not None:
+    def scopes(self) -> list[dict[str, t.Any]]:
+        if (chosen := super().scopes()) is not None:
             return chosen
         products = t.cast("ListStream", self._tap.streams[QueryProductsStream.name])
-        try:
-            return [{"product_id": product["id"]} for product in products.known()]
-        except AuthenticationError:
-            raise
-        except (FatalAPIError, RetriableAPIError) as error:
-            raise StreamError(self.name, error) from error
+        return [{"product_id": product["id"]} for product in products.known()]
 
     @override
     def request_records(self, context: Context | None) -> Iterable[Record]:

@@ -161,6 +161,7 @@ class ResultStream(KissmetricsStream):
             if (window := ask()) is not None:
                 return window
             if time.monotonic() >= end:
+                self.requests_session.keep_free(0)
                 job.run.cancel()
                 done = "" if job.run.progress is None else f", {job.run.progress:.0%} of it done"
                 msg = f"not completed after {timeout:g} s{done}; raise query_timeout or ask for less"
@@ -251,5 +252,8 @@ class UserQueryStream(ResultStream):
             return super().record(row, columns)
         if not isinstance(row, dict):
             msg = f"row {columns['position']} is no object, so its fields have no names; leave out the schema"
+            raise FatalAPIError(msg)
+        if missing := [column for column in self.primary_keys if row.get(column) is None]:
+            msg = f"row {columns['position']} has no {missing[0]}, which is in its primary_key"
             raise FatalAPIError(msg)
         return row

@@ -72,14 +72,18 @@ class RowPaginator:
             The rows that were not in the page before, each with its position.
 
         Raises:
-            FatalAPIError: If the server ignores `offset`.
+            FatalAPIError: If the server ignores `offset`, or a row is nested too deeply.
         """
         overlap = len(self._last)
         rows = list(enumerate(window.rows, window.offset))[overlap:]
         told = window.end == window.total and len(window.rows) < window.limit
         self.finished = told or not rows
         # One row leaves no room for a seam: what follows it is asked for without.
-        last = copy.deepcopy(window.rows[-1:])  # what becomes of the row itself changes it
+        try:
+            last = copy.deepcopy(window.rows[-1:])  # what becomes of the row itself changes it
+        except RecursionError:
+            msg = f"row {window.end - 1} is nested too deeply"
+            raise FatalAPIError(msg) from None
         self._last = last if len(window.rows) > 1 or overlap else []
         self.offset = window.end - len(self._last)
         self._watch([] if self._last else last, window.offset)

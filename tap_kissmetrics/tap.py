@@ -11,6 +11,7 @@ import time
 import typing as t
 from functools import cached_property
 
+from singer_sdk.singerlib import StateMessage
 from typing_extensions import override
 
 from tap_kissmetrics.apis import APIS, QUERY
@@ -45,6 +46,9 @@ RESULTS: t.Final[dict[str, type[ReportResultsStream | MetricResultsStream]]] = {
     "metric_ids": MetricResultsStream,
 }
 """The streams that there are once the setting says what to run."""
+
+SIGNALS: t.Final = (signal.SIGINT, signal.SIGTERM)
+"""What ends a run in good order."""
 
 _BUILT_IN: t.Final = {stream.name for stream in (*CORE_STREAMS, *QUERY_STREAMS, *RESULTS.values())}  # type: ignore[misc]
 
@@ -102,16 +106,21 @@ class TapKissmetrics(CommandLineTap):
             catalog = read_catalog(catalog, _replication_keys(settings))
         if isinstance(state, dict):
             check_state(state)
-        super().__init__(
-            config=settings,
-            catalog=catalog,
-            state=state,
-            validate_config=validate_config,
-            **kwargs,
-        )
-        if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                signal.signal(number, self._stop)
+        # The SDK's own handlers end with exit code 0; a signal waits until there are those of the tap.
+        waiting = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            super().__init__(
+                config=settings,
+                catalog=catalog,
+                state=state,
+                validate_config=validate_config,
+                **kwargs,
+            )
+            if threading.current_thread() is threading.main_thread():
+                for number in SIGNALS:
+                    signal.signal(number, self._stop)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
 
     @classmethod
     def settings_schema(cls) -> dict[str, t.Any]:
@@ -183,8 +192,9 @@ class TapKissmetrics(CommandLineTap):
         self.logger.info("Reading the %s at %s", self.api.title, self.api_url)
         return make_session(
             [self.api_url] if self.api is QUERY else [self.api_url, self.query_url],
-            max_concurrency=self.config["max_concurrency"],
-            requests_per_minute=self.config.get("requests_per_minute") or self.api.requests_per_minute,
+            max_concurrency=int(self.config["max_concurrency"]),
+            requests_per_minute=int(self.config.get("requests_per_minute") or self.api.requests_per_minute or 0)
+            or None,
             logger=self.logger,
         )
 
@@ -240,7 +250,8 @@ class TapKissmetrics(CommandLineTap):
         def stop() -> None:
             self.logger.warning("Stopped by %s", signal.Signals(number).name)
             if self.message_writer.started:
-                self.state_writer.write_state(self.state)
+                # Past the SDK's writer, which leaves out a state that has not changed, and with it what was gathered.
+                self.message_writer.write_message(StateMessage(value=self.state))
             sys.exit(128 + number)
 
         self.message_writer.call_between_lines(stop)

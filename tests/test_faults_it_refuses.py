@@ -103,7 +103,7 @@ STATUSES = [
 ]  # fmt: skip
 
 BROKEN = r"no complete answer from 127\.0\.0\.1:\d+: "
-IMPATIENT: dict[str, Any] = {"request_timeout": 0.1}
+IMPATIENT: dict[str, Any] = {"request_timeout": 0.5}
 
 ANSWERS = [
     row("connection reset each time", faults.reset(**LATER), says=BROKEN, apis=BOTH),
