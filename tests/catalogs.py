@@ -21,13 +21,16 @@ KEYS = {
     "properties": ("last_sent_at", "last_used_at"),
     "metrics": ("config_last_changed_at",),
 }
-"""The columns of each stream of the Core API that say when a record changed, or at least when it was made."""
+"""The columns of each stream of the Core API that say when a record changed, or at least when it was made.
+
+A stream that has no such column is not here.
+"""
 
 QUERY_KEYS = {
     "events": ("last_sent_at", "last_used_at"),
     "properties": ("last_sent_at", "last_used_at"),
 }
-"""The same of the Query API; the other streams have none."""
+"""The same of the Query API."""
 
 
 def choose(**streams: str | None) -> dict[str, Any]:
