@@ -122,6 +122,9 @@ class KissmetricsStream(RESTStream[int]):
         except requests.RequestException as error:
             host = urlsplit(url).netloc
             dropped = isinstance(first_cause(error), (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+            if isinstance(error, ValueError):  # of an address that is none
+                msg = f"{host} cannot be asked: {root_cause(error)}; check api_url, and the proxy in the environment"
+                raise FatalAPIError(msg) from None
             if isinstance(error, requests.exceptions.SSLError) and not dropped:
                 msg = f"the certificate of {host} is not accepted: {root_cause(error)}"
                 raise FatalAPIError(msg) from None

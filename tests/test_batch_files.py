@@ -126,6 +126,34 @@ def test_sync_that_fails_names_only_files_that_are_whole(
         assert records_in(run, stream) == expected(stream, sandbox.account.records[stream])
 
 
+def test_bookmark_waits_for_the_file(sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any]) -> None:
+    """Records of a product that were read, and are in no file yet, are read again if the next product fails."""
+    products = sandbox.account.ids("products")[:2]
+    chosen: list[str | Path] = ["--catalog", write_json(tmp_path / "catalog.json", choose(events="last_sent_at"))]
+    sandbox.faults.append(faults.status(403, resource="events", skip=1))
+    batches["batch_config"]["batch_size"] = 1000
+    failed = sync(sandbox, tmp_path, *chosen, product_ids=products, **batches)
+    assert failed.failed == ["events"]
+    assert not failed.of_type("BATCH")
+    sandbox.faults.clear()
+    state = write_json(tmp_path / "state.json", failed.state)
+    again = sync(sandbox, tmp_path, *chosen, "--state", state, product_ids=products, **batches).succeeded()
+    wanted = [event for product in products for event in sandbox.account.scoped("events", product)]
+    assert records_in(again, "events") == wanted
+    state = write_json(tmp_path / "state.json", again.state)
+    third = sync(sandbox, tmp_path, *chosen, "--state", state, product_ids=products, **batches).succeeded()
+    assert len(records_in(third, "events")) < len(wanted)
+
+
+def test_folder_that_is_not_there(sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any]) -> None:
+    """One line that names the setting."""
+    batches["batch_config"]["storage"]["root"] = "file:///proc/nothing/here"
+    run = sync(sandbox, tmp_path, **batches)
+    assert run.code == 1
+    assert run.errors[0].startswith("batch_config: ")
+    assert "Traceback" not in run.stderr
+
+
 def test_target_loads_the_files(
     sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any], programs: Programs, postgres: Postgres
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from singer_sdk.exceptions import FatalAPIError
+from typing_extensions import override
 
 from tests.fault_runs import as_emitted, small_sandbox
 from tests.list_server import Change, ListServer, walk
@@ -129,6 +130,30 @@ class TestPaginator:
         plain = max(math.ceil(count / given), 1)
         least = max(math.ceil((count - 1) / (seamed - 1)), 1)
         assert server.requests <= max(plain, least) + 1
+
+
+@pytest.mark.parametrize("total", ["none", "small", "true"])
+@pytest.mark.parametrize("form", ["envelope", "bare"])
+def test_one_record_a_page(form: str, total: str) -> None:
+    """There is no seam; a list that came once is not believed, whatever its total says."""
+    for at in range(8):
+        server = ListServer(list(range(10)), [*[[]] * at, [("delete", 0)]], cap=1, form=form, total=total)
+        assert_right(server, walk(server, 1000, 200))
+
+
+@pytest.mark.parametrize("count", [5, 430])
+def test_a_limit_that_is_the_number_of_rows(count: int) -> None:
+    """Every page looks full then; the seam alone is the end."""
+
+    class Counting(ListServer):
+        @override
+        def answer(self, offset: int, limit: int) -> Any:  # noqa: ANN401 - JSON
+            body = super().answer(offset, limit)
+            body["pagination"]["limit"] = len(body["data"])
+            return body
+
+    server = Counting(list(range(count)), cap=100)
+    assert walk(server, 1000, 100) == list(range(count))
 
 
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -131,6 +131,25 @@ def test_a_product_that_does_not_exist(tmp_path: Path) -> None:
     assert run.failed == ORDER[1:]
 
 
+def test_reports_of_products_that_cannot_be_read(tmp_path: Path) -> None:
+    """What needs the reports says so once too, and the sync comes to its end."""
+    with small_sandbox(api="query") as sandbox:
+        sandbox.faults.append(faults.status(403, resource="products"))
+        run = sync(sandbox, tmp_path, report_ids=["*"])
+    assert run.code == 1
+    assert run.failed == [*ORDER, "report_results"]
+    assert len(sandbox.requests) == len(run.failed)
+
+
+def test_reports_of_no_products(tmp_path: Path) -> None:
+    """An account without products has no reports to run."""
+    with small_sandbox(api="query") as sandbox:
+        for records in sandbox.account.records.values():
+            records.clear()
+        run = sync(sandbox, tmp_path, report_ids=["*"]).succeeded()
+    assert not run.of_type("RECORD")
+
+
 def test_products_that_cannot_be_read(tmp_path: Path) -> None:
     """Each stream that needs them says so once; nothing is taken for an empty account."""
     with small_sandbox(api="query") as sandbox:

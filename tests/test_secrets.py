@@ -54,6 +54,8 @@ def test_tokens_of_every_kind_are_hidden(token: str, tmp_path: Path) -> None:
         ("an-api-key-of-a-usual-length", ""),
         ("someone@example.com", "pässword mit=Zeichen%20&of?every#kind:"),
         (r"k\d+(regex)*[x]$", "short"),
+        ("someone@example.com", "someone@example.com-and-more"),
+        ("another@example.com", "two  blanks in a row"),
     ],
 )
 @pytest.mark.parametrize("code", [400, 401])

@@ -75,6 +75,33 @@ def assert_stopped(run: Run, number: int, sandbox: Sandbox, folder: Path, catalo
         assert emitted == set(sandbox.account.ids(resource)), resource
 
 
+def test_a_state_comes_last_also_where_it_did_not_change(number: int, tmp_path: Path) -> None:
+    """The SDK writes a STATE every 10,000 records, and no two that are alike."""
+    with Sandbox(make_account(events=12_000)) as sandbox:
+        sandbox.faults.append(faults.hang(resource="events", skip=11))
+        with live_tap(sandbox, tmp_path, page_size=1000, max_concurrency=1, request_timeout=60) as tap:
+            tap.until(lambda: tap.written.count(b'"stream":"events","record"') > 10_500)
+            tap.process.send_signal(number)
+            run = tap.ends()
+    assert run.code == 128 + number
+    assert run.messages[-1]["type"] == "STATE"
+    assert len(run.records("events")) > 10_500
+
+
+def test_while_the_tap_is_set_up(number: int, tmp_path: Path) -> None:
+    """Wherever it comes: nothing is written that could be taken for a state, and the exit code tells."""
+    with Sandbox(make_account(events=5)) as sandbox:
+        for pause in (0.0, 0.01, 0.02, 0.03):
+            with live_tap(sandbox, tmp_path) as tap:
+                tap.until(lambda: "Meltano SDK v" in tap.log)
+                time.sleep(pause)
+                tap.process.send_signal(number)
+                run = tap.ends()
+            assert run.code in {128 + number, -number, 0}  # -number: before Python could do anything
+            assert run.code or "In all: " in run.stderr
+            assert not run.messages or run.state.get("bookmarks")
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -84,6 +84,50 @@ SETTINGS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ({"batch_size": 0, "storage": {"root": "file:///tmp"}}, "its batch_size must be an integer from 1 on, not 0"),
+        (
+            {"batch_size": 10.0, "storage": {"root": "file:///tmp"}},
+            "its batch_size must be an integer from 1 on, not 10.0",
+        ),
+        ({"encoding": {"format": "jsonl"}}, "must have a storage with a root"),
+    ],
+    ids=json.dumps,
+)
+def test_a_batch_config(config: dict[str, Any], says: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A size of 0 would write nothing at all, and end well."""
+    assert_refused(sync(sandbox, tmp_path, batch_config=config), sandbox, f"batch_config: {says}")
+
+
+@pytest.mark.parametrize(
+    "url", ["https://joe:SECRET@host:99999999/", "https://host/core?token=SECRET ", "ftp://h/?SECRET"]
+)
+def test_a_secret_in_an_address(url: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """It is not shown, wrong as the address may be otherwise."""
+    run = sync(sandbox, tmp_path, api_url=url)
+    assert_refused(run, sandbox, "api_url: ")
+    assert "SECRET" not in run.stderr
+
+
+@pytest.mark.parametrize("content", [b"TAP_KISSMETRICS_API_TOKEN=\xff\n", b"TAP_KISSMETRICS_API_TOKEN=a\x00b\n"])
+def test_a_dotenv_file(content: bytes, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The line names it."""
+    (tmp_path / ".env").write_bytes(content)
+    assert_refused(run_tap(folder=tmp_path), sandbox, f"{tmp_path / '.env'} cannot be read: ")
+
+
+def test_certificates_that_are_not_there(tmp_path: Path) -> None:
+    """`REQUESTS_CA_BUNDLE` may name a file that does not exist."""
+    with small_sandbox() as sandbox:
+        url = sandbox.url.replace("http:", "https:")
+        run = sync(sandbox, tmp_path, api_url=url, env={"REQUESTS_CA_BUNDLE": "/nonexistent.pem"})
+    assert run.code == 1
+    assert "cannot be asked: Could not find a suitable TLS CA certificate bundle" in run.errors[0]
+    assert "Traceback" not in run.stderr
+
+
 def test_each_setting_has_a_row() -> None:
     """Those of the Query API are in test_settings_of_each_api.py, `api_token` below."""
     named = {row.values[0] for row in SETTINGS}
@@ -169,6 +213,18 @@ def test_a_file_that_is_none(kind: str, what: str, sandbox: Sandbox, tmp_path: P
 
 
 STATES: list[tuple[Any, str]] = [
+    ({"type": "STATE", "value": {"bookmarks": {}}}, "is a whole STATE message; give only what is in its value"),
+    *(
+        (
+            {"bookmarks": {"accounts": {"progress_markers": wrong_value}}},
+            "progress_markers of the bookmark of stream acc",
+        )
+        for wrong_value in cast("tuple[object, ...]", (5, None, []))
+    ),
+    (
+        {"bookmarks": {"accounts": {"replication_key_signpost": 5}}},
+        "replication_key_signpost of the bookmark of stream",
+    ),
     ({"bookmarks": []}, '"bookmarks" must be an object'),
     ({"bookmarks": {"accounts": "2024-01-01"}}, "the bookmark of stream accounts must be an object"),
     ({"bookmarks": {"accounts": None}}, "the bookmark of stream accounts must be an object"),
@@ -196,6 +252,15 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 CATALOGS: list[tuple[dict[str, Any], str]] = [
+    ({"metadata": [{"breadcrumb": [], "metadata": {"selected": "false"}}]}, "selected of stream events must be true"),
+    ({"metadata": [{"breadcrumb": ["properties", "name"], "metadata": {"selected": 0}}]}, "selected of stream events"),
+    ({"schema": {"properties": {}}}, "stream events has no schema with properties"),
+    ({"schema": {"properties": {"id": {"type": 5}}}}, "the schema of stream events is no JSON Schema: "),
+    *(({"key_properties": wrong_value}, "key_properties of stream events must be a list of columns of its schema")
+      for wrong_value in cast("tuple[object, ...]", (["nope"], "id", 5))),
+    ({"replication_method": "FULL_TABLE", "replication_key": "nope"}, "replication-key of stream events must be one"),
+    ({"replication_method": None, "metadata": [{"breadcrumb": [], "metadata": {
+        "selected": True, "forced-replication-method": "LOG_BASED"}}]}, "replication-method of stream events must be"),
     ({"metadata": "all"}, "the metadata of stream events must be a list of objects"),
     ({"metadata": [{}]}, "the metadata of stream events must be a list of objects"),
     ({"metadata": [{"breadcrumb": "", "metadata": {}}]}, "the metadata of stream events must be a list of objects"),
