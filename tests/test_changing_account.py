@@ -147,7 +147,7 @@ def test_a_limit_that_is_the_number_of_rows(count: int) -> None:
 
     class Counting(ListServer):
         @override
-        def answer(self, offset: int, limit: int) -> Any:  # noqa: ANN401 - JSON
+        def answer(self, offset: int, limit: int) -> Any:
             body = super().answer(offset, limit)
             body["pagination"]["limit"] = len(body["data"])
             return body
