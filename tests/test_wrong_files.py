@@ -7,25 +7,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tests.fault_runs import small_sandbox
 from tests.refusals import assert_refused
 from tests.sandbox import RESOURCES
 from tests.tap_process import catalog_of, run_tap, settings_for, sync, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.sandbox import Sandbox
 
 pytestmark = pytest.mark.usefixtures("_forked")
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Serves nothing in these tests: nobody asks it."""
-    with small_sandbox() as running:
-        yield running
 
 
 NO_JSON = [

@@ -16,19 +16,11 @@ from tests.sandbox.data import PARENTS
 from tests.tap_process import run_tap, settings_for, sync
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.sandbox import Sandbox
 
 pytestmark = pytest.mark.usefixtures("_forked")
-
-
-@pytest.fixture(scope="module")
-def sandbox() -> Iterator[Sandbox]:
-    """Serves nothing in these tests: nobody asks it."""
-    with small_sandbox() as running:
-        yield running
 
 
 def wrong(name: str, says: str, *values: object) -> list[Any]:
