@@ -14,6 +14,7 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 import click  # noqa: E402
 from singer_sdk.exceptions import SingerSDKError  # noqa: E402
 
+from tap_kissmetrics.errors import StoppedError  # noqa: E402
 from tap_kissmetrics.output import abandon_stdout  # noqa: E402
 from tap_kissmetrics.tap import TapKissmetrics  # noqa: E402
 
@@ -31,6 +32,9 @@ def main() -> None:
     try:
         _check_log_level()
         code = TapKissmetrics.cli(standalone_mode=False)
+    except StoppedError as stop:
+        logger.warning("Stopped by %s", signal.Signals(stop.number).name)
+        code = stop.code
     except click.ClickException as error:
         logger.error("%s", error.format_message())  # noqa: TRY400
         code = error.exit_code

@@ -49,5 +49,19 @@ class StreamError(SingerSDKError):
         self.stream = stream
 
 
+class StoppedError(SystemExit):
+    """A signal ended the run.
+
+    Attributes:
+        number: The signal.
+        code: The exit code, as a shell has it.
+    """
+
+    def __init__(self, number: int) -> None:
+        """Name the signal."""
+        super().__init__(128 + number)
+        self.number = number
+
+
 class SyncError(SingerSDKError):
     """Some of the selected streams failed; the others are complete."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import signal
-import sys
 import threading
 import time
 import typing as t
@@ -20,7 +19,7 @@ from tap_kissmetrics.checks import check_settings
 from tap_kissmetrics.command_line import CommandLineTap
 from tap_kissmetrics.config import read_environment
 from tap_kissmetrics.core_streams import CORE_STREAMS
-from tap_kissmetrics.errors import SettingsError, StreamError, SyncError
+from tap_kissmetrics.errors import SettingsError, StoppedError, StreamError, SyncError
 from tap_kissmetrics.logs import drop_deselected, drop_useless, hide_secrets
 from tap_kissmetrics.output import MessageWriter
 from tap_kissmetrics.progress import many, summary
@@ -248,11 +247,11 @@ class TapKissmetrics(CommandLineTap):
         """End on a signal: no line is cut, and the last one is a STATE."""
 
         def stop() -> None:
-            self.logger.warning("Stopped by %s", signal.Signals(number).name)
             if self.message_writer.started:
                 # Past the SDK's writer, which leaves out a state that has not changed, and with it what was gathered.
                 self.message_writer.write_message(StateMessage(value=self.state))
-            sys.exit(128 + number)
+            # Logged where it is caught: here a line may be half logged.
+            raise StoppedError(number)
 
         self.message_writer.call_between_lines(stop)
 

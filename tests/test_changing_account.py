@@ -65,7 +65,7 @@ def bound(count: int, server: ListServer, page_size: int) -> int:
     return (CALM + 3) * (math.ceil(longest / step) + 10) + 60
 
 
-@pytest.mark.parametrize("ahead", [1, 8])
+@pytest.mark.parametrize("ahead", [1, pytest.param(8, marks=pytest.mark.no_cover)])  # traced, it takes twice as long
 class TestPaginator:
     """The paginator by itself, against a list that is no HTTP server; page by page, and with pages fetched ahead."""
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from tap_kissmetrics.errors import SettingsError
 from tests.refusals import assert_refused
 from tests.sandbox import RESOURCES
+from tests.tap_in_process import sync_here
 from tests.tap_process import catalog_of, run_tap, settings_for, sync, write_json
 
 if TYPE_CHECKING:
@@ -56,6 +58,16 @@ def test_a_file_that_is_none(kind: str, what: str, sandbox: Sandbox, tmp_path: P
     assert_refused(run, sandbox, "wrong.json", code=1 if kind == "config" else 2)
 
 
+def assert_refused_here(sandbox: Sandbox, *says: str, **given: object) -> None:
+    """Check the line for a catalog or a state, without a process for each."""
+    with pytest.raises(SettingsError) as caught:
+        sync_here(sandbox, **given)
+    line = str(caught.value)
+    assert line.splitlines() == [line]
+    assert [word for word in says if word not in line] == []
+    assert sandbox.requests == []
+
+
 STATES: list[tuple[Any, str]] = [
     ({"type": "STATE", "value": {"bookmarks": {}}}, "is a whole STATE message; give only what is in its value"),
     *(
@@ -83,8 +95,14 @@ STATES: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("state", "says"), STATES, ids=lambda part: json.dumps(part)[:90])
-def test_a_state(state: object, says: str, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_state(state: object, says: str, sandbox: Sandbox) -> None:
     """The line names the stream."""
+    assert_refused_here(sandbox, "state: ", says, state=state)
+
+
+def test_a_state_on_the_command_line(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The same line, whichever way it came."""
+    state, says = STATES[0]
     run = sync(sandbox, tmp_path, "--state", write_json(tmp_path / "state.json", state))
     assert_refused(run, sandbox, "state: ", says)
 
@@ -126,13 +144,12 @@ CATALOGS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("change", "says"), CATALOGS, ids=lambda part: json.dumps(part)[:90])
-def test_a_catalog_entry(change: dict[str, Any], says: str, catalog: str, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_catalog_entry(change: dict[str, Any], says: str, catalog: str, sandbox: Sandbox) -> None:
     """The line names the stream and what is wrong with it."""
     value = json.loads(catalog)
     (entry,) = [entry for entry in value["streams"] if entry["tap_stream_id"] == "events"]
     entry.update(change)
-    run = sync(sandbox, tmp_path, "--catalog", write_json(tmp_path / "catalog.json", value))
-    assert_refused(run, sandbox, "catalog: ", says)
+    assert_refused_here(sandbox, "catalog: ", says, catalog=value)
 
 
 @pytest.mark.parametrize(
