@@ -136,7 +136,7 @@ class SeamPaginator:
             self._end_pass()
             return []
         has_seam = not page.offset or (page.ids and self._was_read(page.ids[0]))
-        if is_probe and not has_seam:
+        if self._order is None and is_probe and not has_seam:
             self._order = list(self._first)
         if self._order is not None:
             return self._accept_unseamed(page, self._order)

@@ -141,6 +141,14 @@ def test_one_record_a_page(form: str, total: str) -> None:
         assert_right(server, walk(server, 1000, 200))
 
 
+def test_one_record_a_page_that_three_passes_miss() -> None:
+    """The same record is stepped over in each of them: only the whole order, twice the same, ends the walk."""
+    front: list[Change] = [("delete", 0)]
+    happens = [[], front, *[[]] * 8, front, *[[]] * 7, [("insert", 0)], front]
+    server = ListServer(list(range(10)), happens, cap=1, total="none")
+    assert_right(server, walk(server, 1000, 200))
+
+
 @pytest.mark.parametrize("count", [5, 430])
 def test_a_limit_that_is_the_number_of_rows(count: int) -> None:
     """Every page looks full then; the seam alone is the end."""
