@@ -12,7 +12,7 @@ from tests.documents import DOCUMENTS, PROJECT
 from tests.postgres import Postgres, find_programs, programs_in_wheel, serve
 from tests.sandbox import Account, Sandbox, make_account, make_query_account
 from tests.tap_in_process import signals_kept
-from tests.tap_process import FORK_VARIABLE, FORKS
+from tests.tap_process import FORKS
 from tests.targets import Programs
 
 if TYPE_CHECKING:
@@ -71,9 +71,8 @@ def _no_settings_from_outside() -> None:
 
 
 @pytest.fixture
-def _forked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start taps quickly, for tests with hundreds of runs: after their imports, and without coverage."""
-    monkeypatch.setenv(FORK_VARIABLE, "1")
+def _untraced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let coverage not follow the taps of a test: for hundreds of runs along paths that others cover."""
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)
 

@@ -14,6 +14,11 @@ import subprocess
 import sys
 from typing import Any
 
+import coverage
+
+_TRACER = "COVERAGE_PROCESS_"
+"""How the variables begin by which coverage follows a process."""
+
 
 class Forks:
     """The program, for as long as the tests last."""
@@ -40,7 +45,7 @@ class Forks:
         if self._server is None:
             self._server = subprocess.Popen(
                 [sys.executable, __file__],
-                env=env,
+                env={name: value for name, value in env.items() if not name.startswith(_TRACER)},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 encoding="utf-8",
@@ -80,6 +85,8 @@ def _run(order: dict[str, Any]) -> None:
     os.environ.update(order["env"])
     for number, name in ((0, os.devnull), (1, "stdout"), (2, "stderr")):
         os.dup2(os.open(name, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    if any(name.startswith(_TRACER) for name in os.environ):
+        coverage.process_startup()  # what it does by itself where a Python starts
     sys.argv = ["tap-kissmetrics", *order["arguments"]]
     from tap_kissmetrics.__main__ import main  # noqa: PLC0415
 

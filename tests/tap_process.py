@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 TAP = [sys.executable, "-m", "tap_kissmetrics"]
 
 FORKS = Forks()
-"""Where runs begin that the fixture `_forked` makes quick."""
-
-FORK_VARIABLE = "TESTS_OF_TAP_KISSMETRICS_FORK"
-"""Set in the environment of the tests where they are to begin there."""
+"""Where most runs begin: its process has done the imports, which take longer than most runs."""
 
 QUICK = {"backoff_factor": 0.02, "retry_timeout": 30, "request_timeout": 30}
 """Pauses fifty times shorter than by default, and patience that no load of the machine exhausts: a test that waits for
@@ -127,6 +124,7 @@ def run_tap(
     config: object = None,
     env: Mapping[str, str] | None = None,
     timeout: float = 60,
+    afresh: bool = False,
 ) -> Run:
     """Run the tap.
 
@@ -136,6 +134,8 @@ def run_tap(
         config: Settings for a config file; None for no config file.
         env: Variables to add to the environment.
         timeout: Seconds after which it is killed and the test fails.
+        afresh: Start a Python for it, as a shell does. If not, the run begins with the imports done, in a fork with its
+            own process, environment, working directory and output.
 
     Returns:
         What it left behind.
@@ -143,14 +143,14 @@ def run_tap(
     options: list[str | Path] = []
     if config is not None:
         options = ["--config", write_json(folder / "config.json", config)]
-    forked = FORK_VARIABLE in os.environ
-    variables = environment(env, measured=not forked)
-    if forked:
-        code = FORKS.run([*map(str, (*options, *arguments))], folder=str(folder), env=variables, timeout=timeout)
+    command = [str(part) for part in (*options, *arguments)]
+    variables = environment(env)
+    if not afresh:
+        code = FORKS.run(command, folder=str(folder), env=variables, timeout=timeout)
         stdout, stderr = ((folder / name).read_bytes().decode() for name in ("stdout", "stderr"))
         return Run(code, stdout, stderr)
     done = subprocess.run(
-        [*TAP, *options, *arguments],
+        [*TAP, *command],
         cwd=folder,
         env=variables,
         capture_output=True,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.tap_process import Run
     from tests.targets import Programs
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from tests.tap_process import sync
 if TYPE_CHECKING:
     from tests.sandbox import Record, Request, Sandbox
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 CALM = 8
 """Requests after which some of these accounts come to rest: fewer than the passes that the tap makes."""
@@ -65,7 +65,8 @@ def bound(count: int, server: ListServer, page_size: int) -> int:
     return (CALM + 3) * (math.ceil(longest / step) + 10) + 60
 
 
-@pytest.mark.parametrize("ahead", [1, pytest.param(8, marks=pytest.mark.no_cover)])  # traced, it takes twice as long
+@pytest.mark.no_cover  # traced, it takes twice as long
+@pytest.mark.parametrize("ahead", [1, 8])
 class TestPaginator:
     """The paginator by itself, against a list that is no HTTP server; page by page, and with pages fetched ahead."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sysconfig
@@ -15,27 +16,44 @@ from tests.about import ABOUT, SETTINGS
 from tests.catalogs import KEYS
 from tests.expected import assert_complete
 from tests.sandbox import RESOURCES, Sandbox, faults
-from tests.tap_process import environment, run_tap, settings_for, sync, write_json
+from tests.tap_process import environment, run_tap, settings_for, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.tap_process import Run
+
 VERSION = TapKissmetrics.plugin_version
+
+
+def start_tap(*arguments: str | Path, folder: Path, config: object = None) -> Run:
+    """Run the tap as a shell does: in a Python that starts for it."""
+    return run_tap(*arguments, folder=folder, config=config, afresh=True)
+
+
+def sync(sandbox: Sandbox, folder: Path, *arguments: str | Path, **settings: object) -> Run:
+    """Sync a sandbox's account in the same way."""
+    return start_tap(*arguments, folder=folder, config=settings_for(sandbox, **settings))
+
+
+def without_times(text: str) -> str:
+    """Leave out what differs from one run to the next: times, seconds and the version of a table."""
+    return re.sub(r"\d+\.\d+ s\b|[\d-]+[ T][\d:,.]+|\"version\":\d+|METRIC.*|in [\d.]+ s", "", text)
 
 
 class TestAbout:
     """What it tells about itself."""
 
     def test_version(self, tmp_path: Path) -> None:
-        assert run_tap("--version", folder=tmp_path).succeeded().stdout.startswith(f"tap-kissmetrics v{VERSION}, ")
+        assert start_tap("--version", folder=tmp_path).succeeded().stdout.startswith(f"tap-kissmetrics v{VERSION}, ")
 
     def test_help(self, tmp_path: Path) -> None:
-        text = run_tap("--help", folder=tmp_path).succeeded().stdout
+        text = start_tap("--help", folder=tmp_path).succeeded().stdout
         for option in ("--config", "--catalog", "--state", "--discover", "--test", "--about", "--format", "--version"):
             assert option in text
 
     def test_about_as_json(self, tmp_path: Path) -> None:
-        about = json.loads(run_tap("--about", "--format=json", folder=tmp_path).succeeded().stdout)
+        about = json.loads(start_tap("--about", "--format=json", folder=tmp_path).succeeded().stdout)
         assert (about["name"], about["version"]) == ("tap-kissmetrics", VERSION)
         assert about == ABOUT
         assert about["settings"]["anyOf"] == [{"required": ["api_token"]}, {"required": ["api", "username"]}]
@@ -46,7 +64,7 @@ class TestAbout:
 
     @pytest.mark.parametrize("form", [[], ["--format=markdown"]])
     def test_about_for_people(self, form: list[str], tmp_path: Path) -> None:
-        text = run_tap("--about", *form, folder=tmp_path).succeeded().stdout
+        text = start_tap("--about", *form, folder=tmp_path).succeeded().stdout
         assert "Extracts account data and the results of reports from Kissmetrics" in text
         assert VERSION in text or form
         for name in SETTINGS:
@@ -57,7 +75,7 @@ class TestDiscover:
     """`--discover`."""
 
     def test_catalog_has_every_stream_and_how_it_is_replicated(self, tmp_path: Path) -> None:
-        entries = json.loads(run_tap("--discover", folder=tmp_path).succeeded().stdout)["streams"]
+        entries = json.loads(start_tap("--discover", folder=tmp_path).succeeded().stdout)["streams"]
         assert {entry["tap_stream_id"] for entry in entries} == set(RESOURCES)
         for entry in entries:
             metadata = {tuple(item["breadcrumb"]): item["metadata"] for item in entry["metadata"]}
@@ -74,13 +92,13 @@ class TestDiscover:
                 assert about["inclusion"] == ("automatic" if place in automatic else "available"), place
 
     def test_needs_neither_settings_nor_the_api(self, sandbox: Sandbox, tmp_path: Path) -> None:
-        without = run_tap("--discover", folder=tmp_path).succeeded().stdout
-        assert run_tap("--discover", folder=tmp_path, config=settings_for(sandbox)).succeeded().stdout == without
+        without = start_tap("--discover", folder=tmp_path).succeeded().stdout
+        assert start_tap("--discover", folder=tmp_path, config=settings_for(sandbox)).succeeded().stdout == without
         assert not sandbox.requests
 
     def test_its_catalog_can_be_given_back(self, sandbox: Sandbox, tmp_path: Path) -> None:
         catalog = tmp_path / "catalog.json"
-        catalog.write_text(run_tap("--discover", folder=tmp_path).succeeded().stdout, encoding="utf-8")
+        catalog.write_text(start_tap("--discover", folder=tmp_path).succeeded().stdout, encoding="utf-8")
         assert_complete(sync(sandbox, tmp_path, "--catalog", catalog).succeeded(), sandbox.account)
 
 
@@ -127,14 +145,21 @@ class TestProgram:
 
     @pytest.mark.parametrize("arguments", [["--no-such-option"], ["--about", "--format=xml"], ["stray"]])
     def test_unknown_argument_is_refused_in_one_line(self, arguments: list[str], tmp_path: Path) -> None:
-        run = run_tap(*arguments, folder=tmp_path)
+        run = start_tap(*arguments, folder=tmp_path)
         assert (run.code, run.stdout) == (2, "")
         (line,) = run.errors
         assert arguments[-1].rpartition("=")[2] in line
         assert "Traceback" not in run.stderr
 
     def test_config_file_without_a_name_is_refused(self, tmp_path: Path) -> None:
-        assert run_tap("--config=", folder=tmp_path).refused().startswith("config file without a name cannot be read")
+        assert start_tap("--config=", folder=tmp_path).refused().startswith("config file without a name cannot be read")
+
+    def test_the_forks_of_the_tests_are_the_same_program(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        settings = settings_for(sandbox, max_concurrency=1)
+        started = start_tap(folder=tmp_path, config=settings).succeeded()
+        forked = run_tap(folder=tmp_path, config=settings).succeeded()
+        assert without_times(forked.stdout) == without_times(started.stdout)
+        assert without_times(forked.stderr) == without_times(started.stderr)
 
     def test_console_script_is_the_same_program(self, tmp_path: Path) -> None:
         script = shutil.which("tap-kissmetrics", path=sysconfig.get_path("scripts"))
@@ -148,4 +173,4 @@ class TestProgram:
             timeout=60,
             check=True,
         )
-        assert done.stdout == run_tap("--version", folder=tmp_path).stdout
+        assert done.stdout == start_tap("--version", folder=tmp_path).stdout

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.sandbox import Request, Sandbox
     from tests.tap_process import Run
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 ON: dict[str, Any] = {"emit_activate_version_messages": True}
 

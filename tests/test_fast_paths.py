@@ -60,12 +60,14 @@ def outcome(decode: Callable[[bytes], object], document: bytes) -> object:
 class TestReading:
     """Against the standard library's decoder."""
 
+    @pytest.mark.no_cover  # traced, it takes twice as long
     @settings(max_examples=500, deadline=None)
     @given(values, st.booleans(), st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
     def test_any_value(self, value: object, escaped: bool, encoding: str) -> None:  # noqa: FBT001 - hypothesis
         document = json.dumps(value, ensure_ascii=escaped).encode(encoding, "surrogatepass")
         assert outcome(decode_json, document) == outcome(slowly, document)
 
+    @pytest.mark.no_cover  # traced, it takes twice as long
     @settings(max_examples=500, deadline=None)
     @given(st.text("0123456789eE+-.", min_size=1, max_size=12))
     @example("-0")
@@ -76,6 +78,7 @@ class TestReading:
         document = f'[{{"n":{number}}}]'.encode()
         assert outcome(decode_json, document) == outcome(slowly, document)
 
+    @pytest.mark.no_cover  # traced, it takes twice as long
     @settings(max_examples=300, deadline=None)
     @given(values, st.integers(0, 200))
     def test_a_document_that_was_cut(self, value: object, at: int) -> None:
@@ -86,6 +89,7 @@ class TestReading:
 class TestWriting:
     """Against the SDK's own writer."""
 
+    @pytest.mark.no_cover  # traced, it takes twice as long
     @settings(max_examples=300, deadline=None)
     @given(st.lists(st.dictionaries(text, values, max_size=4), max_size=6))
     def test_any_records(self, records: list[dict[str, Any]]) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.sandbox.switches import ApiName
     from tests.tap_process import Run
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 
 EVENTS: faults.When = {"resource": "events"}

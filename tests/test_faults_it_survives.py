@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.sandbox import Fault
     from tests.sandbox.switches import ApiName
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 ONCE: faults.When = {"resource": "events", "nth": 2}
 """The second page of the events, which are seven pages, once."""

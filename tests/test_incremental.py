@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tests.sandbox import Record, Request, Response
     from tests.tap_process import Run
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 CHOICES = [(stream, key) for stream, keys in KEYS.items() for key in keys]
 
@@ -144,6 +144,7 @@ def roomy() -> Iterator[Sandbox]:
         yield running
 
 
+@pytest.mark.no_cover  # traced, it takes twice as long
 @settings(max_examples=80, deadline=None)
 @given(nights=st.lists(values, min_size=2, max_size=4))
 def test_any_dates_on_any_nights(roomy: Sandbox, nights: list[list[Value]]) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Record
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 
 KEY = "last_sent_at"

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.sandbox import Fault
     from tests.sandbox.switches import ApiName
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 APIS: tuple[ApiName, ...] = ("core", "query")
 ALL: dict[str, Any] = {"report_ids": ["*"]}

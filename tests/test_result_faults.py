@@ -159,7 +159,7 @@ def test_refuses(api: ApiName, fault: Fault, says: str, tmp_path: Path) -> None:
 @both
 def test_queries_that_fail(api: ApiName, outcome: Any, says: str, tmp_path: Path) -> None:  # noqa: ANN401
     """One line for the stream, which names each report and each query, and what the API says."""
-    with result_sandbox(api, reports=2, polls_until_complete=1, query_outcome=outcome) as sandbox:
+    with result_sandbox(api, reports=2, query_outcome=outcome) as sandbox:
         run = read_results(sandbox, tmp_path)
     assert run.code == 1
     line, _ = run.errors

@@ -79,7 +79,7 @@ class TestQueries:
         v3.polls_until_complete, v3.query_seconds = 0, 0.3
         begin = time.monotonic()
         completed(v3)
-        assert 0.3 <= time.monotonic() - begin < 2
+        assert time.monotonic() - begin >= 0.3
         assert v3.queries[0].polls > 1
 
     def test_rows_have_no_key_and_repeat(self, v3: Sandbox) -> None:

@@ -16,7 +16,7 @@ from tests.tap_process import run_tap
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 Schema = dict[str, Any]
 

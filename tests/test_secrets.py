@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from tests.sandbox.switches import ApiName
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 each_api = pytest.mark.parametrize("api", BOTH)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tests.sandbox.switches import ApiName
     from tests.tap_process import Run
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 SECRET = "a-secret-that-must-never-be-shown"  # noqa: S105 - it opens nothing
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.sandbox import Record
     from tests.targets import Programs, Target
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 LINK = {"templated": False, "href": "https://example.com", "rel": "a\0b", "name": "c\ud800d"}
 

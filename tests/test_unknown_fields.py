@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Record
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +90,7 @@ class TestFields:
     def test_values_pass_unchanged(self, column: str, value: object, one_event: Sandbox) -> None:
         assert_event_passes(one_event, {column: value})
 
+    @pytest.mark.no_cover  # traced, it takes twice as long
     @given(
         st.fixed_dictionaries(
             {

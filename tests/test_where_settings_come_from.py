@@ -14,7 +14,7 @@ from tests.tap_process import run_tap, settings_for, sync
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 DEFAULTS = {
     "api": "core",

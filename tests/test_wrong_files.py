@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Sandbox
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 
 NO_JSON = [

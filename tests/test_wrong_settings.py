@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Sandbox
 
-pytestmark = pytest.mark.usefixtures("_forked")
+pytestmark = pytest.mark.usefixtures("_untraced")
 
 
 def wrong(name: str, says: str, *values: object) -> list[Any]:
