@@ -128,7 +128,8 @@ class KissmetricsStream(RESTStream[int]):
             if isinstance(error, requests.exceptions.SSLError) and not dropped:
                 msg = f"the certificate of {host} is not accepted: {root_cause(error)}"
                 raise FatalAPIError(msg) from None
-            msg = f"no complete answer from {host}: {root_cause(error)}"
+            way = " through the proxy in the environment" if isinstance(error, requests.exceptions.ProxyError) else ""
+            msg = f"no complete answer from {host}{way}: {root_cause(error)}"
             raise RetriableAPIError(msg) from None
         except OSError as error:  # of a file that the environment names, such as REQUESTS_CA_BUNDLE
             msg = f"{urlsplit(url).netloc} cannot be asked: {root_cause(error)}"

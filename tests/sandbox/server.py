@@ -48,7 +48,7 @@ class Sandbox(Switches):
         errors: What was raised within the sandbox itself, by functions given to `on_request` or `rewrite` for
             instance. The first is raised when the `with` block ends without an error of its own.
         lock: Held while a request is answered, but not while the answer is sent.
-        url: The root of the API: `http://127.0.0.1:PORT/core`, or of v3 `http://127.0.0.1:PORT/v3`.
+        url: The root of the API: `http://127.0.0.1:PORT/core`, or of v3 `http://127.0.0.1:PORT/v3`; https with `tls`.
         query_url: The root of Core's report runs: `http://127.0.0.1:PORT/v2`.
     """
 
@@ -67,8 +67,8 @@ class Sandbox(Switches):
         self.max_in_flight = 0
         self.errors: list[Exception] = []
         self._stopping = threading.Event()
-        self._server = Server(self.port, self.exchange, self._stopping)
-        origin = f"http://127.0.0.1:{self._server.server_port}"
+        self._server = Server(self.port, self.exchange, self._stopping, self.tls)
+        origin = f"{'https' if self.tls else 'http'}://127.0.0.1:{self._server.server_port}"
         self._apis = [api(self, queries, origin) for api in _APIS[self.api]]
         self.url = self._apis[0].url
         self.query_url = origin + RunsApi.base

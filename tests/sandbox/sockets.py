@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.server
 import socket
+import ssl
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ from tests.sandbox.wire import Wire
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    Secure = Callable[[socket.socket], socket.socket]
+
 _PATIENCE = 3.0  # seconds to wait for the handlers' end when stopping
 
 
@@ -26,15 +29,20 @@ class Server(http.server.ThreadingHTTPServer):
     Attributes:
         exchange: Called with each request and the connection to answer on.
         stopping: Set when nobody is to be kept waiting any more.
+        tls: Called with each connection that is accepted; what it returns is answered on. It is not to shake hands yet,
+            which would keep the others waiting.
     """
 
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, port: int, exchange: Callable[[Request, Wire], None], stopping: threading.Event) -> None:
+    def __init__(
+        self, port: int, exchange: Callable[[Request, Wire], None], stopping: threading.Event, tls: Secure | None
+    ) -> None:
         """Bind a port of 127.0.0.1 (0: any free one)."""
         self.exchange = exchange
         self.stopping = stopping
+        self.tls = tls
         self.connections: set[socket.socket] = set()
         self.changed = threading.Condition()
         super().__init__(("127.0.0.1", port), _Handler)
@@ -46,6 +54,11 @@ class Server(http.server.ThreadingHTTPServer):
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = "127.0.0.1", self.socket.getsockname()[1]
+
+    @override
+    def get_request(self) -> tuple[socket.socket, object]:
+        connection, address = super().get_request()
+        return self.tls(connection) if self.tls else connection, address
 
     def close(self) -> None:
         """Close the port and every connection, and wait for the handlers."""
@@ -79,7 +92,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def handle(self) -> None:
         try:
             super().handle()
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             self.close_connection = True  # a client may go away whenever it likes
 
     def do_GET(self) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from tests.sandbox.fault import Fault
     from tests.sandbox.queries import Query, Row
+    from tests.sandbox.sockets import Secure
 
 ApiName = Literal["core", "query"]
 """The Core API with its report runs, or the Query API v3."""
@@ -57,6 +58,7 @@ class Switches:
         gzip: Whether bodies over 1 KiB are compressed for a client that accepts it.
         faults: What goes wrong; more may be appended while it runs. See `tests.sandbox.faults`.
         port: The port of 127.0.0.1; 0 for any free one. Not to be changed.
+        tls: Makes a TLS connection of each that is accepted; None for plain HTTP. Not to be changed.
         polls_until_complete: How many times the status of a query is "not yet" before it is anything else.
         query_seconds: How long a query takes at least.
         rows: How many rows a query gives, or a function that makes them, called once for each query.
@@ -80,6 +82,7 @@ class Switches:
     gzip: bool = True
     faults: list[Fault] = field(default_factory=list)
     port: int = 0
+    tls: Secure | None = None
     polls_until_complete: int = 2
     query_seconds: float = 0.0
     rows: int | Callable[[Query], list[Row]] = 120

@@ -53,7 +53,8 @@ class Wire:
                 message = "the sandbox stops"
                 raise GoneError(message)
             readable, _, _ = select.select([self._socket], [], [], 0)
-            if readable and not self._socket.recv(1, socket.MSG_PEEK):
+            # Of the socket itself: one with TLS cannot peek.
+            if readable and not socket.socket.recv(self._socket, 1, socket.MSG_PEEK):
                 message = "the client has hung up"
                 raise GoneError(message)
 
