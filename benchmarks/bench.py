@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
 from benchmarks.measure import Command, run
-from benchmarks.server import SandboxProcess
+from benchmarks.server import sandbox_process
 from tests.tap_process import TAP, catalog_of, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-    from types import TracebackType
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from benchmarks.measure import Usage
     from benchmarks.programs import Program
-    from benchmarks.server import Asked
+    from benchmarks.server import Asked, SandboxProcess
 
     Tell = Callable[[str], object]
 
@@ -87,35 +87,21 @@ class Series:
 
 
 class Bench:
-    """A sandbox in another process, and commands that read it. A context manager."""
+    """Commands that read a sandbox in another process."""
 
-    def __init__(self, work: Work, tell: Tell) -> None:
+    def __init__(self, work: Work, tell: Tell, sandbox: SandboxProcess, folder: Path) -> None:
         """Take note of the work.
 
         Args:
             work: What there is to read.
             tell: Called with a line before each run.
+            sandbox: Where it is read.
+            folder: For files.
         """
         self.work = work
         self._tell = tell
-        self._folder = tempfile.TemporaryDirectory(prefix="benchmarks-")
-        self._home = Path(self._folder.name)
-        self._sandbox = SandboxProcess(work.counts, work.latency)
-
-    def __enter__(self) -> Self:
-        """Start the sandbox."""
-        self._sandbox.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop the sandbox and remove all files."""
-        self._sandbox.__exit__(kind, error, traceback)
-        self._folder.cleanup()
+        self._sandbox = sandbox
+        self._home = folder
 
     def program(self, program: Program) -> Command:
         """Make the command of a bare loop or a peer."""
@@ -165,6 +151,24 @@ class Bench:
 def _catalog(*streams: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         return catalog_of(Path(folder), **{stream: {} for stream in streams})
+
+
+@contextmanager
+def bench_for(work: Work, tell: Tell) -> Iterator[Bench]:
+    """Serve what there is to read.
+
+    Args:
+        work: What there is to read.
+        tell: Called with a line before each run.
+
+    Yields:
+        The bench; its sandbox is stopped and its files are removed in the end.
+    """
+    with (
+        tempfile.TemporaryDirectory(prefix="benchmarks-") as folder,
+        sandbox_process(work.counts, work.latency) as sandbox,
+    ):
+        yield Bench(work, tell, sandbox, Path(folder))
 
 
 def spread(commands: Sequence[Command], *, piped: bool = False) -> list[Series]:

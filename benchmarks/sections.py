@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from benchmarks.bench import AS_IT_COMES, ONE_WORKER, Bench, Run, Series, Work, spread
+from benchmarks.bench import AS_IT_COMES, ONE_WORKER, Run, Series, Work, bench_for, spread
 from benchmarks.measure import BenchmarkError, Command
 from benchmarks.programs import LOOP, PEERS, loops
 from benchmarks.report import Table, figure
@@ -114,7 +114,7 @@ def _about(plan: Plan) -> str:
 
 def cpu(plan: Plan, tell: Tell) -> list[Table]:
     """Measure CPU, wall and memory of the tap and of bare loops."""
-    with Bench(plan.cpu, tell) as bench:
+    with bench_for(plan.cpu, tell) as bench:
         commands = [*map(bench.program, loops()), bench.tap(ONE_WORKER, max_concurrency=1), bench.tap()]
         to_file, piped = spread(commands), spread(commands, piped=True)
         bench.in_turn([*to_file, *piped], plan.rounds, warm_up=plan.warm_up)
@@ -146,7 +146,7 @@ def most_at_once(series: Series, allowed: int | None) -> int:
 
 def latency(plan: Plan, tell: Tell) -> list[Table]:
     """Measure how long the tap takes where each answer takes long."""
-    with Bench(plan.latency, tell) as bench:
+    with bench_for(plan.latency, tell) as bench:
         settings: dict[str, dict[str, int]] = {
             AS_IT_COMES: {},
             **{f"tap, max_concurrency {workers}": {"max_concurrency": workers} for workers in plan.workers},
@@ -169,7 +169,7 @@ def memory(plan: Plan, tell: Tell) -> list[Table]:
     """Measure the tap's memory for lists of several lengths."""
     rows, measured = [], []
     for events in plan.memory:
-        with Bench(replace(plan.cpu, events=events, properties=0), tell) as bench:
+        with bench_for(replace(plan.cpu, events=events, properties=0), tell) as bench:
             names = {f"tap, max_concurrency {workers}": workers for workers in (1, _MANY)}
             series = spread([bench.tap(name, max_concurrency=workers) for name, workers in names.items()])
             bench.in_turn(series, plan.long_rounds, warm_up=False)
@@ -184,7 +184,7 @@ def requests(plan: Plan, tell: Tell) -> list[Table]:
     rows, measured = [], []
     for page_size in plan.page_sizes:
         work = replace(plan.cpu, page_size=page_size)
-        with Bench(work, tell) as bench:
+        with bench_for(work, tell) as bench:
             series = spread([bench.tap()])
             bench.in_turn(series, 1, warm_up=False)
         for stream, count in work.counts.items():
@@ -199,7 +199,7 @@ def start(plan: Plan, tell: Tell) -> list[Table]:
     """Measure what the tap takes before it does anything."""
     options = ("--version", "--discover", "--about")
     sdk = Command("import singer_sdk", (sys.executable, "-c", "import singer_sdk"))
-    with Bench(Work(0, 0, 1), tell) as bench:
+    with bench_for(Work(0, 0, 1), tell) as bench:
         series = spread([sdk, *(Command(f"tap {option}", (*TAP, option)) for option in options)])
         bench.in_turn(series, plan.rounds, warm_up=plan.warm_up)
     rows = [
@@ -220,7 +220,7 @@ def peers(plan: Plan, tell: Tell) -> list[Table]:
             peer.install()
         if not peer.is_apart or (plan.peers != "none" and peer.is_installed()):
             others.append(peer)
-    with Bench(plan.cpu, tell) as bench:
+    with bench_for(plan.cpu, tell) as bench:
         series = spread([bench.program(loops()[0]), bench.tap(), *map(bench.program, others)])
         bench.in_turn(series, plan.long_rounds, warm_up=plan.warm_up)
     return [Table("Peers", f"{_about(plan)} Output to a file.", *against_loop(series[0], series), series)]

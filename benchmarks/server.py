@@ -6,16 +6,16 @@ import gc
 import multiprocessing
 import signal
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import BenchmarkError
 from tests.sandbox import Sandbox, make_account
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from multiprocessing.connection import Connection
-    from types import TracebackType
 
 _SPAWN = multiprocessing.get_context("spawn")
 _STOP = 10  # seconds
@@ -35,42 +35,16 @@ class Asked:
 
 
 class SandboxProcess:
-    """A sandbox in another process; a context manager.
+    """A sandbox in another process.
 
     Attributes:
         env: The environment variables that point the tap there.
     """
 
-    def __init__(self, counts: Mapping[str, int], latency: float = 0.0) -> None:
-        """Take note of what to serve.
-
-        Args:
-            counts: How many records of each resource.
-            latency: Seconds to wait before each answer.
-        """
-        self.env: dict[str, str] = {}
-        self._line, line = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(target=_serve, args=(line, dict(counts), latency), daemon=True)
-        self._other_end = line
-
-    def __enter__(self) -> Self:
-        """Start it, and wait until all of its records are ready to be sent."""
-        self._process.start()
-        self._other_end.close()
-        self.env = self._receive()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop it."""
-        self._line.close()
-        self._process.join(_STOP)
-        if self._process.is_alive():
-            self._process.kill()
+    def __init__(self, line: Connection) -> None:
+        """Wait until all of its records are ready to be sent."""
+        self._line = line
+        self.env: dict[str, str] = self._receive()
 
     def asked(self) -> Asked:
         """Tell what was asked since the last call."""
@@ -84,6 +58,30 @@ class SandboxProcess:
         except EOFError:
             message = "the sandbox has failed; what it said is above"
             raise BenchmarkError(message) from None
+
+
+@contextmanager
+def sandbox_process(counts: Mapping[str, int], latency: float = 0.0) -> Iterator[SandboxProcess]:
+    """Start a sandbox.
+
+    Args:
+        counts: How many records of each resource it serves.
+        latency: Seconds that it waits before each answer.
+
+    Yields:
+        The sandbox, which is stopped in the end.
+    """
+    line, other_end = _SPAWN.Pipe()
+    process = _SPAWN.Process(target=_serve, args=(other_end, dict(counts), latency), daemon=True)
+    process.start()
+    other_end.close()
+    try:
+        yield SandboxProcess(line)
+    finally:
+        line.close()
+        process.join(_STOP)
+        if process.is_alive():
+            process.kill()
 
 
 def _serve(line: Connection, counts: dict[str, int], latency: float) -> None:

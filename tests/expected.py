@@ -51,7 +51,7 @@ def assert_streams(run: Run, streams: Mapping[str, Iterable[Record]]) -> None:
         got, wanted = run.records(stream), expected(stream, records)
         assert [record["id"] for record in got] == [record["id"] for record in wanted], stream
         for record, original in zip(got, wanted, strict=True):
-            assert _exact(record) == _exact(original)
+            assert exact(record) == exact(original)
     assert {message["stream"] for message in run.of_type("RECORD")} <= streams.keys()
 
 
@@ -65,6 +65,10 @@ def assert_complete(run: Run, account: Account) -> None:
     assert_streams(run, account.records)
 
 
-def _exact(record: Record) -> str:
-    """Write a record so that 1, 1.0 and true differ, as they do in JSON."""
-    return json.dumps(record, sort_keys=True)
+def exact(record: Record) -> str:
+    """Write a record so that 1, 1.0 and true differ, as they do in JSON.
+
+    Args:
+        record: Its values; those that JSON does not have are written as Python shows them.
+    """
+    return json.dumps(record, sort_keys=True, default=repr)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import base64
 import dataclasses
 import re
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import pytest
-
-from tests.sandbox import Sandbox, make_account, make_query_account
+from tests.expected import expected
+from tests.sandbox import Sandbox, faults, make_account, make_query_account
 from tests.tap_process import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from tests.sandbox import Account, Fault, Record
+    from tests.sandbox import Account, Fault
     from tests.sandbox.switches import ApiName
     from tests.tap_process import Run
 
@@ -33,40 +32,13 @@ _PIECE = 12
 """Characters of a secret in a row that are taken for a leak."""
 
 
-CORE: tuple[ApiName, ...] = ("core",)
-QUERY: tuple[ApiName, ...] = ("query",)
-BOTH: tuple[ApiName, ...] = ("core", "query")
+EVENTS: faults.When = {"resource": "events"}
+"""Every page of the events."""
+
+HASTY: dict[str, Any] = {"retry_timeout": 0.3, "emit_activate_version_messages": True}
+"""A request may go on failing for 0.3 s."""
 
 _IN_QUERY = {"/core/events": "/v3/products/11001/events", "api_token": "username"}
-
-
-class OfApis(Protocol):
-    """A row of a fault matrix.
-
-    Attributes:
-        apis: The APIs in which it goes wrong.
-    """
-
-    @property
-    def apis(self) -> tuple[ApiName, ...]:
-        """The APIs."""
-
-
-def in_each_api(rows: Iterable[Any]) -> list[Any]:
-    """Make of each row the parameters `api`, `max_concurrency` and `case`: one run for each API and way of reading.
-
-    Args:
-        rows: Parameters of pytest, each an `OfApis`. The Core API is read page by page and ahead, the Query API,
-            whose lists say no total, page by page.
-    """
-    runs: dict[str, tuple[int, ...]] = {"core": (1, 8), "query": (1,)}
-    found = []
-    for param in rows:
-        case: OfApis = param.values[0]
-        found += [
-            pytest.param(api, ahead, case, id=f"{api}-{ahead}-{param.id}") for api in case.apis for ahead in runs[api]
-        ]
-    return found
 
 
 def in_words_of(api: ApiName, pattern: str) -> str:
@@ -76,9 +48,9 @@ def in_words_of(api: ApiName, pattern: str) -> str:
     return pattern
 
 
-def small_sandbox(*faults: Fault, api: ApiName = "core", **switches: Any) -> Sandbox:  # noqa: ANN401 - those of a sandbox
+def small_sandbox(*happens: Fault, api: ApiName = "core", **switches: Any) -> Sandbox:  # noqa: ANN401 - those of a sandbox
     """Make a sandbox with few records, and with faults that were not met yet."""
-    fresh = [dataclasses.replace(fault, seen=0) for fault in faults]
+    fresh = [dataclasses.replace(fault, seen=0) for fault in happens]
     account = make_account(**SMALL) if api == "core" else make_query_account(**SMALL_QUERY)
     return Sandbox(account, api=api, faults=fresh, **switches)
 
@@ -136,20 +108,32 @@ def assert_met(sandbox: Sandbox) -> None:
         assert fault.seen >= (fault.nth or fault.skip + (fault.times or 1)), f"{fault.name} was not met"
 
 
-def as_emitted(resource: str, records: Iterable[Record]) -> list[Record]:
-    """Give records as the tap emits them: `status` of metrics is text in the reference, true and false in answers."""
-    if resource != "metrics":
-        return list(records)
-    words = {True: "true", False: "false"}
-    return [{**record, "status": words.get(record["status"], record["status"])} for record in records]
-
-
 def assert_every_record_once(run: Run, account: Account, *, but: Iterable[str] = ()) -> None:
     """Check that every record of an account was emitted whole and exactly once, save those of some streams."""
     for resource, records in account.records.items():
         if resource in but:
             continue
         got = sorted(run.records(resource), key=lambda record: record["id"])
-        expected = sorted(as_emitted(resource, records), key=lambda record: record["id"])
-        assert [record["id"] for record in got] == [record["id"] for record in expected], resource
-        assert got == expected, resource
+        wanted = sorted(expected(resource, records), key=lambda record: record["id"])
+        assert [record["id"] for record in got] == [record["id"] for record in wanted], resource
+        assert got == wanted, resource
+
+
+def assert_only_the_events_failed(run: Run, sandbox: Sandbox, says: str) -> None:
+    """Check the two lines, that the others are complete with their state, and that the events are not."""
+    assert run.code == 1
+    of_stream, _ = run.errors
+    assert of_stream.startswith("events: ")
+    says = in_words_of(sandbox.api, says)
+    assert re.search(says, of_stream), f"{of_stream!r} does not match {says!r}"
+    assert run.failed == ["events"]
+    assert_every_record_once(run, sandbox.account, but=["events"])
+    emitted = [record["id"] for record in run.records("events")]
+    assert len(emitted) == len(set(emitted))
+    complete = {message["stream"] for message in run.of_type("ACTIVATE_VERSION")}
+    assert complete == sandbox.account.records.keys() - {"events", "accounts"}
+    assert "replication_key_value" not in run.state["bookmarks"].get("events", {})
+    if sandbox.api == "query":
+        return
+    newest = max(record["updated_at"] for record in sandbox.account.records["accounts"])
+    assert run.state["bookmarks"]["accounts"] == {"replication_key": "updated_at", "replication_key_value": newest}

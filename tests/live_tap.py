@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import time
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from tests.tap_process import TAP, Run, environment, settings_for, write_json
 
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.sandbox import Sandbox
+
+WAITS: dict[str, Any] = {"page_size": 10, "backoff_factor": 5, "retry_timeout": 600, "request_timeout": 60}
+"""Waits so long that a tap which sits them out fails the test."""
 
 _PATIENCE = 45.0
 """Seconds until a test that waits for something fails. Nothing takes so long but on a machine that is overloaded."""

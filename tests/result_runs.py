@@ -12,7 +12,7 @@ from tests.tap_in_process import signals_kept
 from tests.tap_process import settings_for
 
 if TYPE_CHECKING:
-    from tests.sandbox import Query, Record
+    from tests.sandbox import Query, Record, Request
     from tests.sandbox.switches import ApiName
     from tests.tap_process import Run
 
@@ -89,3 +89,18 @@ def all_report_rows(sandbox: Sandbox, columns: object = None) -> list[Record]:
         for report, query in zip(reports, sandbox.queries, strict=True)
         for row in report_rows(sandbox, report, query, columns)
     ]
+
+
+def is_start(request: Request) -> bool:
+    """Tell whether a request starts a query."""
+    return request.resource == "queries" and request.method == "POST"
+
+
+def is_poll(request: Request) -> bool:
+    """Tell whether a request asks for a query that is under way."""
+    return request.resource == "queries" and request.method == "GET" and not request.is_list
+
+
+def is_page(request: Request) -> bool:
+    """Tell whether a request asks for rows of a query that is completed."""
+    return request.resource == "queries" and request.is_list

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from tests.expected import expected
+from tests.expected import exact, expected
 from tests.sandbox import QUERY_RESOURCES, RESOURCES
 from tests.stream_documents import ENTRIES
 from tests.targets import PROJECT
@@ -87,9 +86,4 @@ def assert_same(
     wanted = sorted(map(of_api, expected(stream, records)), key=lambda record: str(record["id"]))
     assert [row["id"] for row in got] == [record["id"] for record in wanted], stream
     for row, record in zip(got, wanted, strict=True):
-        assert _exact(row) == _exact(record), stream
-
-
-def _exact(values: Mapping[str, Any]) -> str:
-    """Write values so that 1, 1.0 and true differ, as they do in JSON."""
-    return json.dumps(values, sort_keys=True, default=repr)
+        assert exact(row) == exact(record), stream

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from tests.tap_process import Run
     from tests.targets import Programs
 
-pytestmark = pytest.mark.usefixtures("_untraced")
-
 
 @pytest.fixture
 def batches(tmp_path: Path) -> dict[str, Any]:
@@ -68,7 +66,9 @@ def test_files_hold_what_the_bookmark_lets_through(sandbox: Sandbox, tmp_path: P
     first = sync(sandbox, tmp_path, "--catalog", catalog, **batches).succeeded()
     assert len(records_in(first, "events")) == sandbox.account.counts["events"]
     state = write_json(tmp_path / "state.json", first.state)
-    new = sandbox.insert("events", 5, {**sandbox.account.fresh("events"), "last_sent_at": "2024-01-01T00:00:00Z"})
+    new = sandbox.account.insert(
+        "events", 5, {**sandbox.account.fresh("events"), "last_sent_at": "2024-01-01T00:00:00Z"}
+    )
     run = sync(sandbox, tmp_path, "--catalog", catalog, "--state", state, **batches).succeeded()
     assert new in records_in(run, "events")
     assert len(records_in(run, "events")) < len(records_in(first, "events"))

@@ -9,19 +9,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from singer_sdk.exceptions import FatalAPIError
 from typing_extensions import override
 
-from tests.fault_runs import as_emitted, small_sandbox
+from tests.examples import examples
+from tests.expected import expected
+from tests.fault_runs import small_sandbox
 from tests.list_server import Change, ListServer, walk
 from tests.tap_process import sync
 
 if TYPE_CHECKING:
     from tests.sandbox import Record, Request, Sandbox
-
-pytestmark = pytest.mark.usefixtures("_untraced")
 
 CALM = 8
 """Requests after which some of these accounts come to rest: fewer than the passes that the tap makes."""
@@ -70,7 +70,7 @@ def bound(count: int, server: ListServer, page_size: int) -> int:
 class TestPaginator:
     """The paginator by itself, against a list that is no HTTP server; page by page, and with pages fetched ahead."""
 
-    @settings(max_examples=1500, deadline=None)
+    @examples(500)
     @given(st.integers(0, 60), st.integers(1, 25), changes, st.one_of(shapes, silent))
     @example(30, 10, [[("delete", 0)]], {})
     @example(30, 10, [[], [("insert", 0)]], {})
@@ -85,7 +85,7 @@ class TestPaginator:
         server = ListServer(list(range(count)), changes, **shape)
         assert_right(server, walk(server, page_size, ahead * bound(count, server, page_size), ahead))
 
-    @settings(max_examples=1000, deadline=None)
+    @examples(300)
     @given(st.integers(0, 60), st.integers(1, 25), st.lists(swap, max_size=CALM), shapes)
     def test_changes_that_leave_the_total(
         self, ahead: int, count: int, page_size: int, changes: list[list[Change]], shape: dict[str, Any]
@@ -93,7 +93,7 @@ class TestPaginator:
         server = ListServer(list(range(count)), changes, **shape)
         assert_right(server, walk(server, page_size, ahead * bound(count, server, page_size), ahead))
 
-    @settings(max_examples=1000, deadline=None)
+    @examples(300)
     @given(st.integers(0, 60), st.integers(1, 25), st.integers(0, 9), st.integers(0, 60), st.one_of(shapes, silent))
     @example(30, 10, 0, 25, {})
     def test_a_record_that_moves_to_the_front(  # noqa: PLR0913, PLR0917 - what varies
@@ -103,7 +103,7 @@ class TestPaginator:
         server = ListServer(list(range(count)), [*[[]] * before, [("to front", position)]], **shape)
         assert_right(server, walk(server, page_size, ahead * bound(count, server, page_size), ahead))
 
-    @settings(max_examples=1000, deadline=None)
+    @examples(300)
     @given(st.integers(0, 60), st.integers(6, 25), changes, st.integers(1, 3))
     def test_pages_that_overlap(
         self, ahead: int, count: int, page_size: int, changes: list[list[Change]], early: int
@@ -116,7 +116,7 @@ class TestPaginator:
         else:
             assert_right(server, emitted)
 
-    @settings(max_examples=1000, deadline=None)
+    @examples(300)
     @given(st.integers(0, 300), st.integers(1, 50), st.one_of(shapes, silent))
     def test_at_rest_it_costs_at_most_one_request_more(
         self, ahead: int, count: int, page_size: int, shape: dict[str, Any]
@@ -165,7 +165,7 @@ def test_a_limit_that_is_the_number_of_rows(count: int) -> None:
     assert walk(server, 1000, 100) == list(range(count))
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(10)
 @given(
     plans=st.fixed_dictionaries(dict.fromkeys(("events", "properties", "reports", "metrics"), changes)),
     page_size=st.integers(2, 25),
@@ -197,13 +197,13 @@ def test_the_tap_over_http(  # noqa: PLR0913, PLR0917 - what varies
             for kind, at in plans[name][asked[name] - 1] if 0 < asked[name] <= len(plans.get(name, ())) else ():
                 length = len(running.account.records[name])
                 if kind == "insert":
-                    running.insert(name, at % (length + 1))
+                    running.account.insert(name, at % (length + 1))
                 elif length:
-                    stayed[name].pop(running.delete(name, at % length)["id"], None)
+                    stayed[name].pop(running.account.delete(name, at % length)["id"], None)
             asked[name] += 1
 
         run = sync(sandbox, Path(folder), page_size=page_size, max_concurrency=max_concurrency).succeeded()
     for name, kept in stayed.items():
         emitted: dict[str, Record] = {record["id"]: record for record in run.records(name)}
         assert len(emitted) == len(run.records(name)), f"{name}: a record came twice"
-        assert [emitted.get(key) for key in kept] == as_emitted(name, kept.values()), name
+        assert [emitted.get(key) for key in kept] == expected(name, kept.values()), name

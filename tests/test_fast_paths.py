@@ -9,7 +9,7 @@ from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from singer_sdk import RESTStream
 from singer_sdk.singerlib import RecordMessage
@@ -18,6 +18,7 @@ from singer_sdk.singerlib.encoding import SimpleSingerWriter
 from tap_kissmetrics.decoding import decode_json
 from tap_kissmetrics.output import MessageWriter
 from tap_kissmetrics.tap import TapKissmetrics
+from tests.examples import examples
 from tests.sandbox import RESOURCES, make_account
 from tests.tap_in_process import signals_kept
 
@@ -61,14 +62,14 @@ class TestReading:
     """Against the standard library's decoder."""
 
     @pytest.mark.no_cover  # traced, it takes twice as long
-    @settings(max_examples=500, deadline=None)
+    @examples(200)
     @given(values, st.booleans(), st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
     def test_any_value(self, value: object, escaped: bool, encoding: str) -> None:  # noqa: FBT001 - hypothesis
         document = json.dumps(value, ensure_ascii=escaped).encode(encoding, "surrogatepass")
         assert outcome(decode_json, document) == outcome(slowly, document)
 
     @pytest.mark.no_cover  # traced, it takes twice as long
-    @settings(max_examples=500, deadline=None)
+    @examples(200)
     @given(st.text("0123456789eE+-.", min_size=1, max_size=12))
     @example("-0")
     @example("1e5")
@@ -79,7 +80,7 @@ class TestReading:
         assert outcome(decode_json, document) == outcome(slowly, document)
 
     @pytest.mark.no_cover  # traced, it takes twice as long
-    @settings(max_examples=300, deadline=None)
+    @examples(100)
     @given(values, st.integers(0, 200))
     def test_a_document_that_was_cut(self, value: object, at: int) -> None:
         document = json.dumps([value]).encode()
@@ -90,7 +91,7 @@ class TestWriting:
     """Against the SDK's own writer."""
 
     @pytest.mark.no_cover  # traced, it takes twice as long
-    @settings(max_examples=300, deadline=None)
+    @examples(100)
     @given(st.lists(st.dictionaries(text, values, max_size=4), max_size=6))
     def test_any_records(self, records: list[dict[str, Any]]) -> None:
         records = [slowly(json.dumps(record).encode()) for record in records]

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fault_matrix import BOTH, Case, in_each_api, row
 from tests.fault_runs import (
-    BOTH,
-    CORE,
+    EVENTS,
+    HASTY,
     PAGE_SIZE,
     assert_discreet,
     assert_every_record_once,
     assert_met,
-    in_each_api,
-    in_words_of,
+    assert_only_the_events_failed,
     small_sandbox,
     watched_sync,
 )
@@ -29,42 +28,12 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Fault, Request
     from tests.sandbox.switches import ApiName
-    from tests.tap_process import Run
 
 pytestmark = pytest.mark.usefixtures("_untraced")
 
 
-EVENTS: faults.When = {"resource": "events"}
-"""Every page of the events."""
-
 LATER: faults.When = {"resource": "events", "skip": 2}
 """Every page of the events from the third on."""
-
-HASTY: dict[str, Any] = {"retry_timeout": 0.3, "emit_activate_version_messages": True}
-"""A request may go on failing for 0.3 s."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """What goes wrong with the events, in which APIs, and what the tap must say of it."""
-
-    faults: tuple[Fault, ...]
-    says: str
-    switches: dict[str, Any]
-    settings: dict[str, Any]
-    apis: tuple[ApiName, ...]
-
-
-def row(
-    what: str,
-    *happens: Fault,
-    says: str,
-    switches: dict[str, Any] | None = None,
-    apis: tuple[ApiName, ...] = CORE,
-    **settings: object,
-) -> Any:  # noqa: ANN401 - pytest does not name the type
-    """Make a row of the matrix."""
-    return pytest.param(Case(happens, says, switches or {}, settings, apis), id=what)
 
 
 def message(text: str) -> str:
@@ -139,26 +108,6 @@ LISTS = [
 ]  # fmt: skip
 
 
-def assert_only_the_events_failed(run: Run, sandbox: Sandbox, says: str) -> None:
-    """Check the two lines, that the others are complete with their state, and that the events are not."""
-    assert run.code == 1
-    of_stream, _ = run.errors
-    assert of_stream.startswith("events: ")
-    says = in_words_of(sandbox.api, says)
-    assert re.search(says, of_stream), f"{of_stream!r} does not match {says!r}"
-    assert run.failed == ["events"]
-    assert_every_record_once(run, sandbox.account, but=["events"])
-    emitted = [record["id"] for record in run.records("events")]
-    assert len(emitted) == len(set(emitted))
-    complete = {message["stream"] for message in run.of_type("ACTIVATE_VERSION")}
-    assert complete == sandbox.account.records.keys() - {"events", "accounts"}
-    assert "replication_key_value" not in run.state["bookmarks"].get("events", {})
-    if sandbox.api == "query":
-        return
-    newest = max(record["updated_at"] for record in sandbox.account.records["accounts"])
-    assert run.state["bookmarks"]["accounts"] == {"replication_key": "updated_at", "replication_key_value": newest}
-
-
 @pytest.mark.parametrize(("api", "max_concurrency", "case"), in_each_api([*STATUSES, *ANSWERS, *LISTS]))
 def test_refuses_a_stream(api: ApiName, max_concurrency: int, case: Case, tmp_path: Path) -> None:
     """The line names the stream and the cause; the other streams are complete."""
@@ -166,41 +115,6 @@ def test_refuses_a_stream(api: ApiName, max_concurrency: int, case: Case, tmp_pa
         run = watched_sync(sandbox, tmp_path, max_concurrency=max_concurrency, **{**HASTY, **case.settings})
         assert_met(sandbox)
     assert_only_the_events_failed(run, sandbox, case.says)
-
-
-@pytest.mark.parametrize(
-    ("location", "names"),
-    [
-        pytest.param("http://{elsewhere}/core/events", "{elsewhere}", id="to another host"),
-        pytest.param("https://{elsewhere}/core/events", "{elsewhere}", id="to another host, to HTTPS"),
-        pytest.param("//{elsewhere}/core/events", "{elsewhere}", id="to another host, without a scheme"),
-        pytest.param("http://me:hidden@{elsewhere}/x", "{elsewhere}", id="to another host, with a password"),
-        pytest.param("http://{here}/core/properties", "{here}", id="to the same host"),
-        pytest.param("/core/properties", "no host that it names", id="to a path"),
-        pytest.param("http://[", "no host that it names", id="to garbage"),
-        pytest.param("http://elsewhere:port/", "elsewhere:port", id="to a port that is none"),
-        pytest.param("", "no host that it names", id="to nowhere"),
-    ],
-)
-@pytest.mark.parametrize("code", [302, 307])
-def test_refuses_a_redirect(location: str, names: str, code: int, tmp_path: Path) -> None:
-    """The line names the host and the setting to change; nobody else is asked, and no record comes from elsewhere."""
-    with small_sandbox() as sandbox, small_sandbox() as elsewhere:
-        hosts = {"here": sandbox.url.split("/")[2], "elsewhere": elsewhere.url.split("/")[2]}
-        sandbox.faults.append(faults.redirect(location.format(**hosts), code, **EVENTS))
-        run = watched_sync(sandbox, tmp_path, **HASTY)
-        assert elsewhere.requests == []
-    says = f"HTTP {code}: the API redirects /core/events to {re.escape(names.format(**hosts))}, and .*set api_url to"
-    assert_only_the_events_failed(run, sandbox, says)
-    assert "hidden@" not in run.stderr
-
-
-@pytest.mark.parametrize("code", [300, 301, 303, 304, 308])
-def test_refuses_each_other_3xx(code: int, tmp_path: Path) -> None:
-    """Another code does not make a redirect better."""
-    with small_sandbox(faults.redirect("http://elsewhere.invalid/", code, **EVENTS)) as sandbox:
-        run = watched_sync(sandbox, tmp_path, **HASTY)
-    assert_only_the_events_failed(run, sandbox, f"HTTP {code}: the API redirects /core/events to elsewhere.invalid, ")
 
 
 @pytest.mark.parametrize("fault", [faults.status(401), faults.meta_status(401), faults.echo_token(401)],
@@ -224,7 +138,7 @@ def test_an_account_that_never_rests(tmp_path: Path) -> None:
         @sandbox.on_request
         def push(running: Sandbox, request: Request) -> None:
             if request.resource == "events":
-                running.insert("events", 0)
+                running.account.insert("events", 0)
 
         run = watched_sync(sandbox, tmp_path, **HASTY)
     asked = [request for request in sandbox.requests if request.resource == "events"]
@@ -239,7 +153,7 @@ def test_an_account_that_changes_each_time(tmp_path: Path) -> None:
         @sandbox.on_request
         def push(running: Sandbox, request: Request) -> None:
             if request.resource == "events" and request.query["offset"] == str(PAGE_SIZE - 1):
-                running.insert("events", 0)
+                running.account.insert("events", 0)
 
         run = watched_sync(sandbox, tmp_path, max_concurrency=1, **HASTY)
     assert_only_the_events_failed(run, sandbox, "the list changed each of the 10 times that it was read: raise page_s")
@@ -268,7 +182,7 @@ def test_a_failed_stream_keeps_its_bookmark(tmp_path: Path) -> None:
     state = write_json(tmp_path / "state.json", {"bookmarks": {"accounts": bookmark}})
     with small_sandbox(faults.status(500, resource="accounts", skip=1)) as sandbox:
         for _ in range(20):
-            sandbox.insert("accounts", 0)
+            sandbox.account.insert("accounts", 0)
         failed = watched_sync(sandbox, tmp_path, "--state", state, **HASTY)
         sandbox.faults.clear()
         again = write_json(tmp_path / "again.json", failed.state)

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.fault_matrix import BOTH, QUERY, Case, in_each_api, row
 from tests.fault_runs import (
-    BOTH,
-    CORE,
-    QUERY,
     assert_every_record_once,
     assert_met,
     assert_says,
-    in_each_api,
     small_sandbox,
     watched_sync,
 )
@@ -25,7 +21,6 @@ from tests.sandbox import faults
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox import Fault
     from tests.sandbox.switches import ApiName
 
 pytestmark = pytest.mark.usefixtures("_untraced")
@@ -38,47 +33,6 @@ THRICE: faults.When = {"resource": "events", "skip": 1, "times": 3}
 
 FIRST: faults.When = {"nth": 1}
 """The very first request."""
-
-EVENTS: faults.When = {"resource": "events"}
-"""Every page of the events."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """What goes wrong.
-
-    Attributes:
-        faults: The faults.
-        says: A pattern that a line of the log must match.
-        pause: The least seconds between the first answer that was refused and the next try.
-        within: The most seconds between the two.
-        switches: Those of the sandbox.
-        settings: Those of the tap.
-        apis: The APIs in which it goes wrong.
-    """
-
-    faults: tuple[Fault, ...]
-    says: str
-    pause: float
-    within: float
-    switches: dict[str, Any]
-    settings: dict[str, Any]
-    apis: tuple[ApiName, ...]
-
-
-def row(  # noqa: PLR0913 - what varies
-    what: str,
-    *happens: Fault,
-    says: str = "",
-    pause: float = 0.0,
-    within: float = 30.0,
-    switches: dict[str, Any] | None = None,
-    apis: tuple[ApiName, ...] = CORE,
-    **settings: object,
-) -> Any:  # noqa: ANN401 - pytest does not name the type
-    """Make a row of the matrix."""
-    return pytest.param(Case(happens, says, pause, within, switches or {}, settings, apis), id=what)
-
 
 BRIEF: dict[str, Any] = {"backoff_factor": 0.005}
 """A rate limit that does not say how long it lasts is waited for 0.3 s."""
@@ -151,18 +105,18 @@ LINES = [
     row("connection reset at the very first request", faults.reset(**FIRST), says=BROKEN),
     row("body shorter than announced", faults.short_body(**ONCE), says=BROKEN),
     row("no body at all although one is announced", faults.short_body(0.0, **ONCE), says=BROKEN),
-    row("server that hangs before its answer", faults.hang(**ONCE), says=BROKEN, pause=0.5, within=30, **IMPATIENT,
+    row("server that hangs before its answer", faults.hang(**ONCE), says=BROKEN, pause=0.5, **IMPATIENT,
         apis=BOTH),
-    row("server that hangs in the headers", faults.hang("in_headers", **ONCE), says=BROKEN, pause=0.5, within=30,
+    row("server that hangs in the headers", faults.hang("in_headers", **ONCE), says=BROKEN, pause=0.5,
         **IMPATIENT),
-    row("server that hangs after the headers", faults.hang("after_headers", **ONCE), says=BROKEN, pause=0.5, within=30,
+    row("server that hangs after the headers", faults.hang("after_headers", **ONCE), says=BROKEN, pause=0.5,
         **IMPATIENT),
-    row("server that hangs in the body", faults.hang("in_body", **ONCE), says=BROKEN, pause=0.5, within=30,
+    row("server that hangs in the body", faults.hang("in_body", **ONCE), says=BROKEN, pause=0.5,
         **IMPATIENT),
-    row("server that drips its body", faults.drip(0.05, **ONCE), says=BROKEN, pause=2.5, within=30, **IMPATIENT,
+    row("server that drips its body", faults.drip(0.05, **ONCE), says=BROKEN, pause=2.5, **IMPATIENT,
         apis=BOTH),
     row("server that drips from the status line on", faults.drip(0.05, part="all", **ONCE), says=BROKEN, pause=2.5,
-        within=30, **IMPATIENT),
+        **IMPATIENT),
     row("server that is slow, but not too slow", faults.drip(0.05, size=500, **ONCE)),
 ]  # fmt: skip
 

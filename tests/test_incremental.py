@@ -8,11 +8,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_kissmetrics.catalog import METHODS
 from tests.catalogs import KEYS, at_or_after, choose, ids, instant
+from tests.examples import examples
 from tests.sandbox import RESOURCES, Account, Fault, Sandbox, make_account
 from tests.tap_in_process import sync_here
 from tests.tap_process import run_tap, sync, write_json
@@ -75,8 +76,8 @@ class TestChoice:
 
         # One changes, one is new, one is new and older than the bookmark: that is what this method misses.
         records[0] = changed = {**records[0], key: "2023-05-06T09:08:07+02:00"}
-        new = sandbox.insert(stream, 1, {**sandbox.account.fresh(stream), key: "2023-05-06T07:08:06.9Z"})
-        old = sandbox.insert(stream, 2, {**sandbox.account.fresh(stream), key: "2001-01-01T00:00:00Z"})
+        new = sandbox.account.insert(stream, 1, {**sandbox.account.fresh(stream), key: "2023-05-06T07:08:06.9Z"})
+        old = sandbox.account.insert(stream, 2, {**sandbox.account.fresh(stream), key: "2001-01-01T00:00:00Z"})
         third = sync_here(sandbox, catalog=catalog, state=again.state)
         emitted = ids(third.records(stream))
         assert emitted == at_or_after(records, key, latest)
@@ -145,7 +146,7 @@ def roomy() -> Iterator[Sandbox]:
 
 
 @pytest.mark.no_cover  # traced, it takes twice as long
-@settings(max_examples=80, deadline=None)
+@examples(40)
 @given(nights=st.lists(values, min_size=2, max_size=4))
 def test_any_dates_on_any_nights(roomy: Sandbox, nights: list[list[Value]]) -> None:
     """Emitted is what is no date or not older than the bookmark, and the bookmark is the latest instant so far."""
@@ -155,7 +156,7 @@ def test_any_dates_on_any_nights(roomy: Sandbox, nights: list[list[Value]]) -> N
     for night in nights:
         events = [{**old, "last_sent_at": text} for old, (text, _) in zip(template, night, strict=False)]
         roomy.account.records["events"] = events
-        run = sync_here(roomy, catalog=catalog, state=state, page_size=5)
+        run = sync_here(roomy, catalog=catalog, state=state, page_size=20)
         wanted = [e["id"] for e, (_, at) in zip(events, night, strict=True) if not (at and bookmark and at < bookmark)]
         assert ids(run.records("events")) == wanted
         now = dt.datetime.now(dt.UTC)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Record
 
-pytestmark = pytest.mark.usefixtures("_untraced")
-
 
 KEY = "last_sent_at"
 CATALOG = {"events": KEY, "properties": KEY, "metrics": "config_last_changed_at", "reports": None}
@@ -98,7 +96,7 @@ def touch(sandbox: Sandbox) -> dict[str, list[Record]]:
         # The first to be read is the latest: the bookmark must not go there while the others are still to come.
         for position, hour in ((0, 23), (len(records) // 2, 12), (len(records) - 1, 11)):
             records[position] = {**records[position], key: f"2024-01-01T{hour}:00:00Z"}
-        sandbox.insert(stream, 1, {**sandbox.account.fresh(stream), key: "2024-01-01T00:10:00Z"})
+        sandbox.account.insert(stream, 1, {**sandbox.account.fresh(stream), key: "2024-01-01T00:10:00Z"})
         changed[stream] = [record for record in records if (record[key] or "") > "2024"]
         assert len(changed[stream]) == 4
     return changed
@@ -152,7 +150,7 @@ class TestProducts:
     def test_product_that_is_left_out_keeps_its_bookmark(self, sandbox: Sandbox) -> None:
         products = sandbox.account.ids("products")[:2]
         state = sync_here(sandbox, catalog=self.CATALOG, product_ids=products).state
-        sandbox.insert(
+        sandbox.account.insert(
             "events", 0, {**sandbox.account.fresh("events", parent_id=products[0]), KEY: "2024-01-01T00:00:00Z"}
         )
         run = sync_here(sandbox, catalog=self.CATALOG, state=state, product_ids=products[:1])
@@ -165,7 +163,7 @@ class TestProducts:
         state = sync_here(sandbox, catalog=self.CATALOG, product_ids=products).state
         new = "2024-01-01T00:00:00Z"
         for product in products:
-            sandbox.insert("events", 0, {**sandbox.account.fresh("events", parent_id=product), KEY: new})
+            sandbox.account.insert("events", 0, {**sandbox.account.fresh("events", parent_id=product), KEY: new})
         sandbox.faults.append(faults.status(500, where=lambda request: f"/{products[1]}/" in request.path, skip=1))
         options: list[str | Path] = ["--catalog", write_json(tmp_path / "catalog.json", self.CATALOG)]
         options += ["--state", write_json(tmp_path / "state.json", state)]

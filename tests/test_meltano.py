@@ -126,7 +126,7 @@ def two_nights(project: Project, sandbox: Sandbox, *command: str) -> None:
     assert loaded == {"accounts": expected("accounts", sandbox.account.records["accounts"]), "events": selected(events)}
 
     bookmark = max((event[KEY] for event in events if event[KEY]), default="")
-    new = sandbox.insert("events", 4, {**sandbox.account.fresh("events"), KEY: "2024-02-29T23:59:59+05:30"})
+    new = sandbox.account.insert("events", 4, {**sandbox.account.fresh("events"), KEY: "2024-02-29T23:59:59+05:30"})
     project.run(*command)
     loaded = project.take()
     assert ids(loaded["events"]) == at_or_after(events, KEY, bookmark)

@@ -170,7 +170,7 @@ def test_odd_dates_do_not_move_a_bookmark(tmp_path: Path) -> None:
     dates = ["2024-01-01T08:00:00Z", "2024-01-01T09:00:00+02:00", "zzz", None, 17, "9999-12-31T23:59:59Z", "2024-13-01"]
     with small_sandbox() as sandbox:
         while len(sandbox.account.records["accounts"]) < len(dates):
-            sandbox.insert("accounts", 0)
+            sandbox.account.insert("accounts", 0)
         for record, date in zip(sandbox.account.records["accounts"], dates, strict=True):
             record["updated_at"] = date
         run = watched_sync(sandbox, tmp_path).succeeded()
@@ -217,6 +217,6 @@ def test_ids_that_come_twice(tmp_path: Path) -> None:
     """Two records with one id are one row of a table: the first is emitted."""
     with small_sandbox() as sandbox:
         records = list(sandbox.account.records["events"])
-        sandbox.insert("events", 30, {**records[PLACE], "name": "the other"})
+        sandbox.account.insert("events", 30, {**records[PLACE], "name": "the other"})
         run = watched_sync(sandbox, tmp_path).succeeded()
     assert run.records("events") == records

@@ -178,9 +178,9 @@ def test_discovery_needs_no_request(tmp_path: Path) -> None:
 def test_the_same_id_in_two_products(tmp_path: Path) -> None:
     """Nothing says that an id is unique beyond its product: both come."""
     with small_sandbox(api="query") as sandbox:
-        other = sandbox.insert("products", 1)
+        other = sandbox.account.insert("products", 1)
         twin = {**sandbox.account.records["events"][5], "product_id": other["id"], "name": "its twin"}
-        sandbox.insert("events", 0, twin)
+        sandbox.account.insert("events", 0, twin)
         run = sync(sandbox, tmp_path).succeeded()
     assert_streams(run, in_order(sandbox.account))
     assert sum(record["id"] == twin["id"] for record in run.records("events")) == 2
@@ -199,11 +199,13 @@ def test_incremental_keeps_a_bookmark_of_each_product(tmp_path: Path) -> None:
 
         low, high = sorted(latest, key=lambda product: latest[product])
         new = [
-            sandbox.insert("events", 7, {**account.fresh("events", parent_id=low), KEY: between(latest[low])}),
-            sandbox.insert("events", 9, {**account.fresh("events", parent_id=high), KEY: "2001-01-01T00:00:00+00:00"}),
+            sandbox.account.insert("events", 7, {**account.fresh("events", parent_id=low), KEY: between(latest[low])}),
+            sandbox.account.insert(
+                "events", 9, {**account.fresh("events", parent_id=high), KEY: "2001-01-01T00:00:00+00:00"}
+            ),
         ]
-        third = sandbox.insert("products", 2)["id"]
-        young = [sandbox.insert("events", 0, parent_id=third) for _ in range(3)]
+        third = sandbox.account.insert("products", 2)["id"]
+        young = [sandbox.account.insert("events", 0, parent_id=third) for _ in range(3)]
         state = write_json(tmp_path / "state.json", first.state)
         second = sync(sandbox, tmp_path, "--catalog", catalog, "--state", state).succeeded()
     wanted = [

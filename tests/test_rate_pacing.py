@@ -16,8 +16,6 @@ from tests.tap_process import run_tap, settings_for
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("_untraced")
-
 
 @pytest.mark.timeout(180)
 def test_no_minute_holds_more_requests_than_were_set(tmp_path: Path) -> None:

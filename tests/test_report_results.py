@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from tests.sandbox import Fault
     from tests.sandbox.switches import ApiName
 
-pytestmark = pytest.mark.usefixtures("_untraced")
-
 APIS: tuple[ApiName, ...] = ("core", "query")
 ALL: dict[str, Any] = {"report_ids": ["*"]}
 
@@ -150,7 +148,7 @@ def test_reports_by_id(api: ApiName, tmp_path: Path) -> None:
 def test_reports_of_other_products_are_not_run(api: ApiName) -> None:
     """`product_ids` narrows `*` too."""
     with result_sandbox(api, reports=4) as sandbox:
-        other = sandbox.insert("products", 0)
+        other = sandbox.account.insert("products", 0)
         with sandbox.lock:
             sandbox.account.records["reports"][1]["product_id"] = other["id"]
         report = sandbox.account.records["reports"][1]

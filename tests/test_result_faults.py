@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fault_runs import assert_every_record_once, assert_met, assert_says, watched_sync
-from tests.result_runs import all_report_rows, only, report_rows, result_sandbox, results
+from tests.result_runs import all_report_rows, is_page, is_poll, is_start, only, report_rows, result_sandbox, results
 from tests.sandbox import Sandbox, faults
 from tests.tap_in_process import sync_here
 from tests.tap_process import sync, write_json
@@ -26,21 +26,6 @@ ALL: dict[str, Any] = {"report_ids": ["*"]}
 BRIEF: dict[str, Any] = {"backoff_factor": 0.005}
 
 both = pytest.mark.parametrize("api", APIS)
-
-
-def is_start(request: Request) -> bool:
-    """Tell whether a request starts a query."""
-    return request.resource == "queries" and request.method == "POST"
-
-
-def is_poll(request: Request) -> bool:
-    """Tell whether a request asks for a query that is under way."""
-    return request.resource == "queries" and request.method == "GET" and not request.is_list
-
-
-def is_page(request: Request) -> bool:
-    """Tell whether a request asks for rows of a query that is completed."""
-    return request.resource == "queries" and request.is_list
 
 
 PLACES: dict[str, Callable[[Request], bool]] = {"start": is_start, "poll": is_poll, "page": is_page}

@@ -54,7 +54,6 @@ class TestFaults:
             (faults.hang(), "open", "nothing"),
             (faults.hang("in_headers"), "open", "part of the head"),
             (faults.hang("in_body"), "open", "part of the body"),
-            (faults.hang("in_body", seconds=0.1), "closed", "all"),
             (faults.short_body(), "closed", "part of the body"),
             (faults.drip(0.02), "open", "part of the body"),
             (faults.drip(0.02, part="all"), "open", "part of the head"),

@@ -95,17 +95,13 @@ class TestRuns:
         data = send(sandbox, "GET", status).json()["data"]
         assert data == {"completed": True, "progress": 0.99, "error": {"message": "The query could not be completed"}}
 
-    @pytest.mark.parametrize(
-        ("stray", "root"),
-        [(True, "http://example.invalid/v2/"), ("http://127.0.0.2:9", "http://127.0.0.2:9/v2/")],
-    )
-    def test_links_may_stray(self, sandbox: Sandbox, stray: str | bool, root: str) -> None:  # noqa: FBT001 - a switch
-        sandbox.stray_links = stray
+    def test_links_may_stray(self, sandbox: Sandbox) -> None:
+        sandbox.stray_links = "http://127.0.0.2:9"
         sandbox.polls_until_complete = 0
         started = run(sandbox)
         own = f"{sandbox.query_url}/queries/{sandbox.queries[0].id}"
         for answer in (started, send(sandbox, "GET", own)):
-            assert answer.headers["Location"].startswith(root)
+            assert answer.headers["Location"].startswith("http://127.0.0.2:9/v2/")
             assert [each["href"] for each in answer.json()["links"]] == [answer.headers["Location"]]
 
     def test_may_lack_links_or_location(self, sandbox: Sandbox) -> None:

@@ -114,8 +114,8 @@ class TestServer:
         @sandbox.on_request
         def change(running: Sandbox, request: Request) -> None:
             if request.query.get("offset") == "10":
-                running.delete("events", 0)
-                running.insert("events", 12)
+                running.account.delete("events", 0)
+                running.account.insert("events", 12)
 
         assert get(sandbox, "/events", limit=10).json()["data"] == before[:10]
         body = get(sandbox, "/events", limit=10, offset=10).json()

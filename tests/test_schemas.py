@@ -16,8 +16,6 @@ from tests.tap_process import run_tap
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.usefixtures("_untraced")
-
 Schema = dict[str, Any]
 
 UUID, DATE, TEXT, WHOLE, TRUTH, JSON_OBJECT, JSON_ARRAY = (

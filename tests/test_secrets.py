@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fault_runs import BOTH, assert_discreet, secrets_of, small_sandbox, watched_sync
+from tests.fault_matrix import BOTH
+from tests.fault_runs import assert_discreet, secrets_of, small_sandbox, watched_sync
 from tests.sandbox import faults
 from tests.tap_process import run_tap, settings_for
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.sandbox.switches import ApiName
-
-pytestmark = pytest.mark.usefixtures("_untraced")
 
 each_api = pytest.mark.parametrize("api", BOTH)
 

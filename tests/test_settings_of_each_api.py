@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_kissmetrics.errors import SettingsError
-from tests.fault_runs import BOTH
+from tests.fault_matrix import BOTH
 from tests.result_runs import metric_ids, result_sandbox, results, rows_of
 from tests.tap_in_process import sync_here
 from tests.tap_process import run_tap, settings_for, sync
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tests.sandbox import Sandbox
     from tests.sandbox.switches import ApiName
     from tests.tap_process import Run
-
-pytestmark = pytest.mark.usefixtures("_untraced")
 
 SECRET = "a-secret-that-must-never-be-shown"  # noqa: S105 - it opens nothing
 

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Any
 import pytest
 
 from tests.fault_runs import SMALL, assert_discreet, small_sandbox, watched_sync
-from tests.live_tap import live_tap
+from tests.live_tap import WAITS, live_tap
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account
 from tests.tap_process import catalog_of, write_json
 
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 
 INCREMENTAL = {"replication-method": "INCREMENTAL", "replication-key": "last_sent_at"}
-
-WAITS: dict[str, Any] = {"page_size": 10, "backoff_factor": 5, "retry_timeout": 600, "request_timeout": 60}
-"""Waits so long that a tap which sits them out fails the test."""
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fault_runs import assert_discreet, assert_says
-from tests.live_tap import live_tap
-from tests.result_runs import only, result_sandbox, results
+from tests.live_tap import WAITS, live_tap
+from tests.result_runs import is_poll, only, result_sandbox, results
 from tests.sandbox import faults
 from tests.tap_process import write_json
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 
-WAITS: dict[str, Any] = {"page_size": 10, "backoff_factor": 5, "retry_timeout": 600, "request_timeout": 60}
-"""Waits so long that a tap which sits them out fails the test."""
-
 REPORTS: dict[str, Any] = {"report_ids": ["*"]}
 QUERY: dict[str, Any] = {
     "queries": [{"name": "endless", "product_id": 11_001, "query_type": "people_search", "query_params": {}}]
@@ -38,11 +35,6 @@ def sandbox() -> Iterator[Sandbox]:
     """Queries that never complete."""
     with result_sandbox("query", query_outcome="never") as running:
         yield running
-
-
-def is_poll(request: Request) -> bool:
-    """Tell whether a request asks for a query that is under way."""
-    return request.resource == "queries" and request.method == "GET" and not request.is_list
 
 
 def polls(sandbox: Sandbox) -> int:

@@ -39,7 +39,7 @@ def two_nights(sandbox: Sandbox, tmp_path: Path) -> Callable[..., list[Run]]:
         options += ["--state", write_json(tmp_path / "state.json", target.load(first.stdout))]
         events = sandbox.account.records["events"]
         events[1] = {**events[1], "name": 'New, "quoted"\r\nname', "total": 2**53 + 1}
-        sandbox.insert("events", 3)
+        sandbox.account.insert("events", 3)
         second = sync(sandbox, tmp_path, *options, **settings).succeeded()
         target.load(second.stdout)
         return [first, second]

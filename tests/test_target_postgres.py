@@ -127,7 +127,7 @@ def test_changes_arrive_with_state(
             key: "2024-02-29T23:59:59.123456+05:30",
             "name" if key != "config_last_changed_at" else "title": "New",
         }
-        sandbox.insert(stream, 0, {**sandbox.account.fresh(stream), key: "2024-02-29T12:00:00Z"})
+        sandbox.account.insert(stream, 0, {**sandbox.account.fresh(stream), key: "2024-02-29T12:00:00Z"})
     second = night(sandbox, tmp_path, target, *options).succeeded()
     assert 2 <= len(second.records("events")) < len(sandbox.account.records["events"])
     assert_tables(postgres, schema, sandbox)
@@ -147,7 +147,7 @@ def test_deletions(  # noqa: PLR0913, PLR0917
     options: list[str | Path] = ["--catalog", write_json(tmp_path / "catalog.json", choose(events=None, metrics=None))]
     night(sandbox, tmp_path, target, *options, **DELETIONS).succeeded()
     everything = sandbox.account.records["events"][:]
-    gone = sandbox.delete("events", 20)
+    gone = sandbox.account.delete("events", 20)
 
     # Half way through the events the API fails: every row is still there.
     sandbox.faults.append(faults.status(500, resource="events", skip=2))
@@ -164,7 +164,7 @@ def test_deletions(  # noqa: PLR0913, PLR0917
     assert [row["id"] for row in deleted] == ([] if hard else [gone["id"]])
 
     if not hard:  # what comes back is no longer deleted
-        sandbox.insert("events", 3, gone)
+        sandbox.account.insert("events", 3, gone)
         night(sandbox, tmp_path, target, *options, **DELETIONS).succeeded()
         assert_same("events", table(postgres, schema, "events", NOT_DELETED), everything)
 
@@ -181,8 +181,8 @@ def test_the_query_api_and_results_of_its_reports(
         night(sandbox, tmp_path, target, **settings).succeeded()
         wanted = all_report_rows(sandbox)
         sandbox.row_form = "array"
-        gone = sandbox.delete("reports", 2)
-        sandbox.insert("events", 5)
+        gone = sandbox.account.delete("reports", 2)
+        sandbox.account.insert("events", 5)
         night(sandbox, tmp_path, target, **settings).succeeded()
     for stream, records in sandbox.account.records.items():
         assert_same(stream, table(postgres, schema, stream, NOT_DELETED), records)
@@ -244,7 +244,7 @@ class TestTimeZones:
         for stream, key in (("events", "last_sent_at"), ("products", "created_at"), ("accounts", "updated_at")):
             records = sandbox.account.records[stream]
             records[0] = {**records[0], key: "2024-02-29T23:59:59.123456+05:30"}
-            sandbox.insert(stream, 1)
+            sandbox.account.insert(stream, 1)
         for use_copy in (False, True):
             target.load(sync(sandbox, tmp_path).succeeded().stdout, use_copy=use_copy)
             assert_tables(postgres, schema, sandbox)

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tests.sandbox import Record
     from tests.targets import Programs, Target
 
-pytestmark = pytest.mark.usefixtures("_untraced")
-
 LINK = {"templated": False, "href": "https://example.com", "rel": "a\0b", "name": "c\ud800d"}
 
 ODD: dict[str, tuple[str, Any, Any]] = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.examples import examples
 from tests.expected import assert_complete
 from tests.sandbox import RESOURCES, Sandbox, make_account
 from tests.tap_in_process import sync_here
@@ -101,7 +102,7 @@ class TestFields:
             }
         )
     )
-    @settings(max_examples=60, deadline=None)
+    @examples(30)
     def test_any_text_and_number_pass_unchanged(self, one_event: Sandbox, values: dict[str, Any]) -> None:
         assert_event_passes(one_event, values)
 

@@ -14,8 +14,6 @@ from tests.tap_process import run_tap, settings_for, sync
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.usefixtures("_untraced")
-
 DEFAULTS = {
     "api": "core",
     "query_timeout": 3600,

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Sandbox
 
-pytestmark = pytest.mark.usefixtures("_untraced")
-
 
 NO_JSON = [
     pytest.param(b"", "is not JSON: line 1 column 1", id="empty"),

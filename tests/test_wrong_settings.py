@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Sandbox
 
-pytestmark = pytest.mark.usefixtures("_untraced")
-
 
 def wrong(name: str, says: str, *values: object) -> list[Any]:
     """Make a row of each value."""

@@ -47,14 +47,13 @@ def reset(place: Place = "before", **when: Unpack[When]) -> Fault:
     return Fault("reset", send=_break(lambda wire: wire.reset(), place), **when)
 
 
-def hang(place: Place = "before", seconds: float | None = None, **when: Unpack[When]) -> Fault:
-    """Say nothing for so many seconds and then go on; None: until the client hangs up."""
+def hang(place: Place = "before", **when: Unpack[When]) -> Fault:
+    """Say nothing until the client hangs up."""
 
     def send(wire: Wire, response: Response) -> None:
         part = _until(place, response)
         wire.send(part)
-        wire.wait(seconds)
-        wire.send((response.head() + response.body)[len(part) :])
+        wire.wait(None)
 
     return Fault("hang", send=send, **when)
 

@@ -59,7 +59,7 @@ class Query:
             return "gone"
         if self.completed:
             return "completed"
-        is_due = self.polls >= switches.polls_until_complete and self._seconds() >= switches.query_seconds
+        is_due = self.polls >= switches.polls_until_complete
         match switches.query_outcome:
             case "complete" if is_due:
                 return "completed"
@@ -73,9 +73,8 @@ class Query:
         """Return which part of a query under way is done: more than 0, less than 1."""
         if switches.query_outcome == "never":
             return _UNFINISHED
-        by_polls = (self.polls + 1) / (switches.polls_until_complete + 1)
-        by_time = self._seconds() / switches.query_seconds if switches.query_seconds else 1.0
-        return round(min(max(min(by_polls, by_time), 0.01), 0.99), 2)
+        part = (self.polls + 1) / (switches.polls_until_complete + 1)
+        return round(min(max(part, 0.01), 0.99), 2)
 
     def told(self, state: State) -> None:
         """Note that a client was told a state."""
@@ -85,9 +84,6 @@ class Query:
     def cancel(self) -> None:
         """Note that a client has cancelled it."""
         self.cancelled = True
-
-    def _seconds(self) -> float:
-        return time.monotonic() - self.at
 
 
 class Queries:

@@ -24,7 +24,6 @@ _COLUMNS = [
     {"display_name": "KM Internal ID", "type": "number", "return_option": "id"},
     {"display_name": "Identity", "type": "text", "return_option": "identity"},
 ]
-_NOWHERE = "http://example.invalid"
 
 
 class RunsApi(Api):
@@ -93,7 +92,7 @@ class RunsApi(Api):
 
     def _pointing(self, status: int, body: Record, rel: str, below: str) -> Response:
         stray = self.switches.stray_links
-        root = self.url if not stray else (_NOWHERE if stray is True else stray) + self.base
+        root = stray + self.base if stray else self.url
         href = f"{root}/{below}"
         response = Response.of_json(status, {**body, "links": [link(href, rel, rel.replace("-", " ").title())]})
         response.headers["Location"] = href

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-    from tests.sandbox.account import Record
     from tests.sandbox.base import Api
     from tests.sandbox.fault import Fault
     from tests.sandbox.switches import ApiName
@@ -102,23 +101,6 @@ class Sandbox(Switches):
         """
         self._changes.append(change)
         return change
-
-    def insert(
-        self,
-        resource: str,
-        position: int,
-        record: Record | None = None,
-        *,
-        parent_id: object = None,
-    ) -> Record:
-        """Insert a record (by default a fresh one) at a position of a list, and return it."""
-        with self.lock:
-            return self.account.insert(resource, position, record, parent_id=parent_id)
-
-    def delete(self, resource: str, which: int | str) -> Record:
-        """Delete the record at a position, or with an id, and return it."""
-        with self.lock:
-            return self.account.delete(resource, which)
 
     def warm(self) -> None:
         """Serialise long lists now, not when they are asked for: for benchmarks."""

@@ -28,7 +28,7 @@ ArrayKey = Literal["data", "resource", "events"]
 which is "data" for products, "events" for properties, and for the others their name."""
 
 Outcome = Literal["complete", "fail", "fail_completed", "never", "cancelled"]
-"""What becomes of queries, after `polls_until_complete` and `query_seconds`: they complete; they tell of an `error`
+"""What becomes of queries, after `polls_until_complete`: they complete; they tell of an `error`
 with `completed` false, or true; they go on for ever; they are gone (404), as if somebody had cancelled them."""
 
 TOKEN = "sandbox-token-that-opens-nothing-else"  # noqa: S105 - it opens this sandbox only
@@ -60,13 +60,12 @@ class Switches:
         port: The port of 127.0.0.1; 0 for any free one. Not to be changed.
         tls: Makes a TLS connection of each that is accepted; None for plain HTTP. Not to be changed.
         polls_until_complete: How many times the status of a query is "not yet" before it is anything else.
-        query_seconds: How long a query takes at least.
         rows: How many rows a query gives, or a function that makes them, called once for each query.
         row_form: Whether a made-up row of v3 is an object or an array. Those of SQL are objects, those of Core arrays.
         query_outcome: What becomes of queries.
         columns: Whether the results of Core's report runs say which columns they have.
         stray_links: Another origin, such as `http://127.0.0.2:8080`, that Core's report runs name in `Location` and
-            links instead of their own; True: one that exists nowhere.
+            links instead of their own.
     """
 
     account: Account = field(default_factory=lambda: API_S_OWN, kw_only=False)
@@ -84,12 +83,11 @@ class Switches:
     port: int = 0
     tls: Secure | None = None
     polls_until_complete: int = 2
-    query_seconds: float = 0.0
     rows: int | Callable[[Query], list[Row]] = 120
     row_form: Literal["object", "array"] = "object"
     query_outcome: Outcome = "complete"
     columns: bool = False
-    stray_links: str | bool = False
+    stray_links: str | None = None
 
     def __post_init__(self) -> None:
         """Make the account where none is given."""
