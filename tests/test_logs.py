@@ -111,7 +111,10 @@ def test_a_long_stream_tells_how_far_it_is(tmp_path: Path) -> None:
         assert match, said
         assert 0 < int(match[1]) < 400
         assert int(match[2]) == round(int(match[1]) / 4)
-        assert number * 10 <= int(match[3])
+        assert number * 10 <= int(match[3]) <= number * 13
+    (end,) = [line for line in lines_of(run) if line.startswith("events: complete")]
+    seconds = float(end.split()[-2])
+    assert seconds // 13 <= len(told) <= seconds // 10
 
 
 def test_of_the_query_api_the_product_is_told(tmp_path: Path) -> None:

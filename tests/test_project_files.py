@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from typing import Any
@@ -28,8 +29,9 @@ def pyproject() -> dict[str, Any]:
 def workflows() -> dict[str, str]:
     """The text of each workflow, which is not in an sdist."""
     found = {path.name: path.read_text(encoding="utf-8") for path in (PROJECT / ".github").glob("workflows/*.yml")}
-    if not found:
+    if not found and "CI" not in os.environ:
         pytest.skip("no workflows here: these files come from an sdist")
+    assert found
     return found
 
 

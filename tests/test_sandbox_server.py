@@ -94,7 +94,7 @@ class TestServer:
                 time.sleep(0.01)
             start = time.monotonic()
         client.join()
-        assert time.monotonic() - start < 4  # the client alone would wait for 5
+        assert time.monotonic() - start < 1
         with Sandbox(account, port=port) as sandbox:
             assert get(sandbox, "/events").status_code == 200
             with pytest.raises(OSError, match="in use"):

@@ -47,12 +47,12 @@ def cancellations(sandbox: Sandbox) -> list[Request]:
     return [request for request in sandbox.requests if request.method == "DELETE"]
 
 
-def stop(tap: LiveTap, number: int) -> Run:
+def stop(tap: LiveTap, number: int, *, within: float = 4.0) -> Run:
     """Stop a tap, and check that it ends soon and says so; the last line is a STATE where there is any."""
     at = time.monotonic()
     tap.process.send_signal(number)
     run = tap.ends()
-    assert time.monotonic() - at < WAITS["request_timeout"] / 2  # it waits for nothing
+    assert time.monotonic() - at < within
     assert run.code == 128 + number, run.stderr
     assert run.errors == []
     assert_says(run, f"WARNING.*Stopped by {signal.Signals(number).name}")
@@ -103,19 +103,21 @@ def test_the_cancellation_fits_into_the_pace(number: int, sandbox: Sandbox, tmp_
 
 
 @pytest.mark.parametrize(
-    "fault",
+    ("fault", "within"),
     [
-        pytest.param(faults.status(500, method="DELETE"), id="500"),
-        pytest.param(faults.reset(method="DELETE"), id="reset"),
-        pytest.param(faults.hang(method="DELETE"), id="hangs"),
+        pytest.param(faults.status(500, method="DELETE"), 4, id="500"),
+        pytest.param(faults.reset(method="DELETE"), 4, id="reset"),
+        pytest.param(faults.hang(method="DELETE"), 9, id="hangs"),
     ],
 )
-def test_a_cancellation_that_fails(fault: faults.Fault, number: int, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_a_cancellation_that_fails(
+    fault: faults.Fault, within: float, number: int, sandbox: Sandbox, tmp_path: Path
+) -> None:
     """It is tried once, for five seconds at most; the log says that the query goes on."""
     sandbox.faults.append(fault)
     with live_tap(sandbox, tmp_path, **WAITS, **REPORTS) as tap:
         tap.until(lambda: polls(sandbox))
-        run = stop(tap, number)
+        run = stop(tap, number, within=within)
     assert len(cancellations(sandbox)) == 1
     assert_says(run, f"WARNING.*query {sandbox.queries[0].id} goes on: it could not be cancelled")
     assert_discreet(run, sandbox)
