@@ -16,6 +16,7 @@ from singer_sdk.exceptions import SingerSDKError  # noqa: E402
 
 from tap_kissmetrics.errors import StoppedError  # noqa: E402
 from tap_kissmetrics.output import abandon_stdout  # noqa: E402
+from tap_kissmetrics.stopping import desist  # noqa: E402
 from tap_kissmetrics.tap import TapKissmetrics  # noqa: E402
 
 
@@ -45,6 +46,8 @@ def main() -> None:
         abandon_stdout()
         logger.error("the output cannot be written: %s", error.strerror)  # noqa: TRY400
         code = 1
+    finally:
+        desist()
     sys.exit(code)
 
 

@@ -27,6 +27,7 @@ from tap_kissmetrics.query_streams import QUERY_STREAMS
 from tap_kissmetrics.results import MetricResultsStream, ReportResultsStream, UserQueryStream
 from tap_kissmetrics.session import make_session
 from tap_kissmetrics.settings import SETTINGS
+from tap_kissmetrics.stopping import insist
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -246,14 +247,20 @@ class TapKissmetrics(CommandLineTap):
     def _stop(self, number: int, frame: object) -> None:  # noqa: ARG002
         """End on a signal: no line is cut, and the last one is a STATE."""
 
-        def stop() -> None:
-            if self.message_writer.started:
-                # Past the SDK's writer, which leaves out a state that has not changed, and with it what was gathered.
-                self.message_writer.write_message(StateMessage(value=self.state))
+        def end() -> None:
+            try:
+                if self.message_writer.started:
+                    # Past the SDK's writer, which leaves out a state that has not changed, and what was gathered.
+                    self.message_writer.write_message(StateMessage(value=self.state))
+            finally:
+                insist(stop)
             # Logged where it is caught: here a line may be half logged.
             raise StoppedError(number)
 
-        self.message_writer.call_between_lines(stop)
+        def stop() -> None:
+            self.message_writer.call_between_lines(end)
+
+        stop()
 
 
 def _replication_keys(settings: Mapping[str, t.Any]) -> dict[str, Sequence[str]]:

@@ -16,13 +16,11 @@ import pytest
 from tests.fault_runs import SMALL, assert_discreet, small_sandbox, watched_sync
 from tests.live_tap import WAITS, live_tap
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account
-from tests.tap_process import catalog_of, write_json
+from tests.tap_process import Run, catalog_of, environment, settings_for, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-    from tests.tap_process import Run
 
 
 pytestmark = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -203,6 +201,45 @@ def test_while_blocked_on_a_full_pipe(  # noqa: PLR0913, PLR0917 - what varies, 
         run = tap.ends(tap.process.stdout.read())
     assert_stopped(run, number, large, tmp_path, catalog)
     assert 0 < len(run.records("events")) < 500
+
+
+DROPS = """
+import io, logging, os, sys
+from tap_kissmetrics.__main__ import main
+
+number = int(sys.argv.pop())
+
+class Closing(io.RawIOBase):
+    def close(self):
+        if not self.closed:
+            super().close()
+            os.kill(os.getpid(), number)
+
+def dispose(record):
+    if record.getMessage() == "events: 60 records to read":
+        Closing()  # nobody keeps it: it is closed at once, and what close() raises is dropped
+    return True
+
+logging.getLogger("tap-kissmetrics.events").addFilter(dispose)
+main()
+"""
+"""The tap, and a signal where Python drops what is raised."""
+
+
+def test_where_python_drops_errors(number: int, sandbox: Sandbox, tmp_path: Path, catalog: Path) -> None:
+    """The signal is not lost with the error: the tap stops a moment later, or it would read on to the end."""
+    sandbox.faults.append(faults.hang(resource="events", skip=2))
+    config = write_json(tmp_path / "config.json", settings_for(sandbox, **WAITS))
+    done = subprocess.run(
+        [sys.executable, "-c", DROPS, "--config", config, "--catalog", catalog, str(int(number))],
+        env=environment(measured=False),
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=WAITS["request_timeout"] / 2,
+        check=False,
+    )
+    run = Run(done.returncode, done.stdout.decode(), done.stderr.decode())
+    assert_stopped(run, number, sandbox, tmp_path, catalog)
 
 
 def test_while_it_starts(number: int, sandbox: Sandbox, tmp_path: Path) -> None:
