@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -209,6 +210,22 @@ def test_survives(api: ApiName, max_concurrency: int, case: Case, tmp_path: Path
             moments.setdefault((request.path, *request.query.items()), []).append(request.at)
         gap = next(again[1] - again[0] for again in moments.values() if len(again) > 1)
         assert case.pause <= gap < case.within
+
+
+def test_each_pause_is_twice_the_one_before(tmp_path: Path) -> None:
+    """Plus up to `backoff_factor`, so that taps which failed together do not come back together."""
+    factor = 0.1
+    with small_sandbox(faults.status(503, resource="metrics", times=5)) as sandbox:
+        run = watched_sync(sandbox, tmp_path, backoff_factor=factor, max_concurrency=1).succeeded()
+    assert_every_record_once(run, sandbox.account)
+    told = [float(wait) for wait in re.findall(r"trying again in (\d+\.\d) s", run.stderr)]
+    times = [request.at for request in sandbox.requests if request.resource == "metrics"][: len(told) + 1]
+    gaps = [after - before for before, after in itertools.pairwise(times)]
+    assert len(told) == len(gaps) == 5
+    for number, (wait, gap) in enumerate(zip(told, gaps, strict=True)):
+        doubled = factor * 2**number
+        assert doubled - 0.05 <= wait <= doubled + factor + 0.05  # as it is told: in tenths
+        assert gap >= doubled
 
 
 def test_survives_a_server_that_comes_up_late(tmp_path: Path) -> None:

@@ -196,6 +196,9 @@ def test_state_of_streams_that_are_not_selected_is_carried_along(sandbox: Sandbo
     run = sync_here(sandbox, catalog=choose(properties=KEY), state=copy.deepcopy(state), product_ids=products)
     assert run.records("properties")
     for carried in (run.of_type("STATE")[0]["value"], run.state):
-        untouched = {name: bookmark for name, bookmark in carried["bookmarks"].items() if name != "properties"}
-        expected = {name: bookmark for name, bookmark in state["bookmarks"].items() if name != "properties"}
-        assert {k: v for k, v in untouched.items() if v} == {k: v for k, v in expected.items() if v}
+        assert others(carried) == others(state)
+
+
+def others(state: dict[str, Any]) -> dict[str, Any]:
+    """Give the bookmarks of a state but for that of the properties; the SDK adds empty ones."""
+    return {name: bookmark for name, bookmark in state["bookmarks"].items() if bookmark and name != "properties"}

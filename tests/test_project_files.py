@@ -12,10 +12,12 @@ import yaml
 
 from tests.about import ABOUT, SETTINGS
 from tests.documents import PROJECT
+from tests.targets import requirements
 
 USES = re.compile(r"uses: (?P<action>[\w./-]+)@(?P<commit>[0-9a-f]{40}) # (?P<tag>v\d+\.\d+\.\d+)$")
 LINK = re.compile(r"\]\((?P<target>[^)\s#]+)(?:#[^)]*)?\)")
 VARIABLE = re.compile(r"\bTAP_KISSMETRICS_(?P<setting>[A-Z_]+)\b")
+VERSION = re.compile(r"(?P<name>target-\w+|\bmeltano)(?: |==)(?P<version>\d+(?:\.\d+)+)")
 PAGES = [path.relative_to(PROJECT).as_posix() for path in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"))]
 
 
@@ -57,6 +59,15 @@ def test_each_action_has_one_version(workflows: dict[str, str]) -> None:
     pins = {(match["action"], match["commit"], match["tag"]) for match in used if match}
     assert all(used), "an action is not pinned to a commit, with its tag beside it"
     assert len({action for action, _, _ in pins}) == len(pins)
+
+
+def test_programs_have_one_version() -> None:
+    """A page names the version of a target, or of Meltano, that the tests run; a loader's is in meltano.yml."""
+    named = [match for page in PAGES for match in VERSION.finditer((PROJECT / page).read_text(encoding="utf-8"))]
+    assert {match["name"] for match in named} >= {"target-postgres", "target-csv", "target-jsonl", "target-duckdb"}
+    for match in named:
+        tested = requirements(match["name"])[0].split("==")[1]
+        assert match["version"] == tested, match[0]
 
 
 @pytest.mark.parametrize("page", PAGES)

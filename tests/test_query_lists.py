@@ -10,6 +10,7 @@ import pytest
 from tests.catalogs import QUERY_KEYS
 from tests.expected import assert_complete, assert_streams, in_order_of_sync
 from tests.fault_runs import small_sandbox
+from tests.refusals import assert_refused
 from tests.sandbox import QUERY_RESOURCES, Sandbox, faults, make_query_account
 from tests.tap_in_process import sync_here
 from tests.tap_process import catalog_of, run_tap, settings_for, sync, write_json
@@ -173,6 +174,21 @@ def test_discovery_needs_no_request(tmp_path: Path) -> None:
         name: (("product_id", "id") if name in OF_PRODUCT else ("id",), QUERY_KEYS.get(name, ()))
         for name in QUERY_RESOURCES
     }
+
+
+@pytest.mark.parametrize("stream", sorted(set(QUERY_RESOURCES) - set(QUERY_KEYS)))
+@pytest.mark.parametrize(
+    "choice",
+    [{"replication-method": "INCREMENTAL"}, {"replication-key": "created_at"}],
+    ids=lambda choice: next(iter(choice)),
+)
+def test_what_has_no_date_of_change_is_full_table(choice: dict[str, str], stream: str, tmp_path: Path) -> None:
+    """Another wish is refused before any request."""
+    with small_sandbox(api="query") as sandbox:
+        catalog = catalog_of(tmp_path, settings_for(sandbox), **{stream: choice})
+        run = sync(sandbox, tmp_path, "--catalog", write_json(tmp_path / "catalog.json", catalog))
+    says = f"catalog: there is no replication-key of stream {stream}: it can only be FULL_TABLE"
+    assert_refused(run, sandbox, says)
 
 
 def test_the_same_id_in_two_products(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tap_kissmetrics.rows import MOST_REPEATS
 from tests.fault_runs import assert_every_record_once, assert_met, assert_says, watched_sync
 from tests.result_runs import all_report_rows, is_page, is_poll, is_start, only, report_rows, result_sandbox, results
 from tests.sandbox import Sandbox, faults
@@ -131,6 +132,18 @@ def test_refuses(api: ApiName, fault: Fault, says: str, tmp_path: Path) -> None:
     assert bool(emitted) is (fault.where is is_page)
     assert bool(sandbox.queries) is (fault.where is not is_start)
     assert all(f": query {query.id}: " in line for query in sandbox.queries)
+
+
+@both
+def test_refuses_a_server_that_gives_one_row_for_ever(api: ApiName, tmp_path: Path) -> None:
+    """One row a page leaves no seam to check: that the rows go on being the same is seen all the same."""
+    same = faults.ignore_offset(where=is_page)
+    with result_sandbox(api, reports=1, cap=1, polls_until_complete=0, faults=[same]) as sandbox:
+        run = read_results(sandbox, tmp_path)
+    assert run.code == 1
+    assert re.search(r"the server ignores offset: it gives the same row at \d+ as before it$", run.errors[0])
+    assert run.failed == ["report_results"]
+    assert same.seen <= MOST_REPEATS + 2
 
 
 @pytest.mark.parametrize(

@@ -21,19 +21,19 @@ each_api = pytest.mark.parametrize("api", BOTH)
 TOKENS = ["short", "sandbox-token-of-a-usual-length", "a/token+with=signs%20&of?every#kind", r"t\d+(regex)*[x]$"]
 
 
-@pytest.mark.parametrize(("api", "level"), [("core", "DEBUG"), ("query", "DEBUG")])
+@each_api
 @pytest.mark.parametrize(
     "arguments",
     [["--about"], ["--about", "--format", "json"], ["--about", "--format", "markdown"], ["--discover"], ["--test"],
      ["--version"], ["--help"]],
     ids=" ".join,
 )  # fmt: skip
-def test_no_command_shows_it(api: ApiName, arguments: list[str], level: str, tmp_path: Path) -> None:
-    """Neither from the config file nor from the environment."""
+def test_no_command_shows_it(api: ApiName, arguments: list[str], tmp_path: Path) -> None:
+    """Neither from the config file nor from the environment, at DEBUG."""
     with small_sandbox(api=api) as sandbox:
         config = settings_for(sandbox)
-        given = run_tap(*arguments, folder=tmp_path, config=config, env={"LOGLEVEL": level}).succeeded()
-        found = run_tap(*arguments, folder=tmp_path, env={"LOGLEVEL": level, **sandbox.env}).succeeded()
+        given = run_tap(*arguments, folder=tmp_path, config=config, env={"LOGLEVEL": "DEBUG"}).succeeded()
+        found = run_tap(*arguments, folder=tmp_path, env={"LOGLEVEL": "DEBUG", **sandbox.env}).succeeded()
     assert_discreet(given, sandbox)
     assert_discreet(found, sandbox)
 
