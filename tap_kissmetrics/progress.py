@@ -18,7 +18,7 @@ class Progress:
     Attributes:
         records: Records read so far.
         left_out: How many of them were left out, for they are before the bookmark.
-        requests: Requests sent so far, those that failed included.
+        requests: Requests so far, those that failed included; not what was sent ahead and never asked for.
         part: Which part of the stream is read, where it has several: "product 2 of 3".
     """
 
