@@ -6,6 +6,8 @@ one exit code a line on stdout. A run has its own process, environment, working 
 
 from __future__ import annotations
 
+import importlib.util
+import inspect
 import json
 import os
 import select
@@ -97,6 +99,11 @@ def _serve() -> None:
     sys.path.pop(0)  # this folder: the tap is the one that is installed
     import tap_kissmetrics.__main__  # noqa: F401, PLC0415
 
+    if importlib.util.find_spec("coverage"):
+        import coverage  # noqa: F401, PLC0415
+
+        # As it starts, coverage looks at the stack; which module is of which file is then known to `inspect`.
+        inspect.stack()
     for line in sys.stdin:
         if child := os.fork():
             sys.stdout.write(f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n")
