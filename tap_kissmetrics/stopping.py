@@ -16,7 +16,9 @@ def insist(stop: t.Callable[[], None]) -> None:
     """Stop again and again until the program ends.
 
     Python drops what is raised while it disposes of an object, of a response that was
-    read for instance, and a signal may come just then.
+    read for instance, and a signal may come just then. Where it would show a traceback
+    of what it drops, that is left out: objects that the signal left half made fail as they
+    are disposed of, and the end has a line of its own.
 
     Args:
         stop: Raises `StoppedError`; called every `AGAIN` seconds in which that is not on its way.
@@ -26,6 +28,7 @@ def insist(stop: t.Callable[[], None]) -> None:
         if not _is_ending():
             stop()
 
+    sys.unraisablehook = _leave_out
     signal.signal(signal.SIGALRM, look)
     signal.setitimer(signal.ITIMER_REAL, AGAIN, AGAIN)
 
@@ -33,6 +36,10 @@ def insist(stop: t.Callable[[], None]) -> None:
 def desist() -> None:
     """Let the program end in peace."""
     signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _leave_out(dropped: sys.UnraisableHookArgs) -> None:
+    """Show nothing of an error that Python drops."""
 
 
 def _is_ending() -> bool:

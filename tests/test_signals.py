@@ -207,7 +207,7 @@ DROPS = """
 import io, logging, os, sys
 from tap_kissmetrics.__main__ import main
 
-number = int(sys.argv.pop())
+kind, number = sys.argv.pop(), int(sys.argv.pop())
 
 class Closing(io.RawIOBase):
     def close(self):
@@ -215,9 +215,13 @@ class Closing(io.RawIOBase):
             super().close()
             os.kill(os.getpid(), number)
 
+class Object:
+    def __del__(self):
+        os.kill(os.getpid(), number)
+
 def dispose(record):
     if record.getMessage() == "events: 60 records to read":
-        Closing()  # nobody keeps it: it is closed at once, and what close() raises is dropped
+        globals()[kind]()  # nobody keeps it: Python disposes of it at once, and drops what that raises
     return True
 
 logging.getLogger("tap-kissmetrics.events").addFilter(dispose)
@@ -226,12 +230,13 @@ main()
 """The tap, and a signal where Python drops what is raised."""
 
 
-def test_where_python_drops_errors(number: int, sandbox: Sandbox, tmp_path: Path, catalog: Path) -> None:
-    """The signal is not lost with the error: the tap stops a moment later, or it would read on to the end."""
+@pytest.mark.parametrize("kind", ["Closing", "Object"])
+def test_where_python_drops_errors(kind: str, number: int, sandbox: Sandbox, tmp_path: Path, catalog: Path) -> None:
+    """The signal is not lost with the error, or the tap would read on to the end; nor is there a traceback of it."""
     sandbox.faults.append(faults.hang(resource="events", skip=2))
     config = write_json(tmp_path / "config.json", settings_for(sandbox, **WAITS))
     done = subprocess.run(
-        [sys.executable, "-c", DROPS, "--config", config, "--catalog", catalog, str(int(number))],
+        [sys.executable, "-c", DROPS, "--config", config, "--catalog", catalog, str(int(number)), kind],
         env=environment(measured=False),
         cwd=tmp_path,
         capture_output=True,
