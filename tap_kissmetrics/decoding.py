@@ -27,7 +27,7 @@ def decode_json(text: bytes | str) -> t.Any:  # noqa: ANN401
     """
     try:
         return _decode_strictly(text)
-    except (ValueError, RecursionError, decimal.InvalidOperation):
+    except (msgspec.DecodeError, ValueError, RecursionError, decimal.InvalidOperation):
         return _decode_leniently(text)
 
 
