@@ -212,6 +212,18 @@ def test_survives(api: ApiName, max_concurrency: int, case: Case, tmp_path: Path
         assert case.pause <= gap < case.within
 
 
+@pytest.mark.parametrize("api", BOTH)
+def test_survives_one_fault_after_the_other_page_by_page(api: ApiName, tmp_path: Path) -> None:
+    """Each is told. With pages fetched ahead, what failed ahead of a rate limit is asked for anew without a line."""
+    happening = [faults.status(code, resource="events", nth=nth) for nth, code in ((2, 503), (3, 500), (4, 429))]
+    with small_sandbox(*happening, api=api) as sandbox:
+        run = watched_sync(sandbox, tmp_path, max_concurrency=1, **BRIEF).succeeded()
+        assert_met(sandbox)
+    assert_every_record_once(run, sandbox.account)
+    for says in (f"HTTP 503.*{AGAIN[9:]}", f"HTTP 500.*{AGAIN[9:]}", WAITING):
+        assert_says(run, says)
+
+
 def test_each_pause_is_twice_the_one_before(tmp_path: Path) -> None:
     """Plus up to `backoff_factor`, so that taps which failed together do not come back together."""
     factor = 0.1
