@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import gc
-import logging
-import os
+import re
 import signal
 import sys
+import typing as t
 
 # Until the tap has its own handler, Ctrl-C ends the process without a traceback.
 signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -14,7 +14,8 @@ signal.signal(signal.SIGINT, signal.SIG_DFL)
 import click  # noqa: E402
 from singer_sdk.exceptions import SingerSDKError  # noqa: E402
 
-from tap_kissmetrics.errors import StoppedError  # noqa: E402
+from tap_kissmetrics.config import check_log_level  # noqa: E402
+from tap_kissmetrics.errors import OutputError, StoppedError  # noqa: E402
 from tap_kissmetrics.output import abandon_stdout  # noqa: E402
 from tap_kissmetrics.stopping import desist  # noqa: E402
 from tap_kissmetrics.tap import TapKissmetrics  # noqa: E402
@@ -31,13 +32,17 @@ def main() -> None:
     gc.freeze()
     gc.set_threshold(50_000)
     try:
-        _check_log_level()
+        if t.cast("t.TextIO | None", sys.stdout) is None:
+            msg = "the output cannot be written: it is closed"
+            raise OutputError(msg)
+        check_log_level()
         code = TapKissmetrics.cli(standalone_mode=False)
     except StoppedError as stop:
         logger.warning("Stopped by %s", signal.Signals(stop.number).name)
         code = stop.code
     except click.ClickException as error:
-        logger.error("%s", error.format_message())  # noqa: TRY400
+        # A stray argument may be a token.
+        logger.error("%s", re.sub(r"(unexpected extra arguments?) \(.*", r"\1", error.format_message()))  # noqa: TRY400
         code = error.exit_code
     except SingerSDKError as error:
         logger.error("%s", error)  # noqa: TRY400
@@ -49,15 +54,6 @@ def main() -> None:
     finally:
         desist()
     sys.exit(code)
-
-
-def _check_log_level() -> None:
-    levels = logging.getLevelNamesMapping()
-    for variable in ("TAP_KISSMETRICS_LOGLEVEL", "LOGLEVEL"):
-        level = os.environ.get(variable)
-        if level and level.upper() not in levels:
-            msg = f"{variable} must be one of {', '.join(levels)}, not {level!r}"
-            raise click.UsageError(msg)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import typing as t
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ from requests.auth import HTTPBasicAuth
 from singer_sdk.authenticators import BearerTokenAuthenticator
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from requests.auth import AuthBase
 
@@ -92,3 +93,19 @@ QUERY: t.Final = Api(
 
 APIS: t.Final = {"core": CORE, "query": QUERY}
 """Each API by the value of the setting `api`."""
+
+
+def secrets_of(settings: Mapping[str, t.Any]) -> Iterator[str]:
+    """Give the secrets in settings.
+
+    Args:
+        settings: The settings, not yet checked.
+
+    Yields:
+        Every form in which a secret is sent.
+    """
+    secrets = {name: settings.get(name) for name in ("api_token", "username", "password")}
+    yield from (secret for secret in secrets.values() if isinstance(secret, str))
+    if isinstance(user := secrets["username"], str):
+        password = secrets["password"] if isinstance(secrets["password"], str) else ""
+        yield base64.b64encode(f"{user}:{password}".encode(errors="surrogatepass")).decode()

@@ -82,7 +82,7 @@ class Bookmarks(StreamStateManager):
         try:
             server_time = email.utils.parsedate_to_datetime(date or "")
             self._sync_start = min(self._sync_start, server_time - elapsed)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return  # without a clock of the server, this machine's has to do
 
     @override

@@ -12,12 +12,15 @@ from tap_kissmetrics.bookmarks import parse_instant
 from tap_kissmetrics.errors import SettingsError
 
 if t.TYPE_CHECKING:
+    import logging
     from collections.abc import Mapping, Sequence
 
 METHODS: t.Final = (REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL)
 
 
-def read_catalog(catalog: dict[str, t.Any], replication_keys: Mapping[str, Sequence[str]]) -> dict[str, t.Any]:
+def read_catalog(
+    catalog: dict[str, t.Any], replication_keys: Mapping[str, Sequence[str]], logger: logging.Logger
+) -> dict[str, t.Any]:
     """Check a catalog, and put each choice where the SDK looks for it.
 
     A user may write `replication-method` and `replication-key` into the metadata of a
@@ -28,9 +31,10 @@ def read_catalog(catalog: dict[str, t.Any], replication_keys: Mapping[str, Seque
         catalog: The catalog file's content.
         replication_keys: For each stream of this tap, the columns that can be its
             replication key.
+        logger: Takes a line on selected streams that this tap does not have.
 
     Returns:
-        The catalog.
+        The catalog, with the streams of this tap only.
 
     Raises:
         SettingsError: If it is no catalog, or asks for what a stream cannot do.
@@ -39,50 +43,59 @@ def read_catalog(catalog: dict[str, t.Any], replication_keys: Mapping[str, Seque
     if not isinstance(entries, list):
         msg = 'catalog: must have a list "streams"; make one with --discover'
         raise SettingsError(msg)
-    ours = False
+    absent: list[str] = []
+    ours: dict[str, dict[str, t.Any]] = {}
     for entry in entries:
         name = entry.get("tap_stream_id") if isinstance(entry, dict) else None
         if not isinstance(name, str):
             msg = 'catalog: each item of "streams" must be an object with tap_stream_id'
             raise SettingsError(msg)
-        if name not in replication_keys:
-            continue
-        ours = True
-        _check_entry(name, entry, replication_keys[name])
+        if name in ours:
+            msg = f"catalog: has the stream {name} twice"
+            raise SettingsError(msg)
+        if name in replication_keys:
+            _check_entry(name, entry, replication_keys[name])
+            ours[name] = entry
+        elif _are_metadata(metadata := entry.get("metadata")) and _root(metadata).get("selected"):
+            absent.append(name)
     if not ours:
         msg = f"catalog: has none of the streams {', '.join(replication_keys)}"
         raise SettingsError(msg)
-    return catalog
+    if absent:
+        logger.warning("The catalog selects streams that there are not with these settings: %s", ", ".join(absent))
+    # What others wrote into theirs, the SDK need not understand.
+    return {**catalog, "streams": list(ours.values())}
+
+
+def check_keys(name: str, own: Sequence[str], chosen: Sequence[str]) -> None:
+    """Check the primary key of a stream that a catalog has.
+
+    Args:
+        name: Name of the stream.
+        own: What tells its records apart.
+        chosen: The key that the catalog has; none, for a table to which every record is added.
+
+    Raises:
+        SettingsError: If a target would take several records for one, as with a catalog of the other API.
+    """
+    if own and chosen and set(own) != set(chosen):
+        msg = (
+            f"catalog: key_properties of stream {name} must be {', '.join(own)}, not {', '.join(chosen)}; "
+            "make the catalog anew, with --discover and the settings of the sync"
+        )
+        raise SettingsError(msg)
 
 
 def _check_entry(name: str, entry: dict[str, t.Any], replication_keys: Sequence[str]) -> None:
-    schema = entry.get("schema")
-    schema = schema if isinstance(schema, dict) else {}
-    columns = schema.get("properties")
-    if not isinstance(columns, dict) or not columns or not all(isinstance(each, dict) for each in columns.values()):
-        msg = f"catalog: stream {name} has no schema with properties, each an object"
+    if entry.get("stream", name) != name:
+        msg = f"catalog: stream of {name} must be {name!r}; to rename it, set an __alias__ in stream_maps"
         raise SettingsError(msg)
-    try:
-        Draft202012Validator.check_schema(schema)
-    except SchemaError as error:
-        msg = f"catalog: the schema of stream {name} is no JSON Schema: {error.message}"
-        raise SettingsError(msg) from None
-    keys = entry.get("key_properties") or []
+    columns = _columns(name, entry.get("schema"))
+    root = _root(_checked_metadata(name, entry.setdefault("metadata", [])))
+    keys = entry.get("key_properties") or root.get("table-key-properties") or []
     if not isinstance(keys, (list, tuple)) or not all(isinstance(key, str) and key in columns for key in keys):
         msg = f"catalog: key_properties of stream {name} must be a list of columns of its schema, not {keys!r}"
         raise SettingsError(msg)
-    metadata = entry.setdefault("metadata", [])
-    if not isinstance(metadata, list) or not all(
-        isinstance(item, dict) and _is_breadcrumb(item.get("breadcrumb")) and isinstance(item.get("metadata"), dict)
-        for item in metadata
-    ):
-        msg = f"catalog: the metadata of stream {name} must be a list of objects with breadcrumb and metadata"
-        raise SettingsError(msg)
-    for item in metadata:
-        if not isinstance(selected := item["metadata"].get("selected"), (bool, type(None))):
-            msg = f"catalog: selected of stream {name} must be true or false, not {selected!r}"
-            raise SettingsError(msg)
-    root: dict[str, t.Any] = next((m["metadata"] for m in metadata if not m["breadcrumb"]), {})
     if method := root.get("replication-method"):
         entry["replication_method"] = method
     if key := root.get("replication-key"):
@@ -94,6 +107,45 @@ def _check_entry(name: str, entry: dict[str, t.Any], replication_keys: Sequence[
     _check_choice(f"replication-method of stream {name}", method, METHODS)
     if method == REPLICATION_INCREMENTAL or key is not None:
         _check_choice(f"replication-key of stream {name}", key, replication_keys)
+        _check_choice(f"replication-key of stream {name}", key, list(columns))
+
+
+def _columns(name: str, schema: object) -> dict[str, t.Any]:
+    """Give the columns of a stream's schema."""
+    columns = schema.get("properties") if isinstance(schema, dict) else None
+    if not isinstance(columns, dict) or not columns or not all(isinstance(each, dict) for each in columns.values()):
+        msg = f"catalog: stream {name} has no schema with properties, each an object"
+        raise SettingsError(msg)
+    try:
+        Draft202012Validator.check_schema(t.cast("dict[str, t.Any]", schema))
+    except SchemaError as error:
+        msg = f"catalog: the schema of stream {name} is no JSON Schema: {error.message}"
+        raise SettingsError(msg) from None
+    return columns
+
+
+def _checked_metadata(name: str, metadata: object) -> list[dict[str, t.Any]]:
+    if not _are_metadata(metadata):
+        msg = f"catalog: the metadata of stream {name} must be a list of objects with breadcrumb and metadata"
+        raise SettingsError(msg)
+    for item in metadata:
+        for choice in ("selected", "selected-by-default"):
+            if not isinstance(selected := item["metadata"].get(choice), (bool, type(None))):
+                msg = f"catalog: {choice} of stream {name} must be true or false, not {selected!r}"
+                raise SettingsError(msg)
+    return metadata
+
+
+def _root(metadata: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+    """Give what a stream's metadata say of the stream itself."""
+    return next((item["metadata"] for item in metadata if not item["breadcrumb"]), {})
+
+
+def _are_metadata(value: object) -> t.TypeGuard[list[dict[str, t.Any]]]:
+    return isinstance(value, list) and all(
+        isinstance(item, dict) and _is_breadcrumb(item.get("breadcrumb")) and isinstance(item.get("metadata"), dict)
+        for item in value
+    )
 
 
 def _is_breadcrumb(value: object) -> bool:
@@ -136,6 +188,10 @@ def check_state(state: dict[str, t.Any]) -> None:
             if not isinstance(partition.get("context"), dict):
                 msg = f"state: a partition of stream {name} has no context"
                 raise SettingsError(msg)
+        contexts = [partition["context"] for partition in partitions]
+        if any(context in contexts[:number] for number, context in enumerate(contexts)):
+            msg = f"state: stream {name} has two partitions of the same context"
+            raise SettingsError(msg)
 
 
 def _check_bookmark(bookmark: object, place: str) -> None:

@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
+from requests import PreparedRequest
+from singer_sdk.helpers._batch import BatchConfig
 
 from tap_kissmetrics.apis import APIS
 from tap_kissmetrics.bookmarks import parse_instant
@@ -24,6 +26,10 @@ if t.TYPE_CHECKING:
     from tap_kissmetrics.apis import Api
 
 Settings: t.TypeAlias = dict[str, t.Any]
+
+
+LONGEST_VALUE: t.Final = 80
+"""Characters that are shown of a wrong value."""
 
 
 def check_settings(
@@ -41,6 +47,10 @@ def check_settings(
         SettingsError: If a setting is missing or wrong. The line names it and what is
             allowed; the value of a secret is not shown.
     """
+    maps = settings.get("stream_maps")
+    if isinstance(maps, dict) and maps.get("__else__") not in (None, "__NULL__"):  # the SDK's own schema breaks at it
+        msg = "stream_maps: its __else__ must be __NULL__"
+        raise SettingsError(msg)
     said = [*_misfits(settings, schema), *_contradictions(settings, schema, streams, complete=complete)]
     if said:
         raise SettingsError("; ".join(dict.fromkeys(said)))
@@ -64,9 +74,9 @@ def _misfits(settings: Settings, schema: Mapping[str, t.Any]) -> Iterator[str]:
 def _misfit(error: ValidationError, value: object, definition: Mapping[str, t.Any]) -> str:
     if definition.get("secret"):
         return f"{allowed(definition)} (its value is not shown)"
-    if definition.get("items", {}).get("properties") and len(error.path) > 1:
+    if len(error.path) > 1 and (definition.get("properties") or definition.get("items", {}).get("properties")):
         place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in list(error.path)[1:])
-        return f"{place}: {error.message}"
+        return f"{place}: {error.message[-LONGEST_VALUE:]}"
     return f"{allowed(definition)}, not {_show(value)}"
 
 
@@ -120,7 +130,7 @@ def _contradictions(
             "emit_activate_version_messages: cannot be true together with batch_config, "
             "for records in files have no version"
         )
-    names = [query.get("name") for query in _objects(settings.get("queries"))]
+    names = [name for query in _objects(settings.get("queries")) if isinstance(name := query.get("name"), str)]
     for query_name in dict.fromkeys(names):
         if query_name in streams:
             yield f"queries: {query_name} is the name of another stream"
@@ -149,7 +159,7 @@ def _objects(value: object) -> list[Settings]:
 
 def _show(value: object) -> str:
     text = json.dumps(value, default=str)
-    return text if len(text) <= 80 else text[:77] + "..."  # noqa: PLR2004
+    return text if len(text) <= LONGEST_VALUE else text[: LONGEST_VALUE - 3] + "..."
 
 
 def _check_api_token(token: str) -> str | None:
@@ -182,8 +192,29 @@ def _check_url(url: str) -> str | None:
     if parts.username is not None or parts.query or parts.fragment:
         return "must not hold a user, a password, a query or a fragment"
     if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+        try:
+            url_of(url)
+        except ValueError:
+            return f"{_shown(url)} is not a URL"
         return None
     return f"must start with https:// (http:// is for this machine only), not {_shown(url)}"
+
+
+def url_of(setting: str) -> str:
+    """Write a root directory as requests does in the addresses below it.
+
+    Args:
+        setting: The URL that the user gave.
+
+    Returns:
+        The same, without a slash at its end.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    request = PreparedRequest()
+    request.prepare_url(setting, None)
+    return str(request.url).rstrip("/?")
 
 
 def _shown(url: str) -> str:
@@ -237,9 +268,17 @@ def _check_batch_config(config: Settings) -> str | None:
     size = config.get("batch_size")
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         return f"its batch_size must be an integer from 1 on, not {_show(size)}"
-    storage = config.get("storage")
+    storage, encoding = config.get("storage"), config.get("encoding")
     if not isinstance(storage, dict) or not isinstance(storage.get("root"), str):
         return "must have a storage with a root, such as file:///tmp/batches"
+    if not isinstance(encoding, dict) or not isinstance(encoding.get("format"), str):
+        return "must have an encoding with a format, such as jsonl"
+    try:
+        BatchConfig.from_dict(config).storage.get_url("")
+    except TypeError as error:  # of what it does not know
+        return str(error).partition("__init__() ")[2] or str(error)
+    except (ImportError, ValueError) as error:
+        return str(error)
     return None
 
 

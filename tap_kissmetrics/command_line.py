@@ -11,6 +11,7 @@ from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_kissmetrics.config import read_json_file, read_json_stream
+from tap_kissmetrics.errors import SettingsError
 
 if t.TYPE_CHECKING:
     from tap_kissmetrics.checks import Settings
@@ -30,6 +31,9 @@ class CommandLineTap(Tap):
         parsed = super().cb_config(ctx, param, ())
         parsed.parse_env = not value or "ENV" in value
         for path in value:
+            if path.lstrip().startswith("{"):
+                msg = "--config takes the path of a file, not its content (it is not shown)"
+                raise SettingsError(msg)
             if path != "ENV":
                 parsed.config |= read_json_file(path, f"config file {path or 'without a name'}")
         return parsed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import typing as t
 
@@ -12,7 +13,6 @@ from tap_kissmetrics.checks import Settings, allowed
 from tap_kissmetrics.errors import SettingsError
 
 if t.TYPE_CHECKING:
-    import logging
     from collections.abc import Mapping
 
 _TRUE: t.Final = {"true", "1", "yes", "on"}
@@ -36,8 +36,11 @@ def read_json_file(path: str, place: str) -> Settings:
         with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123
             return read_json_stream(file, place)
     except OSError as error:
-        msg = f"{place} cannot be read: {error.strerror}"
-        raise SettingsError(msg) from None
+        raise _unreadable(place, error) from None
+
+
+def _unreadable(place: str, error: OSError) -> SettingsError:
+    return SettingsError(f"{place} cannot be read: {error.strerror}")
 
 
 def read_json_stream(file: t.IO[str], place: str) -> Settings:
@@ -51,10 +54,13 @@ def read_json_stream(file: t.IO[str], place: str) -> Settings:
         The object in it.
 
     Raises:
-        SettingsError: If it is no JSON, or no object. Its content is not shown.
+        SettingsError: If it cannot be read, is no JSON, or no object. Its content is not
+            shown.
     """
     try:
-        value = json.loads(file.read(), parse_constant=str)
+        value = json.loads(file.read().removeprefix("\ufeff"), parse_constant=str)
+    except OSError as error:
+        raise _unreadable(place, error) from None
     except UnicodeDecodeError:
         msg = f"{place} is not text in UTF-8"
         raise SettingsError(msg) from None
@@ -90,12 +96,14 @@ def read_environment(schema: Mapping[str, t.Any], prefix: str, logger: logging.L
     Raises:
         SettingsError: If a value is not of the setting's type.
     """
-    dotenv = find_dotenv(usecwd=True)
+    dotenv = "the working directory"
     try:
+        dotenv = find_dotenv(usecwd=True)
         load_dotenv(dotenv)
     except (OSError, ValueError) as error:
         msg = f"{dotenv} cannot be read: {error}"
         raise SettingsError(msg) from None
+    check_log_level()
     settings: Settings = {}
     for name, definition in schema["properties"].items():
         variable = f"{prefix}{name.upper()}"
@@ -106,14 +114,32 @@ def read_environment(schema: Mapping[str, t.Any], prefix: str, logger: logging.L
             settings[name] = text
             continue
         try:
-            settings[name] = _parse(text.strip(), types)
+            value = _parse(text.strip(), types)
         except (ValueError, RecursionError):
             msg = f"{name} (from {variable}): {allowed(definition)}, not {text!r}"
             raise SettingsError(msg) from None
+        if value is not None:
+            settings[name] = value
     if settings:
         places = f"the environment and {dotenv}" if dotenv else "the environment"
         logger.info("Settings from %s: %s", places, ", ".join(settings))
     return settings
+
+
+def check_log_level() -> None:
+    """Check the level in the environment, which the SDK reads.
+
+    Raises:
+        SettingsError: If it is none.
+    """
+    levels = logging.getLevelNamesMapping()
+    for variable in ("TAP_KISSMETRICS_LOGLEVEL", "LOGLEVEL"):
+        level = os.environ.get(variable)
+        if level == "":
+            del os.environ[variable]  # as good as absent
+        elif level and level.upper() not in levels:
+            msg = f"{variable} must be one of {', '.join(levels)}, not {level!r}"
+            raise SettingsError(msg)
 
 
 def _parse(text: str, types: list[str]) -> t.Any:  # noqa: ANN401

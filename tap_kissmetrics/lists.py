@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 from collections import deque
 from importlib.resources import files
+from urllib.parse import quote
 
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from typing_extensions import override
@@ -61,7 +62,7 @@ class ListStream(KissmetricsStream):
 
     @override
     def get_url(self, context: Context | None) -> str:
-        scope = f"/products/{context['product_id']}" if context else ""
+        scope = f"/products/{quote(str(context['product_id']), safe='')}" if context else ""
         return f"{self.url_base}{scope}{self.path}"
 
     @override
@@ -122,12 +123,12 @@ class ListStream(KissmetricsStream):
         session.send_ahead(upcoming, timeout=self.timeout, allow_redirects=self.allow_redirects)
 
     @override
-    def finalize_state_progress_markers(self, state: dict[str, t.Any] | None = None) -> None:
+    def end(self) -> None:
         if self.names_login:
             names = [repr(record["name"]) for record in self.known()]
             more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
             self.lines.info("this login may see %s%s", ", ".join(names[:MOST_NAMES]) or "none", more)
-        super().finalize_state_progress_markers(state)
+        super().end()
 
     def known(self) -> list[Record]:
         """Give what others want to know of each record, in the order of the list; read it where it was not read yet.

@@ -32,7 +32,7 @@ class Secrets:
             secrets: The values, as they are sent.
         """
         for secret in secrets:
-            for form in filter(None, (secret, quote(secret, safe=""))):
+            for form in filter(None, (secret, quote(secret, safe="", errors="surrogatepass"))):
                 pattern = re.escape(form)
                 if len(form) < SHORT:
                     pattern = rf"(?<!\w){pattern}(?!\w)"

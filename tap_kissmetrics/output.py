@@ -109,9 +109,6 @@ class MessageWriter(SingerWriter):
         self._lines += b"\n"
 
     def _flush(self) -> None:
-        if t.cast("t.TextIO | None", sys.stdout) is None:
-            msg = "the output cannot be written: it is closed"
-            raise OutputError(msg)
         try:
             _write_all(self._lines)
         except OSError as error:

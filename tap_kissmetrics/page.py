@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.decoding import decode_json
+from tap_kissmetrics.problems import clipped, message_of
 
 if t.TYPE_CHECKING:
     import requests
@@ -68,9 +69,10 @@ def error_status(body: object) -> int | None:
     if not isinstance(body, dict):
         return None
     # The Core API has it in `meta`; errors of the Query API are {"status", "messages"}.
-    meta = body if "messages" in body else body.get("meta")
-    status = _whole_number(meta.get("status")) if isinstance(meta, dict) else None
-    return status if status is not None and status >= 400 else None  # noqa: PLR2004
+    places = [body] if {"message", "messages"} & body.keys() else []
+    places += [meta] if isinstance(meta := body.get("meta"), dict) else []
+    named = (_whole_number(place.get("status")) for place in places)
+    return next((status for status in named if status is not None and status >= 400), None)  # noqa: PLR2004
 
 
 def read_body(response: requests.Response) -> t.Any:  # noqa: ANN401
@@ -80,15 +82,17 @@ def read_body(response: requests.Response) -> t.Any:  # noqa: ANN401
         response: The API's answer.
 
     Returns:
-        The decoded body.
+        The decoded body; None where an answer has none, and points elsewhere.
 
     Raises:
         RetriableAPIError: If the body is no JSON, or was cut.
     """
+    if not response.content and "Location" in response.headers:
+        return None
     try:
         return decode_json(response.content)
     except ValueError:
-        kind = response.headers.get("Content-Type", "no content type")
+        kind = clipped(response.headers.get("Content-Type", "no content type"))
         msg = f"the API's answer is not JSON ({len(response.content)} bytes, {kind})"
         raise RetriableAPIError(msg, response) from None
 
@@ -108,9 +112,12 @@ def read_page(body: object, *, offset: int, limit: int) -> Page:
         The page.
 
     Raises:
-        RetriableAPIError: If the body holds no list.
+        RetriableAPIError: If the body holds no list, or tells of an error beside it.
         FatalAPIError: If a record has no primary key.
     """
+    if isinstance(body, dict) and (said := message_of({key: body.get(key) for key in ("error", "errors")})):
+        msg = f"the API says: {said}"
+        raise RetriableAPIError(msg)
     window = read_window(body, offset=offset, limit=limit)
     ids = [_primary_key(row, offset + i) for i, row in enumerate(window.rows)]
     return Page(window.offset, window.limit, window.rows, window.total, ids)

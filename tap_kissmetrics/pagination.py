@@ -16,7 +16,7 @@ MOST_REPEATS: t.Final = 10
 """Times in a row that the first page may come again at other offsets."""
 
 MOST_EMPTIED: t.Final = 3
-"""Times that a list of which something was read may be empty before that is believed."""
+"""Times that a page may bring nothing where there was or should be something, before that is believed."""
 
 MOST_FRUITLESS: t.Final = 50
 """Pages in a row without a record new to the pass before a list is given up."""
@@ -66,6 +66,7 @@ class SeamPaginator:
         self._moved = False
         self._found_new = False
         self._promised: int | None = None
+        self._promises = 0
         self._wanders = False
         self._pass = 0
         self._fruitless = 0
@@ -83,8 +84,8 @@ class SeamPaginator:
             The page.
 
         Raises:
-            RetriableAPIError: If another try may bring the records. Where the total
-                is another with each try, it is not believed.
+            RetriableAPIError: If another try may bring the records. A total that is
+                another with each of several tries is not believed.
         """
         if not page.offset and not page.ids and self._seen and self._emptied < MOST_EMPTIED:
             self._emptied += 1
@@ -95,13 +96,18 @@ class SeamPaginator:
         brings_new = len(page.ids) >= least or not all(map(self._was_read, page.ids))
         if page.total is None or page.end >= page.total or brings_new:
             self._promised = None
-        elif self._promised in {None, page.total}:
-            self._promised = page.total
+        elif self._is_meant(page):
             msg = f"no new records at offset {page.offset} of a list of {page.total}"
             raise RetriableAPIError(msg)
         else:
             self._wanders = True
         return page
+
+    def _is_meant(self, page: Page) -> bool:
+        """Tell whether the total of a page that brings nothing may be that of the list, which may grow meanwhile."""
+        self._promises = 1 if self._promised in {None, page.total} else self._promises + 1
+        self._promised = page.total
+        return not page.offset or self._promises <= MOST_EMPTIED
 
     def upcoming(self, count: int) -> list[int]:
         """Tell which pages come next if the list stays as it is.

@@ -1,12 +1,14 @@
-"""What an answer that is no page means, in words a user can act on."""
+"""What an answer that is no page means, or none at all, in words a user can act on."""
 
 from __future__ import annotations
 
 import json
+import ssl
 import typing as t
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
+import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.errors import AuthenticationError, NotFoundError, RateLimitError
@@ -14,12 +16,10 @@ from tap_kissmetrics.logs import SECRETS
 from tap_kissmetrics.retry import retry_after
 
 if t.TYPE_CHECKING:
-    import requests
-
     from tap_kissmetrics.apis import Api
 
 LONGEST_MESSAGE: t.Final = 200
-"""Characters of the API's own message that are shown."""
+"""Characters that are shown of what the API, or a library, says."""
 
 _CAN_PASS: t.Final = {
     HTTPStatus.REQUEST_TIMEOUT,
@@ -30,17 +30,18 @@ _CAN_PASS: t.Final = {
 _ADVICE: t.Final = {
     HTTPStatus.UNAUTHORIZED: "{api.unauthorized}",
     HTTPStatus.FORBIDDEN: "{api.forbidden} may not read {path}; deselect the stream or widen the access",
-    HTTPStatus.NOT_FOUND: "nothing at {path}; check api_url and product_ids",
+    HTTPStatus.NOT_FOUND: "nothing at {path}; check {setting} and product_ids",
 }
 
 
-def problem(status: int | None, response: requests.Response, api: Api) -> Exception | None:
+def problem(status: int | None, response: requests.Response, api: Api, setting: str) -> Exception | None:
     """Tell what went wrong.
 
     Args:
         status: The HTTP status, or that of an envelope's `meta`, if it has one.
         response: The API's answer.
         api: The API.
+        setting: Name of the setting that the address comes from.
 
     Returns:
         The exception to raise: retriable where another try can help, fatal otherwise.
@@ -48,7 +49,7 @@ def problem(status: int | None, response: requests.Response, api: Api) -> Except
     """
     if status is None or status < HTTPStatus.MULTIPLE_CHOICES:
         return None
-    message = _describe(status, response, api)
+    message = _describe(status, response, api, setting)
     if status == HTTPStatus.UNAUTHORIZED:
         return AuthenticationError(message)
     if status == HTTPStatus.NOT_FOUND:
@@ -63,17 +64,42 @@ def problem(status: int | None, response: requests.Response, api: Api) -> Except
     return RetriableAPIError(message, response)
 
 
-def _describe(status: int, response: requests.Response, api: Api) -> str:
+def no_answer(error: Exception, url: str, setting: str) -> Exception:
+    """Tell why no answer came.
+
+    Args:
+        error: What was raised as a request was sent: by requests, or of a file that the
+            environment names, such as that in REQUESTS_CA_BUNDLE.
+        url: The address that was asked.
+        setting: Name of the setting that it comes from.
+
+    Returns:
+        The exception to raise: retriable where another try can help, fatal otherwise.
+    """
+    host, why = urlsplit(url).netloc, root_cause(error)
+    if isinstance(error, ValueError) and not isinstance(error, requests.exceptions.InvalidHeader):
+        # Of an address that is none.
+        return FatalAPIError(f"{host} cannot be asked: {why}; check {setting}, and the proxy in the environment")
+    if not isinstance(error, requests.RequestException):
+        return FatalAPIError(f"{host} cannot be asked: {why}")
+    dropped = isinstance(_first_cause(error), (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    if isinstance(error, requests.exceptions.SSLError) and not dropped:
+        return FatalAPIError(f"the certificate of {host} is not accepted: {why}")
+    way = " through the proxy in the environment" if isinstance(error, requests.exceptions.ProxyError) else ""
+    return RetriableAPIError(f"no complete answer from {host}{way}: {why}")
+
+
+def _describe(status: int, response: requests.Response, api: Api, setting: str) -> str:
     path = urlsplit(response.url).path
     words = [f"HTTP {status}"]
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         host = _host(response.headers.get("Location", "")) or "no host that it names"
         words.append(
             f"the API redirects {path} to {host}, and a redirect is not followed, for "
-            "it would take the token along; set api_url to the right address"
+            f"it would take the token along; set {setting} to the right address"
         )
     elif advice := _ADVICE.get(HTTPStatus(status)) if _is_known(status) else None:
-        words.append(advice.format(path=path, api=api))
+        words.append(advice.format(path=path, api=api, setting=setting))
     elif _is_known(status):
         words.append(f"{HTTPStatus(status).phrase} for {path}")
     if said := api_message(response):
@@ -92,15 +118,7 @@ def _host(url: str) -> str | None:
         return None
 
 
-def first_cause(error: BaseException) -> BaseException:
-    """Find what a chain of exceptions began with.
-
-    Args:
-        error: The last exception, as HTTP libraries wrap it.
-
-    Returns:
-        The first one.
-    """
+def _first_cause(error: BaseException) -> BaseException:
     while deeper := error.__cause__ or error.__context__:
         error = deeper
     return error
@@ -115,13 +133,23 @@ def root_cause(error: BaseException) -> str:
     Returns:
         The words of the first one, on one line.
     """
-    first = first_cause(error)
-    return _on_one_line(str(first)) or type(first).__name__
+    first = _first_cause(error)
+    return clipped(str(first)) or type(first).__name__
 
 
-def _on_one_line(text: str) -> str:
+def clipped(text: str) -> str:
+    """Make a text of somebody else fit for a message.
+
+    Args:
+        text: The text.
+
+    Returns:
+        Its beginning, on one line, without what cannot be printed and without secrets.
+    """
     # Cleaned before its blanks are folded as well: a secret may have two in a row.
-    return SECRETS.clean(" ".join(SECRETS.clean(text).split()))
+    text = SECRETS.clean(" ".join(SECRETS.clean(text).split()))
+    text = SECRETS.clean("".join(c for c in text if c.isprintable()))
+    return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + "..."
 
 
 def api_message(response: requests.Response) -> str:
@@ -152,9 +180,7 @@ def message_of(body: object) -> str:
     Returns:
         The message, on one line and clipped; empty if there is none.
     """
-    text = _on_one_line("; ".join(_messages(body)))
-    text = SECRETS.clean("".join(c for c in text if c.isprintable()))
-    return text if len(text) <= LONGEST_MESSAGE else text[:LONGEST_MESSAGE] + "..."
+    return clipped("; ".join(_messages(body)))
 
 
 def _messages(body: object) -> t.Iterator[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 from importlib.resources import files
 
+from singer_sdk.exceptions import FatalAPIError
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from typing_extensions import override
 
@@ -14,6 +15,9 @@ if t.TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from singer_sdk.helpers.types import Context, Record
+
+    from tap_kissmetrics.page import Page
+    from tap_kissmetrics.pagination import SeamPaginator
 
 _SCHEMAS: t.Final = SchemaDirectory(files(__package__) / "schemas" / "query")
 
@@ -46,6 +50,19 @@ class OfProductStream(ProductStream):
     def request_records(self, context: Context | None) -> Iterable[Record]:
         # Without products, the SDK asks for the list of no product.
         return super().request_records(context) if context else ()
+
+    @override
+    def get_page(self, context: Context | None, pages: SeamPaginator) -> Page:
+        page = super().get_page(context, pages)
+        if context:
+            for record in page.records:
+                product_id = record.get("product_id")
+                if product_id is None:  # a part of the primary key
+                    record["product_id"] = context["product_id"]
+                elif isinstance(product_id, bool) or not isinstance(product_id, (str, int)):
+                    msg = f"the record {record['id']!r} has a product_id that is no id: a table cannot take it"
+                    raise FatalAPIError(msg)
+        return page
 
 
 class QueryReportsStream(OfProductStream):

@@ -58,7 +58,7 @@ _DATE_RANGE: t.Final = th.Property(
 class ResultStream(KissmetricsStream):
     """The rows of queries. One that fails does not stop the others."""
 
-    path = "/queries"
+    path = "/queries"  # the SDK wants one; each run knows where it is posted to
 
     @property
     @override
@@ -142,12 +142,10 @@ class ResultStream(KissmetricsStream):
             self.retried(run.start)()
             self.lines.info("%s: query %s is started", job.name, run.id)
             return self._wait(job, ask)
-        except FatalAPIError:
-            raise
+        except AuthenticationError:
+            raise  # nor would it be heard
         except BaseException:
-            self.requests_session.keep_free(0)
-            if run.id:
-                run.cancel()
+            run.give_up()
             raise
         finally:
             self.requests_session.keep_free(0)
@@ -161,8 +159,7 @@ class ResultStream(KissmetricsStream):
             if (window := ask()) is not None:
                 return window
             if time.monotonic() >= end:
-                self.requests_session.keep_free(0)
-                job.run.cancel()
+                job.run.give_up()
                 done = "" if job.run.progress is None else f", {job.run.progress:.0%} of it done"
                 msg = f"not completed after {timeout:g} s{done}; raise query_timeout or ask for less"
                 raise FatalAPIError(msg)
@@ -187,27 +184,33 @@ class ReportResultsStream(ResultStream):
 
     @override
     def jobs(self) -> Iterable[ResultStream.Job | Exception]:
-        reports = {report["id"]: report for report in t.cast("ListStream", self._tap.streams["reports"]).known()}
+        known = t.cast("ListStream", self._tap.streams["reports"]).known()
+        reports = {str(report["id"]).lower(): report for report in known}
         chosen = self.config["report_ids"]
         is_core = not self._tap.api.numeric_ids
-        for report_id in reports if chosen == [ALL] else dict.fromkeys(map(self._tap.api.as_id, chosen)):
+        wanted = dict.fromkeys(str(report_id).lower() for report_id in chosen)
+        for report_id in reports if chosen == [ALL] else wanted:
             report = reports.get(report_id)
             if report is None:
                 yield FatalAPIError(f"report {report_id} is not among the reports; check report_ids and product_ids")
+            elif is_core and report["product_id"] is None:
+                yield FatalAPIError(f"report {report_id} cannot be run: the API does not name its product")
             elif not is_core or report["report_type"] == RUNNABLE:
                 yield self._job(report)
             elif chosen != [ALL]:
                 yield FatalAPIError(f"report {report_id} cannot be run: it is not of type {RUNNABLE}")
 
     def _job(self, report: Record) -> ResultStream.Job:
-        dates = self._tap.date_range
-        ids = {"report_id": report["id"], "product_id": report["product_id"], "date_range": dates}
+        dates, report_id = self._tap.date_range, report["id"]
+        if self._tap.api.numeric_ids and str(report_id).isdecimal():
+            report_id = int(report_id)
+        ids = {"report_id": report_id, "product_id": report["product_id"], "date_range": dates}
         run: Run
         if self._tap.api.numeric_ids:
-            run = QueryRun(self, "/queries/report", {"report_id": report["id"], "date_range": dates})
+            run = QueryRun(self, "/queries/report", {"report_id": report_id, "date_range": dates})
         else:
             run = ReportRun(self, self._tap.query_url, report, dates)
-        return self.Job(f"report {report['id']} ({report['name']!r})", run, ids)
+        return self.Job(f"report {report_id} ({report['name']!r})", run, ids)
 
 
 class MetricResultsStream(ResultStream):

@@ -12,7 +12,7 @@ if t.TYPE_CHECKING:
 
 
 MOST_REPEATS: t.Final = 100
-"""Times in a row that a server which gives one row at a time may give the same."""
+"""Times in a row that a server which gives fewer rows than it may can give the same row, and no other."""
 
 
 class RowPaginator:
@@ -38,7 +38,7 @@ class RowPaginator:
         self.limit = max(page_size, 2)
         self.finished = False
         self._last: list[t.Any] = []
-        self._single: list[t.Any] = []
+        self._before: list[t.Any] = []  # the last page, if it ends with the row that it starts with
         self._repeats = 0
 
     def check(self, window: Window) -> Window:
@@ -51,11 +51,14 @@ class RowPaginator:
             The page.
 
         Raises:
-            RetriableAPIError: If the seam is not there, or rows are missing that the
-                result's own total promises.
+            RetriableAPIError: If the seam is not there, the page is the one before again, or
+                rows are missing that the result's own total promises.
         """
         if window.rows[: len(self._last)] != self._last:
             msg = f"the row at offset {window.offset} is not the one that was there before"
+            raise RetriableAPIError(msg)
+        if len(window.rows) > 1 and window.rows == self._before and any(row != window.rows[0] for row in window.rows):
+            msg = f"the server ignores offset: it gives the same {len(window.rows)} rows at {window.offset} as before"
             raise RetriableAPIError(msg)
         if window.total is not None and len(window.rows) == len(self._last) and window.end < window.total:
             msg = f"no new rows at offset {window.offset} of a result of {window.total}"
@@ -80,19 +83,21 @@ class RowPaginator:
         self.finished = told or not rows
         # One row leaves no room for a seam: what follows it is asked for without.
         try:
-            last = copy.deepcopy(window.rows[-1:])  # what becomes of the row itself changes it
+            # Copies, for what becomes of the rows themselves changes them.
+            last = copy.deepcopy(window.rows[-1:])
+            loop = copy.deepcopy(window.rows) if window.rows[:1] == last else []
         except RecursionError:
             msg = f"row {window.end - 1} is nested too deeply"
             raise FatalAPIError(msg) from None
         self._last = last if len(window.rows) > 1 or overlap else []
         self.offset = window.end - len(self._last)
-        self._watch([] if self._last else last, window.offset)
+        self._watch(loop, window)
         return rows
 
-    def _watch(self, single: list[t.Any], offset: int) -> None:
-        """Count how often the same single row came."""
-        self._repeats = self._repeats + 1 if single and single == self._single else 0
-        self._single = single
+    def _watch(self, loop: list[t.Any], window: Window) -> None:
+        """Count how often the same page came, which `check` lets pass if it is one row again and again."""
+        self._repeats = self._repeats + 1 if loop and loop == self._before and len(loop) < self.limit else 0
+        self._before = loop
         if self._repeats == MOST_REPEATS:
-            msg = f"the server ignores offset: it gives the same row at {offset} as before it"
+            msg = f"the server ignores offset: it gives the same row at {window.offset} as before it"
             raise FatalAPIError(msg)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import decimal
+import re
 import typing as t
 from urllib.parse import quote, urlsplit
 
@@ -13,13 +14,16 @@ from typing_extensions import override
 
 from tap_kissmetrics.errors import NotFoundError
 from tap_kissmetrics.page import Window, read_window
-from tap_kissmetrics.problems import message_of
+from tap_kissmetrics.problems import clipped, message_of
 
 if t.TYPE_CHECKING:
     from tap_kissmetrics.client import KissmetricsStream
 
 CANCEL_TIMEOUT: t.Final = 5.0
 """Seconds to wait for the answer to a cancellation: whoever stops the tap waits for it."""
+
+
+_is_name: t.Final = re.compile("[ -~]+").fullmatch
 
 
 class Run(abc.ABC):
@@ -30,6 +34,7 @@ class Run(abc.ABC):
         completed: Whether the API said that it is completed.
         progress: The part that is done, 0 to 1, where the API tells it.
         columns: What the API says of the columns of its rows; None where it says nothing.
+        over: Whether there is nothing left to end on the server.
     """
 
     def __init__(self, stream: KissmetricsStream) -> None:
@@ -43,6 +48,7 @@ class Run(abc.ABC):
         self.completed = False
         self.progress: float | None = None
         self.columns: list[t.Any] | None = None
+        self.over = False
 
     @abc.abstractmethod
     def start(self) -> None:
@@ -69,6 +75,13 @@ class Run(abc.ABC):
             FatalAPIError: If the query failed.
         """
 
+    def give_up(self) -> None:
+        """End it on the server, where the API can do that and it did not end already; say so in the log."""
+        if self.id and not self.over:
+            self.over = True
+            self.stream.requests_session.keep_free(0)
+            self.cancel()
+
     @abc.abstractmethod
     def cancel(self) -> None:
         """End it on the server, where the API can do that; say so in the log."""
@@ -76,14 +89,16 @@ class Run(abc.ABC):
     def _tell(self, told: object) -> bool:
         """Take in what the API says of it; return whether it is completed."""
         envelope = told if isinstance(told, dict) else {}
-        if said := message_of(envelope.get("error")):
-            msg = f"the query failed: the API says: {said}"
+        if error := envelope.get("error"):
+            self.over = True
+            msg = f"the query failed: the API says: {message_of(error) or clipped(str(error))}"
             raise FatalAPIError(msg)
         if envelope.get("completed") is None:
             msg = "the API's answer does not say whether the query is completed"
             raise RetriableAPIError(msg)
         progress = envelope.get("progress")
-        self.progress = float(progress) if isinstance(progress, (int, decimal.Decimal)) else None
+        if isinstance(progress, (int, decimal.Decimal)) and 0 <= progress <= 1:
+            self.progress = float(progress)
         self.completed = envelope["completed"] is True
         return self.completed
 
@@ -111,7 +126,7 @@ class QueryRun(Run):
     def start(self) -> None:
         _, told = self.stream.ask("POST", f"{self.stream.url_base}{self._path}", json=self._body)
         query_id = told.get("id") if isinstance(told, dict) else None
-        if isinstance(query_id, bool) or not isinstance(query_id, (str, int)) or query_id == "":
+        if isinstance(query_id, bool) or not isinstance(query_id, (str, int)) or not _is_name(str(query_id)):
             msg = "the API's answer does not name the query that it started"
             raise FatalAPIError(msg)
         self.id = str(query_id)
@@ -122,6 +137,7 @@ class QueryRun(Run):
         try:
             _, told = self.stream.ask("GET", self._url, params=window)
         except NotFoundError as error:
+            self.over = True
             msg = f"the server has ended the query, or forgotten what it gave: {error}"
             raise FatalAPIError(msg) from error
         if not self._tell(told):
@@ -189,7 +205,8 @@ class ReportRun(Run):
     def _pointed_to(self, answer: requests.Response, told: object, rel: str) -> str:
         """Find the address that an answer points to, and make it one below the root."""
         links = told.get("links") if isinstance(told, dict) else None
-        found = [link.get("href") for link in links or () if isinstance(link, dict) and link.get("rel") == rel]
+        links = links if isinstance(links, list) else []
+        found = [link.get("href") for link in links if isinstance(link, dict) and link.get("rel") == rel]
         named = next((url for url in (answer.headers.get("Location"), *found) if isinstance(url, str) and url), "")
         try:
             path = urlsplit(named).path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import typing as t
 from concurrent.futures import Future, wait
@@ -11,6 +12,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from typing_extensions import override
 
+from tap_kissmetrics.logs import SECRETS
 from tap_kissmetrics.pace import Pace
 from tap_kissmetrics.transport import BUFFER, POOLS
 
@@ -20,6 +22,9 @@ if t.TYPE_CHECKING:
 
     Answer: t.TypeAlias = Future[requests.Response]
 
+
+_LOGIN: t.Final = re.compile("//(.*)@")
+"""User and password in the address of a proxy, which may be too wrong to be taken apart."""
 
 SLICE: t.Final = 0.5
 """Seconds that the main thread waits at a time for another one."""
@@ -42,6 +47,8 @@ class _Adapter(HTTPAdapter):
             # Plain HTTP is for this machine only, and never goes through a proxy.
             environment.trust_env = urlsplit(root).scheme != "http"
             self._found = environment.merge_environment_settings(root, {}, None, None, None)
+        logins = [found[1] for proxy in self._found["proxies"].values() if (found := _LOGIN.search(proxy))]
+        SECRETS.add(part for login in logins for part in (login, *re.split("[:/?#]", login)[1:]))
         super().__init__(pool_maxsize=max_concurrency)
 
     @override
@@ -134,14 +141,14 @@ class Session(requests.Session):
         """Send nothing ahead any more."""
         self.max_concurrency = 1
 
-    def keep_free(self, requests: int) -> None:
+    def keep_free(self, count: int) -> None:
         """Keep room in the pace for what will not be able to wait.
 
         Args:
-            requests: How many requests to keep free.
+            count: How many requests to keep free.
         """
         if self._pace:
-            self._pace.kept = requests
+            self._pace.kept = count
 
     def _begin(self, request: requests.PreparedRequest, options: dict[str, t.Any]) -> Answer:
         future: Answer = Future()

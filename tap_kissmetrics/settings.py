@@ -97,7 +97,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         title="Date range",
         description=(
             "Date range for reports and metrics. Query API: any date range object of the API, sent unchanged. "
-            'Core API: `{"start_date": …, "end_date": …}`, each an ISO 8601 date or date-time. '
+            'Core API: `{"start_date": ..., "end_date": ...}`, each an ISO 8601 date or date-time. '
             "Default: this month to date."
         ),
     ),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import datetime as dt
 import signal
 import threading
@@ -10,12 +9,13 @@ import time
 import typing as t
 from functools import cached_property
 
+from singer_sdk.exceptions import MapExpressionError, SingerSDKError
 from singer_sdk.singerlib import StateMessage
 from typing_extensions import override
 
-from tap_kissmetrics.apis import APIS, QUERY
+from tap_kissmetrics.apis import APIS, QUERY, secrets_of
 from tap_kissmetrics.catalog import check_state, read_catalog
-from tap_kissmetrics.checks import check_settings
+from tap_kissmetrics.checks import check_settings, url_of
 from tap_kissmetrics.command_line import CommandLineTap
 from tap_kissmetrics.config import read_environment
 from tap_kissmetrics.core_streams import CORE_STREAMS
@@ -30,7 +30,7 @@ from tap_kissmetrics.settings import SETTINGS
 from tap_kissmetrics.stopping import insist
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from singer_sdk import Stream
 
@@ -92,7 +92,7 @@ class TapKissmetrics(CommandLineTap):
         schema = self.settings_schema()
         if parse_env_config:
             settings |= read_environment(schema, self._env_var_prefix, self.logger)
-        hide_secrets(_secrets(settings))
+        hide_secrets(secrets_of(settings))
         if not validate_config:
             # Discovery needs no settings; the SDK would warn of the missing ones.
             self.config_jsonschema = {  # type: ignore[misc]  # for this tap only
@@ -103,7 +103,7 @@ class TapKissmetrics(CommandLineTap):
             self.logger.warning("Unknown settings are ignored: %s", ", ".join(unknown))
 
         if isinstance(catalog, dict):
-            catalog = read_catalog(catalog, _replication_keys(settings))
+            catalog = read_catalog(catalog, _replication_keys(settings), self.logger)
         if isinstance(state, dict):
             check_state(state)
         # The SDK's own handlers end with exit code 0; a signal waits until there are those of the tap.
@@ -121,6 +121,17 @@ class TapKissmetrics(CommandLineTap):
                     signal.signal(number, self._stop)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, waiting)
+
+    @override
+    def setup_mapper(self) -> None:
+        try:
+            super().setup_mapper()
+        except SingerSDKError as error:
+            msg = f"stream_maps: {error}"
+            raise SettingsError(msg) from error
+        except (AttributeError, KeyError, TypeError) as error:  # which the SDK lets through
+            msg = f"stream_maps: cannot be used: {type(error).__name__}: {error}"
+            raise SettingsError(msg) from error
 
     @classmethod
     def settings_schema(cls) -> dict[str, t.Any]:
@@ -155,15 +166,26 @@ class TapKissmetrics(CommandLineTap):
         """The API that is read."""
         return APIS[self.config["api"]]
 
-    @property
+    @cached_property
     def api_url(self) -> str:
         """The root directory of the API, without a slash at its end."""
-        return str(self.config.get("api_url") or self.api.url).rstrip("/")
+        return url_of(self.config.get("api_url") or self.api.url)
 
-    @property
+    @cached_property
     def query_url(self) -> str:
         """The root directory of the endpoints that run reports of the Core API, likewise."""
-        return str(self.config["query_url"]).rstrip("/")
+        return url_of(self.config["query_url"])
+
+    def setting_of(self, url: str) -> str:
+        """Tell which setting an address comes from.
+
+        Args:
+            url: An address that is asked.
+
+        Returns:
+            The name of the setting.
+        """
+        return "api_url" if self.api is QUERY or url.startswith(f"{self.api_url}/") else "query_url"
 
     @property
     def page_size(self) -> int:
@@ -226,6 +248,9 @@ class TapKissmetrics(CommandLineTap):
             while True:
                 try:
                     self.sync_all()
+                except MapExpressionError as error:
+                    msg = f"stream_maps: {error}"
+                    raise SettingsError(msg) from error
                 except StreamError as error:
                     self.logger.error("%s", error)  # noqa: TRY400
                     failed.append(error.stream)
@@ -269,12 +294,3 @@ def _replication_keys(settings: Mapping[str, t.Any]) -> dict[str, Sequence[str]]
     others = [*(stream.name for setting, stream in RESULTS.items() if settings.get(setting))]
     others += [query["name"] for query in settings.get("queries") or ()]
     return {stream.name: stream.valid_replication_keys for stream in lists} | dict.fromkeys(others, ())  # type: ignore[misc]
-
-
-def _secrets(settings: Mapping[str, t.Any]) -> Iterator[str]:
-    """Give every form in which a secret is sent."""
-    secrets = {name: settings.get(name) for name in ("api_token", "username", "password")}
-    yield from (secret for secret in secrets.values() if isinstance(secret, str))
-    if isinstance(user := secrets["username"], str):
-        password = secrets["password"] if isinstance(secrets["password"], str) else ""
-        yield base64.b64encode(f"{user}:{password}".encode()).decode()

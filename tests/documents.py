@@ -19,7 +19,6 @@ from tap_kissmetrics.query_streams import OfProductStream
 from tests.about import OWN_SETTINGS, SETTING_GROUPS, SETTINGS, tap_of
 from tests.markdown import code, table
 from tests.meltano_documents import plugin_yaml, write_meltano
-from tests.sandbox import RESOURCES
 from tests.stream_documents import ENTRIES, SNAPSHOTS, snapshots, streams_page
 
 if TYPE_CHECKING:
@@ -84,13 +83,19 @@ def _between(name: str, text: str, marker: str, made: str) -> str:
 
 
 def csv_maps() -> str:
-    """Make the stream maps that write JSON where target-csv would not."""
-    lines = []
-    for stream in RESOURCES:
-        fields = ENTRIES["core"][stream]["schema"]["properties"].items()
-        nested = [column for column, field in fields if {"array", "object"} & set(field["type"])]
-        lines.append(f"  {stream}: {{{', '.join(f'{column}: json.dumps({column})' for column in nested)}}}\n")
-    return f"```yaml\nstream_maps:\n{''.join(lines)}```\n"
+    """Make the stream maps that write JSON where target-csv would not, for each API."""
+    parts = []
+    for name, api in APIS.items():
+        lines = []
+        for stream, entry in ENTRIES[name].items():
+            fields = entry["schema"]["properties"].items()
+            nested = [column for column, field in fields if {"array", "object"} & set(field["type"])]
+            # A row may hold numbers with a fraction, which are exact until here.
+            as_text = {"row": '"json.dumps(row, default=str)"'}
+            maps = ", ".join(f"{column}: {as_text.get(column, f'json.dumps({column})')}" for column in nested)
+            lines += [f"  {stream}: {{{maps}}}\n"] if maps else []
+        parts.append(f"{api.title}:\n\n<!-- csv: {name} -->\n```yaml\nstream_maps:\n{''.join(lines)}```\n")
+    return "\n".join(parts)
 
 
 def write_targets(text: str) -> str:

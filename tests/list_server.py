@@ -26,7 +26,8 @@ class ListServer:
         cap: The most rows that a page has.
         admits: Whether the cap is reported.
         form: "envelope" or "bare".
-        total: Which total is reported: "true", "none", "small", "text", "random", "growing".
+        total: Which total is reported: "true", "none", "small", "text", "random", "growing"; of a list that
+            is empty, none tells another length.
         early: Rows by which each page starts earlier than asked.
     """
 
@@ -64,8 +65,8 @@ class ListServer:
             "true": true,
             "text": str(true),
             "small": true // 2,
-            "random": self._random.randint(0, 100),
-            "growing": true + self.requests,
+            "random": self._random.randint(0, 100) if true else 0,
+            "growing": true and true + self.requests,
         }
         shown = {"total": totals[self.total]} if self.total in totals else {}
         return {"limit": limit, "offset": offset} | shown

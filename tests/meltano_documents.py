@@ -90,7 +90,8 @@ def write_meltano(text: str) -> str:
 def plugin_yaml(_: str = "") -> str:
     """Make plugin.yaml: what `meltano add --from-ref` takes, in the form of MeltanoHub's own definitions."""
     head = (
-        "# Made by `python -m tests.documents --write`. To use it: meltano add tap-kissmetrics --from-ref plugin.yaml\n"
+        "# Made by `python -m tests.documents --write`. To use it, see README.md, With Meltano: until the tap is\n"
+        "# published, pip_url is the path of a clone.\n"
     )
     return head + "".join(_dump(key, value) for key, value in (_PLUGIN | extractor()).items())
 

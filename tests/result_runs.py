@@ -5,16 +5,26 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from tap_kissmetrics.tap import TapKissmetrics
-from tests.fault_runs import SMALL, SMALL_QUERY
+from tests.fault_runs import SMALL, SMALL_QUERY, watched_sync
 from tests.sandbox import QueryAccount, Sandbox, make_account, make_query_account
 from tests.tap_in_process import signals_kept
-from tests.tap_process import settings_for
+from tests.tap_process import settings_for, write_json
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.sandbox import Query, Record, Request
     from tests.sandbox.switches import ApiName
     from tests.tap_process import Run
+
+ALL: dict[str, Any] = {"report_ids": ["*"]}
+"""Every report that can be run."""
+
+both = pytest.mark.parametrize("api", ["core", "query"])
+"""For tests of either API."""
 
 RUNNABLE = "people_search_v2"
 """The only type of report of the Core API that can be run."""
@@ -54,6 +64,13 @@ def only(sandbox: Sandbox, *streams: str, **settings: object) -> dict[str, Any]:
         (root,) = [item["metadata"] for item in entry["metadata"] if not item["breadcrumb"]]
         root["selected"] = entry["tap_stream_id"] in streams
     return catalog
+
+
+def read_results(sandbox: Sandbox, folder: Path, **settings: Any) -> Run:  # noqa: ANN401
+    """Read the results of all reports and nothing else."""
+    settings = ALL | settings
+    catalog = write_json(folder / "catalog.json", only(sandbox, "report_results", **settings))
+    return watched_sync(sandbox, folder, "--catalog", catalog, **settings)
 
 
 def results(run: Run, stream: str = "report_results") -> list[Record]:

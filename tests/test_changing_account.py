@@ -16,8 +16,9 @@ from typing_extensions import override
 
 from tests.examples import examples
 from tests.expected import expected
-from tests.fault_runs import small_sandbox
+from tests.fault_runs import assert_met, small_sandbox, watched_sync
 from tests.list_server import Change, ListServer, walk
+from tests.sandbox import faults
 from tests.tap_process import sync
 
 if TYPE_CHECKING:
@@ -163,6 +164,25 @@ def test_a_limit_that_is_the_number_of_rows(count: int) -> None:
 
     server = Counting(list(range(count)), cap=100)
     assert walk(server, 1000, 100) == list(range(count))
+
+
+@pytest.mark.parametrize("at", [1, 4])
+def test_a_list_that_grows_while_pages_bring_nothing(at: int, tmp_path: Path) -> None:
+    """Its total is another with each try, and yet no lie: the list is neither taken for empty nor for read."""
+    empty = faults.empty_page(resource="events", skip=at - 1, times=2)
+    with small_sandbox(empty) as sandbox:
+        there = sandbox.account.ids("events")
+
+        @sandbox.on_request
+        def grow(running: Sandbox, request: Request) -> None:
+            if request.resource == "events":
+                running.account.insert("events", len(running.account.records["events"]))
+
+        run = watched_sync(sandbox, tmp_path, max_concurrency=1, backoff_factor=0.005).succeeded()
+        assert_met(sandbox)
+    got = [record["id"] for record in run.records("events")]
+    assert got == sandbox.account.ids("events")[: len(got)]
+    assert got[: len(there)] == there
 
 
 @examples(10)

@@ -143,7 +143,7 @@ class TestFiles:
 class TestProgram:
     """The program as such."""
 
-    @pytest.mark.parametrize("arguments", [["--no-such-option"], ["--about", "--format=xml"], ["stray"]])
+    @pytest.mark.parametrize("arguments", [["--no-such-option"], ["--about", "--format=xml"]])
     def test_unknown_argument_is_refused_in_one_line(self, arguments: list[str], tmp_path: Path) -> None:
         run = start_tap(*arguments, folder=tmp_path)
         assert (run.code, run.stdout) == (2, "")

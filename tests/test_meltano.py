@@ -18,6 +18,7 @@ import yaml
 from tests.catalogs import at_or_after, ids
 from tests.expected import expected
 from tests.result_runs import all_report_rows, result_sandbox
+from tests.tables import code_block
 from tests.targets import PROJECT
 
 if TYPE_CHECKING:
@@ -28,11 +29,8 @@ KEY = "last_sent_at"
 
 PLUGINS = ("tap-kissmetrics", "target-jsonl")
 
-CHOICES: dict[str, Any] = {
-    "select": ["accounts.*", "events.*", "!events.description"],
-    "metadata": {"events": {"replication-method": "INCREMENTAL", "replication-key": KEY}},
-}
-"""As in the README."""
+(CHOICES,) = yaml.safe_load(code_block("README", "choices", PROJECT))["plugins"]["extractors"]
+"""What the README chooses."""
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import gzip
 import json
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from tests.expected import assert_streams, expected
+from tests.expected import assert_streams
 from tests.sandbox import RESOURCES, Sandbox
 from tests.tap_in_process import sync_here
-from tests.tap_process import catalog_of, lines_of, sync, write_json
+from tests.tap_process import catalog_of, sync, write_json
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 class TestOrder:
@@ -131,25 +129,6 @@ class TestSdkFeatures:
             assert json.loads(got["links"]) == event["links"]
             assert {k: v for k, v in got.items() if k != "links"} == {k: v for k, v in event.items() if k != "links"}
 
-    @pytest.mark.parametrize("compression", ["gzip", "none"])
-    def test_batch_files_hold_every_record(self, compression: str, sandbox: Sandbox, tmp_path: Path) -> None:
-        files = tmp_path / "batches"
-        files.mkdir()
-        batch = {
-            "encoding": {"format": "jsonl", "compression": compression},
-            "storage": {"root": files.as_uri(), "prefix": "kissmetrics-"},
-        }
-        run = sync(sandbox, tmp_path, batch_config=batch).succeeded()
-        assert not run.of_type("RECORD")
-        batches = run.of_type("BATCH")
-        listed = {stream: [p for m in batches if m["stream"] == stream for p in m["manifest"]] for stream in RESOURCES}
-        for stream, paths in listed.items():
-            rows = [row for path in paths for row in _read(Path(urlsplit(path).path))]
-            assert rows == expected(stream, sandbox.account.records[stream])
-        names = {Path(urlsplit(path).path).name for paths in listed.values() for path in paths}
-        assert names == {path.name for path in files.iterdir()}
-        assert all(name.startswith("kissmetrics-") for name in names)
-
 
 def _deselect(catalog: dict[str, Any], columns: dict[str, set[str]]) -> None:
     """Leave columns of streams out."""
@@ -157,10 +136,3 @@ def _deselect(catalog: dict[str, Any], columns: dict[str, set[str]]) -> None:
         for item in entry["metadata"]:
             if item["breadcrumb"] and item["breadcrumb"][-1] in columns.get(entry["tap_stream_id"], ()):
                 item["metadata"]["selected"] = False
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    """Read a batch file; its first bytes tell whether it is compressed."""
-    content = path.read_bytes()
-    text = gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
-    return [json.loads(line) for line in lines_of(text.decode())]

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fault_runs import watched_sync
-from tests.result_runs import THIS_MONTH, metric_ids, only, result_sandbox, results, rows_of
-from tests.sandbox import Sandbox
+from tests.result_runs import THIS_MONTH, is_page, metric_ids, only, result_sandbox, results, rows_of
+from tests.sandbox import Sandbox, faults
+from tests.tables import code_block
 from tests.tap_in_process import sync_here
-from tests.tap_process import run_tap, sync, write_json
+from tests.tap_process import run_tap, settings_for, sync, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.sandbox import Request
 
 PRODUCT = 11_001
 
@@ -163,3 +166,27 @@ def test_only_what_is_selected_is_run(tmp_path: Path) -> None:
     (query,) = sandbox.queries
     assert results(run, "funnel") == rows_of(query, product_id=PRODUCT)
     assert {request.resource for request in sandbox.requests} == {"queries"}
+
+
+def test_the_settings_that_the_page_prints(tmp_path: Path) -> None:
+    """Reports, metrics and a query whose rows become columns, as docs/results.md has them."""
+    settings = json.loads(code_block("results", "settings"))
+    columns = settings["queries"][0]["schema"]["properties"]
+    with result_sandbox("query") as sandbox:
+        settings |= settings_for(sandbox)
+
+        def of_query(request: Request) -> bool:
+            return is_page(request) and sandbox.queries[-1].kind == "query"
+
+        def by_city(body: Any) -> None:  # noqa: ANN401 - JSON
+            body["data"] = [dict(zip(columns, (row["identity"], 1), strict=True)) for row in body["data"]]
+
+        sandbox.faults.append(faults.rewrite(by_city, where=of_query))
+        run = run_tap(folder=tmp_path, config=settings).succeeded()
+    assert {query.kind for query in sandbox.queries} == {"report", "metric", "query"}
+    (name,) = [query["name"] for query in settings["queries"]]
+    (query,) = [query for query in sandbox.queries if query.kind == "query"]
+    rows: Any = query.result
+    assert run.records(name) == [{"city": row["identity"], "signups": 1} for row in rows]
+    assert run.records("report_results")
+    assert run.records("metric_results")

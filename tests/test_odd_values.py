@@ -134,27 +134,6 @@ def test_an_exponent_beyond_all_measure(tmp_path: Path) -> None:
     assert run.stdout.count('"stream":"events","record"') == 60
 
 
-def test_an_unknown_field_is_left_out_with_one_warning(tmp_path: Path) -> None:
-    """It is named, once."""
-
-    def add(records: dict[str, Any]) -> None:
-        for record in records["data"]:
-            record["colour"] = "red"
-
-    with small_sandbox(faults.rewrite(add, resource="events")) as sandbox:
-        run = watched_sync(sandbox, tmp_path).succeeded()
-    assert_every_record_once(run, sandbox.account)
-    assert run.stderr.count("fields that the schema does not have are left out: 'colour'") == 1
-
-
-def test_missing_fields(tmp_path: Path) -> None:
-    """Everything but the id may be missing."""
-    run, records = sync_with(tmp_path, lambda record: [record.pop(key) for key in list(record) if key != "id"])
-    odd = only_odd(run, records)
-    assert odd["id"] == records[PLACE]["id"]
-    assert {value for key, value in odd.items() if key != "id"} <= {None}
-
-
 def test_a_wrong_type_is_warned_of_once(tmp_path: Path) -> None:
     """One line for a column, not one for a record."""
     with small_sandbox() as sandbox:

@@ -57,16 +57,16 @@ def test_the_disk_is_full(large: Sandbox, tmp_path: Path) -> None:
     assert_gave_up(run, large, "the output cannot be written: No space left on device")
 
 
-def test_stdout_is_closed(large: Sandbox, tmp_path: Path) -> None:
+@pytest.mark.parametrize("option", ["--config=config.json", "--discover", "--about", "--version"])
+def test_stdout_is_closed(option: str, large: Sandbox, tmp_path: Path) -> None:
     """As with `>&-`."""
-    config = write_json(tmp_path / "config.json", settings_for(large, page_size=10))
-    command: list[str | Path] = ["sh", "-c", 'exec "$@" >&-', "sh", *TAP, "--config", config]
+    write_json(tmp_path / "config.json", settings_for(large, page_size=10))
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", *TAP, option]
     done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, check=False)
     run = Run(done.returncode, "", done.stderr.decode())
     assert run.code == 1
     assert_discreet(run, large)
-    (line,) = run.errors
-    assert line.startswith("the output cannot be written")
+    assert run.stderr == "the output cannot be written: it is closed\n"
 
 
 def test_the_sync_itself_is_long_enough(large: Sandbox, tmp_path: Path) -> None:

@@ -86,3 +86,16 @@ def test_variables_are_those_of_settings() -> None:
     assert "api_token" in named
     known = {*SETTINGS, "loglevel"}  # which the SDK reads itself
     assert {setting: page for setting, page in named.items() if setting not in known} == {}
+
+
+def test_the_range_of_meltano_is_that_of_the_project() -> None:
+    """What the README tells to install runs this project."""
+    project = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))
+    assert f"'meltano{project['requires_meltano']}'" in (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_design_names_every_module() -> None:
+    """A new module gets a place in it."""
+    page = (PROJECT / "docs" / "design.md").read_text(encoding="utf-8")
+    modules = {path.name for path in (PROJECT / "tap_kissmetrics").glob("*.py")} - {"__init__.py"}
+    assert {module for module in modules if f"`{module}`" not in page} == set()

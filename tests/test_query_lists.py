@@ -11,6 +11,7 @@ from tests.catalogs import QUERY_KEYS
 from tests.expected import assert_complete, assert_streams, in_order_of_sync
 from tests.fault_runs import small_sandbox
 from tests.refusals import assert_refused
+from tests.result_runs import result_sandbox
 from tests.sandbox import QUERY_RESOURCES, Sandbox, faults, make_query_account
 from tests.tap_in_process import sync_here
 from tests.tap_process import catalog_of, run_tap, settings_for, sync, write_json
@@ -254,3 +255,32 @@ def test_a_server_that_has_nothing_for_a_while(tmp_path: Path) -> None:
         run = sync(sandbox, tmp_path, page_size=10).succeeded()
     assert_streams(run, in_order(sandbox.account))
     assert "the list is empty, and was not a moment ago" in run.stderr
+
+
+@pytest.mark.parametrize("value", [None, faults.MISSING], ids=["null", "absent"])
+def test_a_product_that_is_not_named_is_the_one_that_was_asked(value: object, tmp_path: Path) -> None:
+    """It is a part of the primary key, and of what the results of a report say."""
+
+    def leave_out(body: Any) -> None:  # noqa: ANN401 - JSON
+        for record in body["data"]:
+            del record["product_id"]
+            if value is None:
+                record["product_id"] = None
+
+    with result_sandbox("query", reports=2) as sandbox:
+        sandbox.faults += [faults.rewrite(leave_out, resource=resource) for resource in OF_PRODUCT]
+        run = sync(sandbox, tmp_path, report_ids=["*"]).succeeded()
+    assert {resource: run.records(resource) for resource in QUERY_RESOURCES} == in_order(sandbox.account)
+    reports = {report["id"]: report["product_id"] for report in sandbox.account.records["reports"]}
+    assert {row["report_id"]: row["product_id"] for row in run.records("report_results")} == reports
+
+
+@pytest.mark.parametrize("value", [{"id": 1}, [1], True, 1.5], ids=json.dumps)
+def test_a_product_that_is_no_id(value: object, tmp_path: Path) -> None:
+    """A table cannot take it: the stream fails, the others are read."""
+    with small_sandbox(api="query") as sandbox:
+        sandbox.faults.append(faults.rewrite(lambda body: [record.update(product_id=value) for record in body["data"]]
+                                             and None, resource="events"))  # fmt: skip
+        run = sync(sandbox, tmp_path)
+    assert run.failed == ["events"]
+    assert "has a product_id that is no id: a table cannot take it" in run.errors[0]

@@ -10,9 +10,11 @@ import pytest
 
 from tests.fault_runs import watched_sync
 from tests.result_runs import (
+    ALL,
     SPAN,
     THIS_MONTH,
     all_report_rows,
+    both,
     only,
     report_rows,
     result_sandbox,
@@ -28,11 +30,6 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Fault
     from tests.sandbox.switches import ApiName
-
-APIS: tuple[ApiName, ...] = ("core", "query")
-ALL: dict[str, Any] = {"report_ids": ["*"]}
-
-both = pytest.mark.parametrize("api", APIS)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_kissmetrics.rows import MOST_REPEATS
-from tests.fault_runs import assert_every_record_once, assert_met, assert_says, watched_sync
-from tests.result_runs import all_report_rows, is_page, is_poll, is_start, only, report_rows, result_sandbox, results
-from tests.sandbox import Sandbox, faults
+from tests.fault_runs import assert_every_record_once, assert_met, assert_says
+from tests.result_runs import (
+    ALL,
+    all_report_rows,
+    both,
+    is_page,
+    is_poll,
+    is_start,
+    only,
+    read_results,
+    report_rows,
+    result_sandbox,
+    results,
+)
+from tests.sandbox import faults
 from tests.tap_in_process import sync_here
-from tests.tap_process import sync, write_json
+from tests.tap_process import sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,14 +32,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Fault, Request
     from tests.sandbox.switches import ApiName
-    from tests.tap_process import Run
 
-APIS: tuple[ApiName, ...] = ("core", "query")
-ALL: dict[str, Any] = {"report_ids": ["*"]}
 BRIEF: dict[str, Any] = {"backoff_factor": 0.005}
-
-both = pytest.mark.parametrize("api", APIS)
-
 
 PLACES: dict[str, Callable[[Request], bool]] = {"start": is_start, "poll": is_poll, "page": is_page}
 
@@ -37,13 +43,6 @@ KINDS: dict[str, Callable[..., Fault]] = {
     "reset": faults.reset,
     "truncated": faults.truncated_json,
 }
-
-
-def read_results(sandbox: Sandbox, folder: Path, **settings: Any) -> Run:  # noqa: ANN401
-    """Read the results of all reports and nothing else."""
-    settings = ALL | settings
-    catalog = write_json(folder / "catalog.json", only(sandbox, "report_results", **settings))
-    return watched_sync(sandbox, folder, "--catalog", catalog, **settings)
 
 
 @both
@@ -144,6 +143,28 @@ def test_refuses_a_server_that_gives_one_row_for_ever(api: ApiName, tmp_path: Pa
     assert re.search(r"the server ignores offset: it gives the same row at \d+ as before it$", run.errors[0])
     assert run.failed == ["report_results"]
     assert same.seen <= MOST_REPEATS + 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "says", "pages"),
+    [
+        ([["a", 1], ["b", 2], ["a", 1]], "it gives the same 3 rows at 2 as before", 1),
+        ([["a", 1], ["a", 1]], r"it gives the same row at \d+ as before it", MOST_REPEATS),
+    ],
+    ids=["rows that end as they begin", "rows that are all the same"],
+)
+@both
+def test_refuses_a_server_that_gives_the_same_rows_for_ever(
+    api: ApiName, rows: list[Any], says: str, pages: int, tmp_path: Path
+) -> None:
+    """The seam alone does not show it: each page starts as the one before it ended."""
+    same = faults.rewrite(lambda body: {**body, "data": rows, "pagination": None}, where=is_page, skip=0)
+    with result_sandbox(api, reports=1, polls_until_complete=0, faults=[same]) as sandbox:
+        run = read_results(sandbox, tmp_path, retry_timeout=0)
+    assert run.code == 1
+    assert re.search(f"the server ignores offset: {says}$", run.errors[0])
+    assert run.failed == ["report_results"]
+    assert len(results(run)) <= len(rows) + pages
 
 
 @pytest.mark.parametrize(

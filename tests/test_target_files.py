@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.catalogs import choose
-from tests.result_runs import metric_ids, result_sandbox
+from tests.result_runs import THIS_MONTH, metric_ids, result_sandbox
 from tests.sandbox import RESOURCES
 from tests.tables import assert_same, code_block, columns_of
 from tests.tap_process import sync, write_json
@@ -56,7 +56,7 @@ def test_csv(two_nights: Callable[..., list[Run]], sandbox: Sandbox, tmp_path: P
     """With the stream maps of docs/targets.md."""
     target = programs.target("target-csv", tmp_path, output_path="output", overwrite_behavior="replace_file")
     (tmp_path / "output").mkdir()
-    two_nights(target, **yaml.safe_load(code_block("targets", "csv")))
+    two_nights(target, **yaml.safe_load(code_block("targets", "csv: core")))
 
     def read(column: str, text: str) -> object:
         if column in JSON_COLUMNS:
@@ -68,6 +68,45 @@ def test_csv(two_nights: Callable[..., list[Run]], sandbox: Sandbox, tmp_path: P
     for stream, records in sandbox.account.records.items():
         with (tmp_path / "output" / f"{stream}.csv").open(encoding="utf-8", newline="") as file:
             assert_same(stream, list(csv.DictReader(file)), empty_as_null(records), read=read)
+
+
+def test_csv_of_the_query_api(tmp_path: Path, programs: Programs) -> None:
+    """With its stream maps of docs/targets.md: every list, and every row of its reports and metrics."""
+    (tmp_path / "output").mkdir()
+    target = programs.target("target-csv", tmp_path, output_path="output", overwrite_behavior="replace_file")
+    with result_sandbox("query") as sandbox:
+        settings: dict[str, Any] = {"report_ids": ["*"], "metric_ids": metric_ids(sandbox)[:1]}
+        maps = yaml.safe_load(code_block("targets", "csv: query"))
+        target.load(sync(sandbox, tmp_path, **settings, **maps).succeeded().stdout)
+    loaded = {}
+    for path in (tmp_path / "output").iterdir():
+        with path.open(encoding="utf-8", newline="") as file:
+            loaded[path.stem] = list(csv.DictReader(file))
+    assert loaded.keys() == {*sandbox.account.records, "report_results", "metric_results"}
+
+    def read(column: str, text: str) -> object:
+        nested = column in columns_of("array", "query") | columns_of("object", "query")
+        return json.loads(text) if nested else {"True": True, "False": False, "": None}.get(text, text)
+
+    def written(value: object) -> object:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    for stream, records in sandbox.account.records.items():
+        wanted = [{column: written(value) for column, value in record.items()} for record in empty_as_null(records)]
+        assert_same(stream, loaded[stream], wanted, read=read)
+    got = [
+        (row["query_id"], row["position"], json.loads(row["row"]), json.loads(row["date_range"]))
+        for stream in ("report_results", "metric_results")
+        for row in loaded[stream]
+    ]
+    assert sorted(got, key=repr) == sorted(
+        [
+            (query.id, str(position), json.loads(json.dumps(row), parse_float=str), THIS_MONTH)
+            for query in sandbox.queries
+            for position, row in enumerate(query.result or ())
+        ],
+        key=repr,
+    )
 
 
 def test_jsonl(two_nights: Callable[..., list[Run]], sandbox: Sandbox, tmp_path: Path, programs: Programs) -> None:

@@ -136,6 +136,30 @@ def test_a_proxy_that_is_down(authority: trustme.CA, trusting: dict[str, str], t
     assert sandbox.requests == []
 
 
+@pytest.mark.parametrize(
+    "proxy", ["http://somebody:{}@127.0.0.1:99999", "http://somebody:{}/@127.0.0.1:1", "{}@a..b:1"]
+)
+def test_a_proxy_that_is_no_address(proxy: str, tmp_path: Path) -> None:
+    """The line names what to check, and its password is not shown."""
+    env = {"NO_PROXY": "", "HTTPS_PROXY": proxy.format(PROXY_PASSWORD)}
+    with Sandbox(make_account(**SMALL)) as sandbox:
+        url = sandbox.url.replace("http:", "https:")
+        run = watched_sync(sandbox, tmp_path, env=env, api_url=url, retry_timeout=0)
+    assert run.code == 1
+    assert set(run.failed) == set(RESOURCES)
+    assert_says(run, "ERROR.*proxy in the environment")
+    assert PROXY_PASSWORD not in run.stdout + run.stderr
+
+
+def test_a_host_that_no_proxy_is_for(authority: trustme.CA, trusting: dict[str, str], tmp_path: Path) -> None:
+    """`NO_PROXY` names it: it is asked directly."""
+    with connect_proxy() as proxy, secure(Handshakes(authority)) as sandbox:
+        env = {**trusting, "NO_PROXY": "127.0.0.1", "HTTPS_PROXY": f"http://{proxy.authority}"}
+        run = watched_sync(sandbox, tmp_path, env=env).succeeded()
+    assert_every_record_once(run, sandbox.account)
+    assert proxy.asked == []
+
+
 def test_plain_http_never_goes_through_a_proxy(tmp_path: Path) -> None:
     """It is for this machine alone, and would show the token to the proxy."""
     with connect_proxy() as proxy, Sandbox(make_account(**SMALL)) as sandbox:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.about import OWN_SETTINGS
 from tests.sandbox import RESOURCES, Sandbox
-from tests.tap_process import run_tap, settings_for, sync
+from tests.tap_process import run_tap, settings_for, sync, write_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,6 +111,17 @@ class TestWhereTheyComeFrom:
         run_tap(folder=tmp_path, env=empty | sandbox.env).succeeded()
         assert limits(sandbox) == {"1000"}
 
+    def test_null_in_a_variable_is_absent(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        nulls = {f"TAP_KISSMETRICS_{name}": "null" for name in ("MAX_CONCURRENCY", "RETRY_TIMEOUT", "STREAM_MAPS")}
+        run_tap(folder=tmp_path, env=nulls | sandbox.env).succeeded()
+        assert limits(sandbox) == {"1000"}
+
+    def test_environment_wins_wherever_it_is_named(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        path = write_json(tmp_path / "second.json", settings_for(sandbox, page_size=11))
+        env = {"TAP_KISSMETRICS_PAGE_SIZE": "15"}
+        run_tap("--config", "ENV", "--config", path, folder=tmp_path, env=env).succeeded()
+        assert limits(sandbox) == {"15"}
+
     def test_empty_variable_is_no_token(self, sandbox: Sandbox, tmp_path: Path) -> None:
         run = run_tap(folder=tmp_path, env=sandbox.env | {"TAP_KISSMETRICS_API_TOKEN": ""})
         assert run.refused().startswith("api_token is required")
@@ -154,6 +165,15 @@ class TestAddress:
     @pytest.mark.parametrize("slashes", ["", "/", "//"])
     def test_may_end_with_a_slash(self, slashes: str, sandbox: Sandbox, tmp_path: Path) -> None:
         sync(sandbox, tmp_path, api_url=sandbox.url + slashes).succeeded()
+        assert {request.path for request in sandbox.requests} == {f"/core/{name}" for name in RESOURCES}
+
+    @pytest.mark.parametrize(
+        ("old", "new"), [("/core", "/./core"), ("/core", "/core?"), ("/core", "/%63ore#"), (":", ":0")]
+    )
+    def test_is_written_as_it_is_sent(self, old: str, new: str, sandbox: Sandbox, tmp_path: Path) -> None:
+        before, found, after = sandbox.url.rpartition(old)
+        assert found
+        sync(sandbox, tmp_path, api_url=before + new + after).succeeded()
         assert {request.path for request in sandbox.requests} == {f"/core/{name}" for name in RESOURCES}
 
     def test_loopback_has_a_name_too(self, sandbox: Sandbox, tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from tap_kissmetrics.errors import SettingsError
+from tests.expected import expected
+from tests.fault_runs import assert_says, small_sandbox
 from tests.refusals import assert_refused
 from tests.sandbox import RESOURCES
 from tests.tap_in_process import sync_here
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.sandbox import Sandbox
+    from tests.sandbox.switches import ApiName
 
 
 NO_JSON = [
@@ -89,6 +92,10 @@ STATES: list[tuple[Any, str]] = [
     ({"bookmarks": {"events": {"partitions": {}}}}, '"partitions" of stream events must be a list'),
     ({"bookmarks": {"events": {"partitions": [1]}}}, "a partition of stream events must be an object"),
     ({"bookmarks": {"events": {"partitions": [{}]}}}, "a partition of stream events has no context"),
+    (
+        {"bookmarks": {"events": {"partitions": [{"context": {"product_id": "a"}}] * 2}}},
+        "stream events has two partitions of the same context",
+    ),
 ]
 
 
@@ -137,6 +144,15 @@ CATALOGS: list[tuple[dict[str, Any], str]] = [
     ({"metadata": [{"breadcrumb": [], "metadata": {"selected": True, "replication-key": "total"}}],
       "replication_method": None},
      "replication-key of stream events must be one of last_sent_at, last_used_at, not 'total'"),
+    ({"stream": "renamed"}, "stream of events must be 'events'; to rename it, set an __alias__ in stream_maps"),
+    ({"key_properties": ["name"]}, "key_properties of stream events must be id, not name"),
+    ({"key_properties": None, "metadata": [{"breadcrumb": [], "metadata": {"table-key-properties": ["nope"]}}]},
+     "key_properties of stream events must be a list of columns of its schema"),
+    ({"metadata": [{"breadcrumb": ["properties", "name"], "metadata": {"selected-by-default": "no"}}]},
+     "selected-by-default of stream events must be true or false, not 'no'"),
+    ({"replication_method": "INCREMENTAL", "replication_key": "last_sent_at",
+      "schema": {"properties": {"id": {"type": "string"}}}}, "replication-key of stream events must be one of id, not"),
+    ({"tap_stream_id": "accounts"}, "has the stream accounts twice"),
     ({"tap_stream_id": None}, 'each item of "streams" must be an object with tap_stream_id'),
 ]  # fmt: skip
 
@@ -165,6 +181,64 @@ def test_a_catalog(value: object, says: str, sandbox: Sandbox, tmp_path: Path) -
     """The line says what a catalog needs."""
     run = sync(sandbox, tmp_path, "--catalog", write_json(tmp_path / "catalog.json", value))
     assert_refused(run, sandbox, "catalog: ", says)
+
+
+@pytest.mark.parametrize("api", ["core", "query"])
+def test_a_catalog_of_the_other_api(api: ApiName, tmp_path: Path) -> None:
+    """Its keys would make one row of the records of several products."""
+    config = {} if api == "query" else {"api": "query", "username": "nobody"}
+    other = catalog_of(tmp_path, config, products={}, reports={}, events={}, properties={})
+    path = write_json(tmp_path / "catalog.json", other)
+    with small_sandbox(api=api) as sandbox:
+        run = sync(sandbox, tmp_path, "--catalog", path)
+    says = " must be product_id, id, not id;" if api == "query" else " must be id, not product_id, id;"
+    assert_refused(run, sandbox, "catalog: key_properties of stream ", says)
+
+
+def test_what_is_of_others_in_a_catalog(catalog: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """It may be anything; a stream that is selected and is none of this tap's is told of."""
+    value = json.loads(catalog)
+    odd: list[dict[str, Any]] = [{"schema": None}, {"schema": {"properties": {"a": 5}}}, {"metadata": [{}]}, {}]
+    value["streams"] += [{"tap_stream_id": f"odd{number}", **entry} for number, entry in enumerate(odd)]
+    root = {"breadcrumb": [], "metadata": {"selected": True}}
+    value["streams"].append({"tap_stream_id": "evnets", "metadata": [root]})
+    run = sync(sandbox, tmp_path, "--catalog", write_json(tmp_path / "catalog.json", value)).succeeded()
+    assert_says(run, "WARNING.*The catalog selects streams that there are not with these settings: evnets$")
+    assert run.records("events") == expected("events", sandbox.account.records["events"])
+
+
+def test_keys_cannot_be_left_out(catalog: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Neither by what is selected nor by what is unsupported."""
+    value = json.loads(catalog)
+    for entry in value["streams"]:
+        for item in entry["metadata"]:
+            if item["breadcrumb"] == ["properties", "id"]:
+                item["metadata"] = {"selected": False, "inclusion": "unsupported"}
+    run = sync(sandbox, tmp_path, "--catalog", write_json(tmp_path / "catalog.json", value)).succeeded()
+    assert run.records("events") == expected("events", sandbox.account.records["events"])
+
+
+@pytest.mark.parametrize("kind", ["state", "catalog"])
+def test_a_byte_order_mark(kind: str, catalog: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Some editors of Windows begin a file with it."""
+    path = tmp_path / "marked.json"
+    path.write_text(catalog if kind == "catalog" else "{}", encoding="utf-8-sig")
+    assert sync(sandbox, tmp_path, f"--{kind}", path).succeeded().records("events")
+
+
+@pytest.mark.parametrize("kind", ["state", "catalog"])
+def test_a_file_that_cannot_be_read(kind: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """It is opened well, and fails as it is read."""
+    run = sync(sandbox, tmp_path, f"--{kind}", "/proc/self/mem")
+    assert_refused(run, sandbox, f"{kind} file /proc/self/mem cannot be read: Input/output error")
+
+
+@pytest.mark.parametrize("arguments", [["--config", '{"api_token": "SECRET"}'], ["SECRET"], ["SECRET", "more"]])
+def test_content_in_the_place_of_a_file(arguments: list[str], sandbox: Sandbox, tmp_path: Path) -> None:
+    """It may be a secret: it is not shown."""
+    run = run_tap(*arguments, folder=tmp_path, config=None)
+    assert_refused(run, sandbox, "", code=1 if "--config" in arguments else 2)
+    assert "SECRET" not in run.stderr
 
 
 def test_a_catalog_that_selects_nothing(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sysconfig
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +16,7 @@ from tests.expected import in_order_of_sync
 from tests.fault_runs import small_sandbox, watched_sync
 from tests.refusals import assert_refused
 from tests.sandbox.data import PARENTS
-from tests.tap_process import run_tap, settings_for, sync
+from tests.tap_process import environment, run_tap, settings_for, sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,6 +41,7 @@ SETTINGS = [
     *wrong("api_url", "must not hold a user, a password, a query or a fragment", "https://me:password@host/core",
            "http://user@127.0.0.1/core",
            "https://host/core?limit=1", "https://host/core#top"),
+    *wrong("api_url", "is not a URL", "https://*.kissmetrics.com/core"),
     *wrong("api_url", "must be text, not 5", 5),
     *wrong("start_date", "must be a date-time such as 2024-01-31T00:00:00Z, not ", "yesterday", "", "2024-13-01",
            "2024-01-01T25:00:00Z", "31.01.2024"),
@@ -59,6 +63,9 @@ SETTINGS = [
 ]  # fmt: skip
 
 
+BATCHES: dict[str, Any] = {"encoding": {"format": "jsonl"}, "storage": {"root": "file:///tmp"}}
+
+
 @pytest.mark.parametrize(
     ("config", "says"),
     [
@@ -68,6 +75,13 @@ SETTINGS = [
             "its batch_size must be an integer from 1 on, not 10.0",
         ),
         ({"encoding": {"format": "jsonl"}}, "must have a storage with a root"),
+        ({"storage": {"root": "file:///tmp"}}, "must have an encoding with a format, such as jsonl"),
+        ({"storage": {"root": "file:///tmp"}, "encoding": {}}, "must have an encoding with a format, such as jsonl"),
+        ({**BATCHES, "encoding": {"format": "csv"}}, ".encoding.format: 'csv' is not one of "),
+        ({**BATCHES, "encoding": {"format": "jsonl", "level": 9}}, "got an unexpected keyword argument 'level'"),
+        ({**BATCHES, "rows": 5}, "got an unexpected keyword argument 'rows'"),
+        ({**BATCHES, "storage": {"root": "nowhere://batches"}}, "Unsupported filesystem: 'nowhere'"),
+        ({**BATCHES, "storage": {"root": "file:///tmp", "params": 5}}, ""),
     ],
     ids=json.dumps,
 )
@@ -126,7 +140,7 @@ def test_not_a_number(name: str, sandbox: Sandbox, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "token",
     ["", " ", "SECRET with-blanks", "SECRET-and\nline-break", "SECRET-and-newline\n", "\tSECRET", "SECRET-ünïcode",
-     "SECRET\x00", 1234567890, ["SECRET"], {"SECRET": 1}, True],
+     "SECRET\ud800", "SECRET\x00", 1234567890, ["SECRET"], {"SECRET": 1}, True],
     ids=json.dumps,
 )  # fmt: skip
 def test_a_token(token: object, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -154,7 +168,57 @@ def test_several_settings_at_once(sandbox: Sandbox, tmp_path: Path) -> None:
 def test_an_unknown_log_level(variable: str, sandbox: Sandbox, tmp_path: Path) -> None:
     """The line names the variable and the levels."""
     run = sync(sandbox, tmp_path, env={variable: "LOUD"})
-    assert_refused(run, sandbox, f"{variable} must be one of ", "WARNING", "DEBUG", "not 'LOUD'", code=2)
+    assert_refused(run, sandbox, f"{variable} must be one of ", "WARNING", "DEBUG", "not 'LOUD'")
+
+
+def test_an_unknown_log_level_in_a_dotenv_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The same line."""
+    (tmp_path / ".env").write_text("LOGLEVEL=LOUD\n", encoding="utf-8")
+    assert_refused(run_tap(folder=tmp_path, env=sandbox.env), sandbox, "LOGLEVEL must be one of ")
+
+
+@pytest.mark.parametrize("variable", ["LOGLEVEL", "TAP_KISSMETRICS_LOGLEVEL"])
+def test_an_empty_log_level_is_absent(variable: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """As `docker compose` passes on a variable that is not set."""
+    assert "| INFO " in sync(sandbox, tmp_path, env={variable: ""}).succeeded().stderr
+
+
+@pytest.mark.parametrize(
+    ("maps", "says"),
+    [
+        ({"__else__": "x"}, "stream_maps: its __else__ must be __NULL__"),
+        ({"accounts": {"name": "1 +"}}, "stream_maps: Failed to parse expression 1 +."),
+    ],
+    ids=json.dumps,
+)
+def test_stream_maps(maps: dict[str, Any], says: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The line names the setting."""
+    assert_refused(sync(sandbox, tmp_path, stream_maps=maps), sandbox, says)
+
+
+def test_a_stream_map_that_knows_no_such_column(sandbox: Sandbox, tmp_path: Path) -> None:
+    """It is only seen with the first record."""
+    run = sync(sandbox, tmp_path, stream_maps={"accounts": {"name": "nmae"}})
+    assert run.code == 1
+    assert run.errors == ["stream_maps: Failed to evaluate simpleeval expressions nmae."]
+
+
+def test_a_folder_that_is_gone(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A job may be started in one that was deleted."""
+    program = shutil.which("tap-kissmetrics", path=sysconfig.get_path("scripts"))
+    assert program
+    script = 'mkdir gone && cd gone && rmdir ../gone && exec "$0"'
+    done = subprocess.run(
+        ["/bin/sh", "-c", script, program],
+        cwd=tmp_path,
+        env=environment(sandbox.env),
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "the working directory cannot be read: " in done.stderr.splitlines()[-1]
+    assert sandbox.requests == []
 
 
 def test_products_that_do_not_exist(tmp_path: Path) -> None:
