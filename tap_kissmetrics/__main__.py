@@ -42,7 +42,7 @@ def main() -> None:
         code = stop.code
     except click.ClickException as error:
         # A stray argument may be a token.
-        logger.error("%s", re.sub(r"(unexpected extra arguments?) \(.*", r"\1", error.format_message()))  # noqa: TRY400
+        logger.error("%s", re.sub(r"(?s)(unexpected extra arguments?) \(.*", r"\1", error.format_message()))  # noqa: TRY400
         code = error.exit_code
     except SingerSDKError as error:
         logger.error("%s", error)  # noqa: TRY400

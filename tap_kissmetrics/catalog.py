@@ -78,9 +78,9 @@ def check_keys(name: str, own: Sequence[str], chosen: Sequence[str]) -> None:
     Raises:
         SettingsError: If a target would take several records for one, as with a catalog of the other API.
     """
-    if own and chosen and set(own) != set(chosen):
+    if chosen and set(own) != set(chosen):
         msg = (
-            f"catalog: key_properties of stream {name} must be {', '.join(own)}, not {', '.join(chosen)}; "
+            f"catalog: key_properties of stream {name} must be {', '.join(own) or 'empty'}, not {', '.join(chosen)}; "
             "make the catalog anew, with --discover and the settings of the sync"
         )
         raise SettingsError(msg)

@@ -48,7 +48,9 @@ def check_settings(
             allowed; the value of a secret is not shown.
     """
     maps = settings.get("stream_maps")
-    if isinstance(maps, dict) and maps.get("__else__") not in (None, "__NULL__"):  # the SDK's own schema breaks at it
+    places = [maps, *maps.values()] if isinstance(maps, dict) else []
+    # The SDK's own schema breaks at it.
+    if any(isinstance(place, dict) and place.get("__else__") not in (None, "__NULL__") for place in places):
         msg = "stream_maps: its __else__ must be __NULL__"
         raise SettingsError(msg)
     said = [*_misfits(settings, schema), *_contradictions(settings, schema, streams, complete=complete)]
@@ -277,7 +279,7 @@ def _check_batch_config(config: Settings) -> str | None:
         BatchConfig.from_dict(config).storage.get_url("")
     except TypeError as error:  # of what it does not know
         return str(error).partition("__init__() ")[2] or str(error)
-    except (ImportError, ValueError) as error:
+    except (ImportError, NotImplementedError, ValueError) as error:
         return str(error)
     return None
 

@@ -31,7 +31,7 @@ class CommandLineTap(Tap):
         parsed = super().cb_config(ctx, param, ())
         parsed.parse_env = not value or "ENV" in value
         for path in value:
-            if path.lstrip().startswith("{"):
+            if path.lstrip().startswith(("{", "[")):
                 msg = "--config takes the path of a file, not its content (it is not shown)"
                 raise SettingsError(msg)
             if path != "ENV":

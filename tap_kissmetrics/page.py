@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.decoding import decode_json
-from tap_kissmetrics.problems import clipped, message_of
+from tap_kissmetrics.problems import clipped, words_of
 
 if t.TYPE_CHECKING:
     import requests
@@ -115,9 +115,6 @@ def read_page(body: object, *, offset: int, limit: int) -> Page:
         RetriableAPIError: If the body holds no list, or tells of an error beside it.
         FatalAPIError: If a record has no primary key.
     """
-    if isinstance(body, dict) and (said := message_of({key: body.get(key) for key in ("error", "errors")})):
-        msg = f"the API says: {said}"
-        raise RetriableAPIError(msg)
     window = read_window(body, offset=offset, limit=limit)
     ids = [_primary_key(row, offset + i) for i, row in enumerate(window.rows)]
     return Page(window.offset, window.limit, window.rows, window.total, ids)
@@ -135,9 +132,13 @@ def read_window(body: object, *, offset: int, limit: int) -> Window:
         The rows, and what the body says of the list.
 
     Raises:
-        RetriableAPIError: If the body holds no list, or more than one.
+        RetriableAPIError: If the body holds no list, or more than one, or tells of an
+            error beside it.
     """
     envelope = body if isinstance(body, dict) else {"data": body}
+    if error := envelope.get("error") or envelope.get("errors"):
+        msg = f"the API says: {words_of(error)}"
+        raise RetriableAPIError(msg)
     lists = [value for key, value in envelope.items() if isinstance(value, list) and key not in _NO_ROWS]
     rows = envelope["data"] if "data" in envelope else lists[0] if len(lists) == 1 else None
     if not isinstance(rows, list):

@@ -171,6 +171,18 @@ def api_message(response: requests.Response) -> str:
     return message_of(body)
 
 
+def words_of(error: object) -> str:
+    """Say what the API tells of an error.
+
+    Args:
+        error: Decoded JSON.
+
+    Returns:
+        Its words, or what it is where it has none; on one line and clipped.
+    """
+    return message_of(error) or clipped(str(error))
+
+
 def message_of(body: object) -> str:
     """Find the words in what the API says of an error.
 

@@ -59,7 +59,7 @@ class OfProductStream(ProductStream):
                 product_id = record.get("product_id")
                 if product_id is None:  # a part of the primary key
                     record["product_id"] = context["product_id"]
-                elif isinstance(product_id, bool) or not isinstance(product_id, (str, int)):
+                elif isinstance(product_id, bool) or not isinstance(product_id, (str, int)) or product_id == "":
                     msg = f"the record {record['id']!r} has a product_id that is no id: a table cannot take it"
                     raise FatalAPIError(msg)
         return page

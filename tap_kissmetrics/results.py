@@ -188,8 +188,8 @@ class ReportResultsStream(ResultStream):
         reports = {str(report["id"]).lower(): report for report in known}
         chosen = self.config["report_ids"]
         is_core = not self._tap.api.numeric_ids
-        wanted = dict.fromkeys(str(report_id).lower() for report_id in chosen)
-        for report_id in reports if chosen == [ALL] else wanted:
+        wanted = {} if chosen == [ALL] else dict.fromkeys(str(self._tap.api.as_id(one)).lower() for one in chosen)
+        for report_id in wanted or reports:
             report = reports.get(report_id)
             if report is None:
                 yield FatalAPIError(f"report {report_id} is not among the reports; check report_ids and product_ids")

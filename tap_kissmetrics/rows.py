@@ -12,7 +12,9 @@ if t.TYPE_CHECKING:
 
 
 MOST_REPEATS: t.Final = 100
-"""Times in a row that a server which gives fewer rows than it may can give the same row, and no other."""
+"""Times in a row that a page which is not full may come again, where all its rows are the same."""
+
+_IGNORED: t.Final = "the server ignores offset: it gives the same rows at {} as before"
 
 
 class RowPaginator:
@@ -57,9 +59,9 @@ class RowPaginator:
         if window.rows[: len(self._last)] != self._last:
             msg = f"the row at offset {window.offset} is not the one that was there before"
             raise RetriableAPIError(msg)
-        if len(window.rows) > 1 and window.rows == self._before and any(row != window.rows[0] for row in window.rows):
-            msg = f"the server ignores offset: it gives the same {len(window.rows)} rows at {window.offset} as before"
-            raise RetriableAPIError(msg)
+        # A page that is full may be that of a result which repeats itself.
+        if window.rows == self._before and len(window.rows) < window.limit and not _is_one(window.rows):
+            raise RetriableAPIError(_IGNORED.format(window.offset))
         if window.total is not None and len(window.rows) == len(self._last) and window.end < window.total:
             msg = f"no new rows at offset {window.offset} of a result of {window.total}"
             raise RetriableAPIError(msg)
@@ -95,9 +97,13 @@ class RowPaginator:
         return rows
 
     def _watch(self, loop: list[t.Any], window: Window) -> None:
-        """Count how often the same page came, which `check` lets pass if it is one row again and again."""
-        self._repeats = self._repeats + 1 if loop and loop == self._before and len(loop) < self.limit else 0
+        """Count how often the same page came, which `check` lets pass where all its rows are the same."""
+        self._repeats = self._repeats + 1 if loop and loop == self._before and len(loop) < max(window.limit, 2) else 0
         self._before = loop
         if self._repeats == MOST_REPEATS:
-            msg = f"the server ignores offset: it gives the same row at {window.offset} as before it"
-            raise FatalAPIError(msg)
+            raise FatalAPIError(_IGNORED.format(window.offset))
+
+
+def _is_one(rows: list[t.Any]) -> bool:
+    """Tell whether rows are one and the same again and again."""
+    return all(row == rows[0] for row in rows)

@@ -14,7 +14,7 @@ from typing_extensions import override
 
 from tap_kissmetrics.errors import NotFoundError
 from tap_kissmetrics.page import Window, read_window
-from tap_kissmetrics.problems import clipped, message_of
+from tap_kissmetrics.problems import words_of
 
 if t.TYPE_CHECKING:
     from tap_kissmetrics.client import KissmetricsStream
@@ -34,7 +34,7 @@ class Run(abc.ABC):
         completed: Whether the API said that it is completed.
         progress: The part that is done, 0 to 1, where the API tells it.
         columns: What the API says of the columns of its rows; None where it says nothing.
-        over: Whether there is nothing left to end on the server.
+        over: Whether it failed, is gone or was given up.
     """
 
     def __init__(self, stream: KissmetricsStream) -> None:
@@ -77,7 +77,7 @@ class Run(abc.ABC):
 
     def give_up(self) -> None:
         """End it on the server, where the API can do that and it did not end already; say so in the log."""
-        if self.id and not self.over:
+        if self.id and not self.completed and not self.over:
             self.over = True
             self.stream.requests_session.keep_free(0)
             self.cancel()
@@ -91,7 +91,7 @@ class Run(abc.ABC):
         envelope = told if isinstance(told, dict) else {}
         if error := envelope.get("error"):
             self.over = True
-            msg = f"the query failed: the API says: {message_of(error) or clipped(str(error))}"
+            msg = f"the query failed: the API says: {words_of(error)}"
             raise FatalAPIError(msg)
         if envelope.get("completed") is None:
             msg = "the API's answer does not say whether the query is completed"

@@ -185,7 +185,8 @@ class TapKissmetrics(CommandLineTap):
         Returns:
             The name of the setting.
         """
-        return "api_url" if self.api is QUERY or url.startswith(f"{self.api_url}/") else "query_url"
+        is_run = self.api is not QUERY and url.startswith(f"{self.query_url}/")
+        return "query_url" if is_run and not self.api_url.startswith(self.query_url) else "api_url"
 
     @property
     def page_size(self) -> int:

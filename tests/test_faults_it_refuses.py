@@ -42,6 +42,9 @@ def message(text: str) -> str:
     return json.dumps({"meta": {"status": 400, "message": text}, "data": None})
 
 
+WORDLESS: list[dict[str, Any]] = [{"error": True}, {"error": 500}, {"error": {"code": 5}}, {"errors": [{"code": 17}]}]
+"""Errors that only say that there is one."""
+
 STATUSES = [
     row("403", faults.status(403, **EVENTS), says="HTTP 403: api_token may not read /core/events; deselect the stream",
         apis=BOTH),
@@ -107,6 +110,8 @@ LISTS = [
         says="the API says: a shard is down"),
     row("an error beside an empty list", faults.rewrite(lambda _: {"data": [], "error": {"message": "no"}}, **EVENTS),
         says="the API says: no", apis=BOTH),
+    *(row(f"an empty list beside {error}", faults.body(json.dumps({"data": [], **error}), **EVENTS),
+          says="the API says: ", apis=BOTH) for error in WORDLESS),
     row("a status and a message beside an empty list",
         faults.rewrite(lambda _: {"data": [], "status": 500, "message": "down"}, **EVENTS),
         says="HTTP 500: .*the API says: down", apis=BOTH),

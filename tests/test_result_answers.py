@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.fault_runs import assert_says
-from tests.result_runs import ALL, all_report_rows, both, is_poll, is_start, read_results, result_sandbox, results
+from tests.result_runs import (
+    ALL,
+    all_report_rows,
+    both,
+    is_page,
+    is_poll,
+    is_start,
+    read_results,
+    result_sandbox,
+    results,
+)
 from tests.sandbox import faults
 from tests.tap_process import sync
 
@@ -30,6 +40,16 @@ def test_an_error_without_words(api: ApiName, error: object, tmp_path: Path) -> 
     assert run.code == 1
     assert "the query failed: the API says: " in run.errors[0]
     assert run.failed == ["report_results"]
+
+
+def test_an_error_beside_the_rows(tmp_path: Path) -> None:
+    """Of a query that completed: what was to be read is gone."""
+    expired = faults.rewrite(lambda _: {"error": "the result has expired", "data": []}, where=is_page)
+    with result_sandbox("core", reports=1, faults=[expired]) as sandbox:
+        run = read_results(sandbox, tmp_path, retry_timeout=0)
+    assert run.errors[0].endswith("the API says: the result has expired")
+    assert run.failed == ["report_results"]
+    assert "goes on" not in run.stderr
 
 
 @pytest.mark.parametrize("links", [5, True, "links", [5], {}], ids=str)

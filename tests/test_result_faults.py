@@ -92,6 +92,16 @@ def test_survives_pages(api: ApiName, fault: Callable[..., Fault] | None, switch
     assert results(run) == all_report_rows(sandbox)
 
 
+@pytest.mark.parametrize(("page_size", "cap"), [(2, None), (3, None), (5, None), (100, None), (100, 2), (100, 3)])
+@pytest.mark.parametrize("period", [1, 2, 4])
+def test_survives_rows_that_come_again(period: int, page_size: int, cap: int | None) -> None:
+    """A result may repeat itself: its pages are the same then, and yet each is the next one."""
+    periodic = [[number % period] for number in range(250)]
+    with result_sandbox("core", reports=1, rows=lambda _: periodic, cap=cap) as sandbox:
+        run = sync_here(sandbox, catalog=only(sandbox, "report_results", **ALL), page_size=page_size, **ALL)
+    assert results(run) == all_report_rows(sandbox)
+
+
 OTHER_ROW = "the row at offset 9 is not the one that was there before"
 
 
@@ -140,7 +150,7 @@ def test_refuses_a_server_that_gives_one_row_for_ever(api: ApiName, tmp_path: Pa
     with result_sandbox(api, reports=1, cap=1, polls_until_complete=0, faults=[same]) as sandbox:
         run = read_results(sandbox, tmp_path)
     assert run.code == 1
-    assert re.search(r"the server ignores offset: it gives the same row at \d+ as before it$", run.errors[0])
+    assert re.search(r"the server ignores offset: it gives the same rows at \d+ as before$", run.errors[0])
     assert run.failed == ["report_results"]
     assert same.seen <= MOST_REPEATS + 2
 
@@ -148,8 +158,8 @@ def test_refuses_a_server_that_gives_one_row_for_ever(api: ApiName, tmp_path: Pa
 @pytest.mark.parametrize(
     ("rows", "says", "pages"),
     [
-        ([["a", 1], ["b", 2], ["a", 1]], "it gives the same 3 rows at 2 as before", 1),
-        ([["a", 1], ["a", 1]], r"it gives the same row at \d+ as before it", MOST_REPEATS),
+        ([["a", 1], ["b", 2], ["a", 1]], "it gives the same rows at 2 as before", 1),
+        ([["a", 1], ["a", 1]], r"it gives the same rows at \d+ as before", MOST_REPEATS),
     ],
     ids=["rows that end as they begin", "rows that are all the same"],
 )

@@ -233,7 +233,10 @@ def test_a_file_that_cannot_be_read(kind: str, sandbox: Sandbox, tmp_path: Path)
     assert_refused(run, sandbox, f"{kind} file /proc/self/mem cannot be read: Input/output error")
 
 
-@pytest.mark.parametrize("arguments", [["--config", '{"api_token": "SECRET"}'], ["SECRET"], ["SECRET", "more"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--config", '{"api_token": "SECRET"}'], ["--config", '["SECRET"]'], ["a\nSECRET"], ["SECRET", "more"]],
+)
 def test_content_in_the_place_of_a_file(arguments: list[str], sandbox: Sandbox, tmp_path: Path) -> None:
     """It may be a secret: it is not shown."""
     run = run_tap(*arguments, folder=tmp_path, config=None)

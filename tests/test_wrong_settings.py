@@ -80,6 +80,7 @@ BATCHES: dict[str, Any] = {"encoding": {"format": "jsonl"}, "storage": {"root": 
         ({**BATCHES, "encoding": {"format": "csv"}}, ".encoding.format: 'csv' is not one of "),
         ({**BATCHES, "encoding": {"format": "jsonl", "level": 9}}, "got an unexpected keyword argument 'level'"),
         ({**BATCHES, "rows": 5}, "got an unexpected keyword argument 'rows'"),
+        ({**BATCHES, "storage": {"root": "data:,x"}}, ""),
         ({**BATCHES, "storage": {"root": "nowhere://batches"}}, "Unsupported filesystem: 'nowhere'"),
         ({**BATCHES, "storage": {"root": "file:///tmp", "params": 5}}, ""),
     ],
@@ -187,6 +188,7 @@ def test_an_empty_log_level_is_absent(variable: str, sandbox: Sandbox, tmp_path:
     ("maps", "says"),
     [
         ({"__else__": "x"}, "stream_maps: its __else__ must be __NULL__"),
+        ({"events": {"__else__": 5}}, "stream_maps: its __else__ must be __NULL__"),
         ({"accounts": {"name": "1 +"}}, "stream_maps: Failed to parse expression 1 +."),
     ],
     ids=json.dumps,
