@@ -8,7 +8,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from tap_kissmetrics.tap import TapKissmetrics
-from tests.tap_in_process import signals_kept
+from tests.support.in_process import signals_kept
 
 Entry = dict[str, Any]
 """What a catalog holds of one stream."""

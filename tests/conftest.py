@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.documents import DOCUMENTS, PROJECT
-from tests.postgres import Postgres, find_programs, programs_in_wheel, serve
 from tests.sandbox import Account, Sandbox, make_account, make_query_account
-from tests.tap_in_process import signals_kept
-from tests.tap_process import FORKS
-from tests.targets import Programs
+from tests.support.in_process import signals_kept
+from tests.support.postgres import Postgres, find_programs, programs_in_wheel, serve
+from tests.support.run import FORKS
+from tests.support.targets import Programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,10 +6,10 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
 
-from tests.expected import exact, expected
 from tests.sandbox import QUERY_RESOURCES, RESOURCES
 from tests.stream_documents import ENTRIES
-from tests.targets import PROJECT
+from tests.support.expected import exact, expected
+from tests.support.targets import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
