@@ -10,9 +10,9 @@ import pytest
 
 from tests.documents import DOCUMENTS, PROJECT
 from tests.sandbox import Account, Sandbox, make_account, make_query_account
+from tests.support.fork import FORKS
 from tests.support.in_process import signals_kept
 from tests.support.postgres import Postgres, find_programs, programs_in_wheel, serve
-from tests.support.run import FORKS
 from tests.support.targets import Programs
 
 if TYPE_CHECKING:

@@ -16,19 +16,23 @@ from tests.about import ABOUT, SETTINGS
 from tests.sandbox import RESOURCES, Sandbox, faults
 from tests.support.catalogs import KEYS
 from tests.support.expected import assert_complete
-from tests.support.run import environment, run_tap, settings_for, write_json
+from tests.support.in_process import run_in_process
+from tests.support.process import run_forked, run_started
+from tests.support.run import environment, settings_for, write_json
+from tests.support.tap import run_tap
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.run import Run
+    from tests.support.tap import Runner
 
 VERSION = TapKissmetrics.plugin_version
 
 
 def start_tap(*arguments: str | Path, folder: Path, config: object = None) -> Run:
     """Run the tap as a shell does: in a Python that starts for it."""
-    return run_tap(*arguments, folder=folder, config=config, afresh=True)
+    return run_tap(*arguments, folder=folder, config=config, runner=run_started)
 
 
 def sync(sandbox: Sandbox, folder: Path, *arguments: str | Path, **settings: object) -> Run:
@@ -154,12 +158,33 @@ class TestProgram:
     def test_config_file_without_a_name_is_refused(self, tmp_path: Path) -> None:
         assert start_tap("--config=", folder=tmp_path).refused().startswith("config file without a name cannot be read")
 
-    def test_the_forks_of_the_tests_are_the_same_program(self, sandbox: Sandbox, tmp_path: Path) -> None:
-        settings = settings_for(sandbox, max_concurrency=1)
-        started = start_tap(folder=tmp_path, config=settings).succeeded()
-        forked = run_tap(folder=tmp_path, config=settings).succeeded()
-        assert without_times(forked.stdout) == without_times(started.stdout)
-        assert without_times(forked.stderr) == without_times(started.stderr)
+    @pytest.mark.parametrize("runner", [run_forked, run_in_process])
+    @pytest.mark.parametrize(
+        ("arguments", "settings"),
+        [
+            ([], {}),
+            ([], {"page_size": 7, "retry_timeout": 0}),
+            ([], {"page_size": "many"}),
+            (["--test"], {}),
+            (["--discover"], {}),
+            (["--about"], {}),
+            (["--no-such-option"], {}),
+        ],
+    )
+    def test_the_runners_of_the_tests_are_the_same_program(
+        self, runner: Runner, arguments: list[str], settings: dict[str, object], sandbox: Sandbox, tmp_path: Path
+    ) -> None:
+        """A new interpreter does all of it first; then the other runner does, twice: as nothing is left behind."""
+        sandbox.faults.append(faults.status(503, resource="events", where=lambda _: "retry_timeout" in settings))
+        config = settings_for(sandbox, max_concurrency=1) | settings
+        started, *others = (
+            run_tap(*arguments, folder=tmp_path, config=config, env={"LOGLEVEL": "DEBUG"}, runner=each)
+            for each in (run_started, runner, runner)
+        )
+        for run in others:
+            assert run.code == started.code
+            assert without_times(run.stdout) == without_times(started.stdout)
+            assert without_times(run.stderr) == without_times(started.stderr)
 
     def test_console_script_is_the_same_program(self, tmp_path: Path) -> None:
         script = shutil.which("tap-kissmetrics", path=sysconfig.get_path("scripts"))

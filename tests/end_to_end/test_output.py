@@ -11,8 +11,8 @@ import pytest
 
 from tests.sandbox import Sandbox, make_account
 from tests.support.fault_runs import SMALL, assert_discreet
-from tests.support.process import live_tap
-from tests.support.run import TAP, Run, environment, settings_for, write_json
+from tests.support.process import PIPE, TAP, live_tap
+from tests.support.run import Run, environment, settings_for, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,11 +40,10 @@ def assert_gave_up(run: Run, sandbox: Sandbox, says: str) -> None:
 @pytest.mark.parametrize("lines", [0, 1, 20])
 def test_the_reader_goes_away(lines: int, large: Sandbox, tmp_path: Path) -> None:
     """As with `| head -1`."""
-    with live_tap(large, tmp_path, stdout=subprocess.PIPE, page_size=10) as tap:
-        assert tap.process.stdout
+    with live_tap(large, tmp_path, stdout=PIPE, page_size=10) as tap:
         for _ in range(lines):
-            assert tap.process.stdout.readline().endswith(b"\n")
-        tap.process.stdout.close()
+            assert tap.stdout.readline().endswith(b"\n")
+        tap.stdout.close()
         run = tap.ends(b"")
     assert_gave_up(run, large, "the reader of the output went away; nothing more can be written")
 
@@ -52,7 +51,7 @@ def test_the_reader_goes_away(lines: int, large: Sandbox, tmp_path: Path) -> Non
 @pytest.mark.skipif(not Path("/dev/full").exists() and "CI" not in os.environ, reason="this system has no /dev/full")
 def test_the_disk_is_full(large: Sandbox, tmp_path: Path) -> None:
     """The line says what the system says."""
-    with Path("/dev/full").open("wb") as full, live_tap(large, tmp_path, stdout=full, page_size=10) as tap:
+    with live_tap(large, tmp_path, stdout="/dev/full", page_size=10) as tap:
         run = tap.ends(b"")
     assert_gave_up(run, large, "the output cannot be written: No space left on device")
 

@@ -9,14 +9,15 @@ import subprocess
 import sys
 import termios
 import time
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pytest
 
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account
 from tests.support.fault_runs import SMALL, assert_discreet, small_sandbox, watched_sync
-from tests.support.process import WAITS, live_tap
-from tests.support.run import Run, catalog_of, environment, settings_for, write_json
+from tests.support.process import PIPE, WAITS, live_tap
+from tests.support.run import Run, environment, settings_for, write_json
+from tests.support.tap import catalog_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -161,18 +162,16 @@ def large() -> Iterator[Sandbox]:
 @pytest.mark.parametrize("lines", [1, 7, 60, 333])
 def test_in_the_middle_of_a_page(lines: int, number: int, large: Sandbox, tmp_path: Path, catalog: Path) -> None:
     """Not all of a page is out, and the reader reads on."""
-    with live_tap(large, tmp_path, "--catalog", catalog, stdout=subprocess.PIPE, page_size=500) as tap:
-        assert tap.process.stdout
-        read = b"".join(tap.process.stdout.readline() for _ in range(lines))
+    with live_tap(large, tmp_path, "--catalog", catalog, stdout=PIPE, page_size=500) as tap:
+        read = b"".join(tap.stdout.readline() for _ in range(lines))
         tap.process.send_signal(number)
-        run = tap.ends(read + tap.process.stdout.read())
+        run = tap.ends(read + tap.stdout.read())
     assert_stopped(run, number, large, tmp_path, catalog)
     assert len(run.records("events")) < 800
 
 
-def is_full(pipe: IO[bytes] | None) -> bool:
+def is_full(pipe: BinaryIO) -> bool:
     """Tell whether nothing more comes into a pipe that holds a lot and is not read."""
-    assert pipe
     counts = []
     for _ in range(5):
         answer = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
@@ -191,14 +190,13 @@ def test_while_blocked_on_a_full_pipe(  # noqa: PLR0913, PLR0917 - what varies, 
     With PYTHONUNBUFFERED a signal cuts a write short, and only the writer itself can go on with it.
     """
     env = {"PYTHONUNBUFFERED": unbuffered}
-    with live_tap(large, tmp_path, "--catalog", catalog, stdout=subprocess.PIPE, env=env, page_size=500) as tap:
-        assert tap.process.stdout
-        tap.until(lambda: is_full(tap.process.stdout))
+    with live_tap(large, tmp_path, "--catalog", catalog, stdout=PIPE, env=env, page_size=500) as tap:
+        tap.until(lambda: is_full(tap.stdout))
         for _ in range(times):
             tap.process.send_signal(number)
         with pytest.raises(subprocess.TimeoutExpired):
             tap.process.wait(0.3)  # it cannot end: it would have to cut the line
-        run = tap.ends(tap.process.stdout.read())
+        run = tap.ends(tap.stdout.read())
     assert_stopped(run, number, large, tmp_path, catalog)
     assert 0 < len(run.records("events")) < 500
 
@@ -249,7 +247,7 @@ def test_where_python_drops_errors(kind: str, number: int, sandbox: Sandbox, tmp
 
 def test_while_it_starts(number: int, sandbox: Sandbox, tmp_path: Path) -> None:
     """Before there is anything to write, the signal just ends it, without a traceback."""
-    with live_tap(sandbox, tmp_path, env={"PYTHONPROFILEIMPORTTIME": "1"}) as tap:
+    with live_tap(sandbox, tmp_path, env={"PYTHONPROFILEIMPORTTIME": "1"}, started=True) as tap:
         tap.until(lambda: re.search(r"\bclick$", tap.log, re.MULTILINE))
         tap.process.send_signal(number)
         run = tap.ends()

@@ -14,7 +14,8 @@ import yaml
 from tests.sandbox import RESOURCES
 from tests.support.catalogs import choose
 from tests.support.results import THIS_MONTH, metric_ids, result_sandbox
-from tests.support.run import sync, write_json
+from tests.support.run import write_json
+from tests.support.tap import sync
 from tests.tables import assert_same, code_block, columns_of
 
 if TYPE_CHECKING:

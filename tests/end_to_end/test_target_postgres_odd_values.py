@@ -9,7 +9,7 @@ import yaml
 
 from tests.sandbox import Sandbox, make_account
 from tests.support.catalogs import choose
-from tests.support.in_process import sync_here
+from tests.support.tap import sync_here
 from tests.tables import code_block
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from tests.support.examples import examples
 from tests.support.expected import expected
 from tests.support.fault_runs import assert_met, small_sandbox, watched_sync
 from tests.support.list_server import Change, ListServer, walk
-from tests.support.run import sync
+from tests.support.tap import sync
 
 if TYPE_CHECKING:
     from tests.sandbox import Record, Request, Sandbox

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import pytest
 
 from tests.sandbox import Sandbox, faults, make_account
 from tests.support.fault_runs import SMALL, assert_every_record_once, watched_sync
-from tests.support.process import live_tap
+from tests.support.process import PIPE, live_tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -90,7 +89,7 @@ def test_a_slow_reader_stops_the_fetching(concurrency: int, tmp_path: Path) -> N
     """A pipe that nobody reads holds so much; what is fetched beside it is bounded by the setting."""
     with Sandbox(make_account(**{**SMALL, "events": 4000})) as sandbox:
         with live_tap(
-            sandbox, tmp_path, stdout=subprocess.PIPE, page_size=50, max_concurrency=concurrency, request_timeout=60
+            sandbox, tmp_path, stdout=PIPE, page_size=50, max_concurrency=concurrency, request_timeout=60
         ) as tap:
             tap.until(lambda: len(sandbox.requests) >= 3)
             counts = [0, 1]
@@ -98,8 +97,7 @@ def test_a_slow_reader_stops_the_fetching(concurrency: int, tmp_path: Path) -> N
                 time.sleep(0.5)
                 counts.append(len(sandbox.requests))
             assert tap.process.poll() is None
-            assert tap.process.stdout
-            run = tap.ends(tap.process.stdout.read())
+            run = tap.ends(tap.stdout.read())
         assert counts[-1] < 10 + concurrency
         assert_every_record_once(run.succeeded(), sandbox.account)
         assert len(sandbox.requests) > 80

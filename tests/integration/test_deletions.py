@@ -11,7 +11,8 @@ from tests.sandbox import RESOURCES, faults
 from tests.support.catalogs import choose
 from tests.support.expected import in_order_of_sync
 from tests.support.process import live_tap
-from tests.support.run import sync, write_json
+from tests.support.run import write_json
+from tests.support.tap import sync
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,8 +15,8 @@ from tap_kissmetrics.catalog import METHODS
 from tests.sandbox import RESOURCES, Account, Fault, Sandbox, make_account
 from tests.support.catalogs import KEYS, at_or_after, choose, ids, instant
 from tests.support.examples import examples
-from tests.support.in_process import sync_here
-from tests.support.run import run_tap, sync, write_json
+from tests.support.run import write_json
+from tests.support.tap import run_tap, sync, sync_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

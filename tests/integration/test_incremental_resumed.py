@@ -12,9 +12,9 @@ import pytest
 
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account
 from tests.support.catalogs import at_or_after, choose, ids, instant
-from tests.support.in_process import sync_here
 from tests.support.process import live_tap
-from tests.support.run import sync, write_json
+from tests.support.run import write_json
+from tests.support.tap import sync, sync_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

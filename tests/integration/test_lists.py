@@ -15,8 +15,7 @@ from tests.sandbox import RESOURCES, Account, Form, Sandbox, faults, make_accoun
 from tests.sandbox.data import PARENTS
 from tests.support.examples import examples
 from tests.support.expected import assert_complete, assert_streams
-from tests.support.in_process import sync_here
-from tests.support.run import sync
+from tests.support.tap import sync, sync_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

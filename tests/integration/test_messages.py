@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from tests.sandbox import RESOURCES, Sandbox
 from tests.support.expected import assert_streams
-from tests.support.in_process import sync_here
-from tests.support.run import catalog_of, sync, write_json
+from tests.support.run import write_json
+from tests.support.tap import catalog_of, sync, sync_here
 
 if TYPE_CHECKING:
     from pathlib import Path

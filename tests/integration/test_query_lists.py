@@ -11,10 +11,10 @@ from tests.sandbox import QUERY_RESOURCES, Sandbox, faults, make_query_account
 from tests.support.catalogs import QUERY_KEYS
 from tests.support.expected import assert_complete, assert_streams, in_order_of_sync
 from tests.support.fault_runs import small_sandbox
-from tests.support.in_process import sync_here
 from tests.support.refusals import assert_refused
 from tests.support.results import result_sandbox
-from tests.support.run import catalog_of, run_tap, settings_for, sync, write_json
+from tests.support.run import settings_for, write_json
+from tests.support.tap import catalog_of, run_tap, sync, sync_here
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,8 @@ import pytest
 from tests.sandbox import faults
 from tests.support.fault_runs import assert_every_record_once, small_sandbox, watched_sync
 from tests.support.results import all_report_rows, result_sandbox, results
-from tests.support.run import run_tap, settings_for
+from tests.support.run import settings_for
+from tests.support.tap import run_tap
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +28,7 @@ def test_no_minute_holds_more_requests_than_were_set(tmp_path: Path) -> None:
         faults.rate_limit(pace, 60),
     ) as sandbox:
         config = settings_for(sandbox, requests_per_minute=pace, page_size=9)
-        run = run_tap(folder=tmp_path, config=config, timeout=150).succeeded()
+        run = run_tap(folder=tmp_path, config=config).succeeded()
     assert_every_record_once(run, sandbox.account)
     times = [request.at for request in sandbox.requests]
     assert pace < len(times) < 2 * pace
@@ -42,7 +43,7 @@ def test_the_query_api_is_never_asked_too_often_by_default(tmp_path: Path) -> No
     """With default settings: lists and a report, more than 15 requests, no 429, and one minute is enough."""
     with result_sandbox("query", reports=1, polls_until_complete=1, rate_limit=15, cap=10) as sandbox:
         config = {"api": "query", "api_url": sandbox.url, "username": sandbox.username, "password": sandbox.password}
-        run = run_tap(folder=tmp_path, config={**config, "report_ids": ["*"]}, timeout=150).succeeded()
+        run = run_tap(folder=tmp_path, config={**config, "report_ids": ["*"]}).succeeded()
     assert_every_record_once(run, sandbox.account)
     assert results(run) == all_report_rows(sandbox)
     times = [request.at for request in sandbox.requests]

@@ -20,7 +20,7 @@ from tests.support.results import (
     result_sandbox,
     results,
 )
-from tests.support.run import sync
+from tests.support.tap import sync
 
 if TYPE_CHECKING:
     from pathlib import Path

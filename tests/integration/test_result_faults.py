@@ -10,7 +10,6 @@ import pytest
 from tap_kissmetrics.rows import MOST_REPEATS
 from tests.sandbox import faults
 from tests.support.fault_runs import assert_every_record_once, assert_met, assert_says
-from tests.support.in_process import sync_here
 from tests.support.results import (
     ALL,
     all_report_rows,
@@ -24,7 +23,7 @@ from tests.support.results import (
     result_sandbox,
     results,
 )
-from tests.support.run import sync
+from tests.support.tap import sync, sync_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,7 +10,6 @@ import pytest
 
 from tests.sandbox import faults
 from tests.support.fault_runs import watched_sync
-from tests.support.in_process import sync_here
 from tests.support.results import (
     ALL,
     SPAN,
@@ -22,7 +21,7 @@ from tests.support.results import (
     result_sandbox,
     results,
 )
-from tests.support.run import run_tap, sync
+from tests.support.tap import run_tap, sync, sync_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable

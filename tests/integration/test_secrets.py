@@ -9,7 +9,8 @@ import pytest
 from tests.sandbox import faults
 from tests.support.fault_matrix import BOTH
 from tests.support.fault_runs import assert_discreet, secrets_of, small_sandbox, watched_sync
-from tests.support.run import run_tap, settings_for
+from tests.support.run import settings_for
+from tests.support.tap import run_tap
 
 if TYPE_CHECKING:
     from pathlib import Path

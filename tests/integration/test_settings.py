@@ -9,7 +9,8 @@ import pytest
 
 from tests.about import OWN_SETTINGS
 from tests.sandbox import RESOURCES, Sandbox
-from tests.support.run import run_tap, settings_for, sync, write_json
+from tests.support.run import settings_for, write_json
+from tests.support.tap import run_tap, sync
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_kissmetrics.errors import SettingsError
 from tests.support.fault_matrix import BOTH
-from tests.support.in_process import sync_here
 from tests.support.results import metric_ids, result_sandbox, results, rows_of
-from tests.support.run import run_tap, settings_for, sync
+from tests.support.run import settings_for
+from tests.support.tap import attempt, run_tap, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,11 +44,9 @@ def sandbox() -> Iterator[Sandbox]:
 
 def refusal(sandbox: Sandbox, **settings: object) -> str:
     """Give the line with which settings are refused, before any request and without a secret."""
-    with pytest.raises(SettingsError) as caught:
-        sync_here(sandbox, **settings)
-    line = str(caught.value)
-    assert line.splitlines() == [line]
-    assert SECRET not in line
+    run = attempt(sandbox, **settings)
+    line = run.refused()
+    assert SECRET not in run.stderr
     assert sandbox.requests == []
     return line
 
@@ -92,7 +89,7 @@ class TestOfTheOtherApi:
             nothing = {"api_token": "", "query_url": QUERY_URL}
         sync(either, tmp_path, **nothing).succeeded()
         empty = {f"TAP_KISSMETRICS_{name.upper()}": "" for name in nothing}
-        run_tap(folder=tmp_path, env=empty | either.env, config=None, timeout=100).succeeded()
+        run_tap(folder=tmp_path, env=empty | either.env, config=None).succeeded()
 
 
 class TestLogin:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from tests.sandbox import RESOURCES, Sandbox, make_account
 from tests.support.examples import examples
 from tests.support.expected import assert_complete
-from tests.support.in_process import sync_here
-from tests.support.run import sync
+from tests.support.tap import sync, sync_here
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tap_kissmetrics.errors import SettingsError
 from tests.sandbox import RESOURCES
 from tests.support.expected import expected
 from tests.support.fault_runs import assert_says, small_sandbox
-from tests.support.in_process import sync_here
 from tests.support.refusals import assert_refused
-from tests.support.run import catalog_of, run_tap, settings_for, sync, write_json
+from tests.support.run import settings_for, write_json
+from tests.support.tap import attempt, catalog_of, run_tap, sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,10 +60,7 @@ def test_a_file_that_is_none(kind: str, what: str, sandbox: Sandbox, tmp_path: P
 
 def assert_refused_here(sandbox: Sandbox, *says: str, **given: object) -> None:
     """Check the line for a catalog or a state, without a process for each."""
-    with pytest.raises(SettingsError) as caught:
-        sync_here(sandbox, **given)
-    line = str(caught.value)
-    assert line.splitlines() == [line]
+    line = attempt(sandbox, **given).refused()
     assert [word for word in says if word not in line] == []
     assert sandbox.requests == []
 

@@ -16,7 +16,8 @@ from tests.sandbox.data import PARENTS
 from tests.support.expected import in_order_of_sync
 from tests.support.fault_runs import small_sandbox, watched_sync
 from tests.support.refusals import assert_refused
-from tests.support.run import environment, run_tap, settings_for, sync
+from tests.support.run import environment, settings_for
+from tests.support.tap import run_tap, sync
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -14,7 +14,7 @@ from tests.about import OWN_SETTINGS, SETTINGS, tap_of
 from tests.documents import PROJECT, main
 from tests.sandbox import QUERY_RESOURCES, RESOURCES, Sandbox
 from tests.support.expected import assert_complete
-from tests.support.run import run_tap
+from tests.support.tap import run_tap
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -12,7 +12,7 @@ import pytest
 from tests.about import RESULTS_OF
 from tests.documents import PROJECT, main
 from tests.stream_documents import ENTRIES, SNAPSHOTS, columns
-from tests.support.run import run_tap
+from tests.support.tap import run_tap
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from tests.sandbox import Sandbox, faults, make_account, make_query_account
 from tests.support.expected import expected
-from tests.support.run import sync
+from tests.support.tap import sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -70,7 +70,7 @@ def watched_sync(
     folder: Path,
     *arguments: str | Path,
     env: Mapping[str, str] | None = None,
-    **settings: object,
+    **settings: Any,  # noqa: ANN401
 ) -> Run:
     """Sync at the log level DEBUG, and check that neither a secret nor a traceback is shown."""
     settings = {"page_size": PAGE_SIZE, **settings}

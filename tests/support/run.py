@@ -1,16 +1,12 @@
-"""Runs the real command line, in a process of its own."""
+"""What a run of the tap leaves behind, and what every way of running it needs."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from tests.support.fork import Forks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,22 +14,17 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Record, Sandbox
 
-TAP = [sys.executable, "-m", "tap_kissmetrics"]
-
-FORKS = Forks()
-"""Where most runs begin: its process has done the imports, which take longer than most runs."""
-
 QUICK = {"backoff_factor": 0.02, "retry_timeout": 30, "request_timeout": 30}
-"""Pauses fifty times shorter than by default, and patience that no load of the machine exhausts: a test that waits for
-the end of patience sets its own."""
+"""Waits fifty times shorter than by default, and time-outs that no load of the machine exhausts: a test of a time-out
+sets its own."""
 
 UNPACED = 100_000
-"""Requests a minute that no test comes near."""
+"""Requests per minute that no test comes near."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a run of the tap left behind."""
+    """The exit code and the output of a run."""
 
     code: int
     stdout: str
@@ -69,19 +60,21 @@ class Run:
         return [line.split(" | ", 3)[3] for line in self.stderr.splitlines() if "| ERROR " in line]
 
     @property
+    def warnings(self) -> list[str]:
+        """The lines that the tap logged as warnings, with their prefix."""
+        return [line for line in self.stderr.splitlines() if "| WARNING " in line]
+
+    @property
     def failed(self) -> list[str]:
         """The streams that failed, as the last error names and counts them."""
-        told = re.fullmatch(r"(\d+) of (\d+) streams? failed: (.+)", self.errors[-1])
-        assert told, self.errors[-1]
-        names = told[3].split(", ")
-        assert int(told[1]) == len(names) <= int(told[2])
+        summary = re.fullmatch(r"(\d+) of (\d+) streams? failed: (.+)", self.errors[-1])
+        assert summary, self.errors[-1]
+        names = summary[3].split(", ")
+        assert int(summary[1]) == len(names) <= int(summary[2])
         return names
 
     def refused(self) -> str:
-        """The one line of a run that was refused.
-
-        A refusal has an exit code, a single line, and neither a traceback nor a record.
-        """
+        """The one line of a run that was refused, which has an exit code and neither a traceback nor a record."""
         assert self.code == 1, self.stderr
         assert "Traceback" not in self.stderr, self.stderr
         assert self.stdout == ""
@@ -89,23 +82,21 @@ class Run:
         return line
 
     def succeeded(self) -> Run:
-        """Assert that all went well."""
+        """Assert that nothing failed."""
         assert self.code == 0, self.stderr
         assert not self.errors, self.stderr
         return self
 
 
 def lines_of(text: str) -> list[str]:
-    """Split JSON Lines; the last line may have no end, and then is one that was cut."""
+    """Split JSON Lines; a last line without an end was cut."""
     return text.removesuffix("\n").split("\n") if text else []
 
 
 def environment(variables: Mapping[str, str] | None = None, *, measured: bool = True) -> dict[str, str]:
-    """Give this process's environment without settings of the tap.
+    """This process's environment without settings of the tap, and with `variables`.
 
-    Args:
-        variables: What to add.
-        measured: Whether coverage follows. It hangs where a signal comes while it takes notes.
+    Coverage follows into a process unless `measured` is false: it hangs where a signal comes while it takes notes.
     """
     dropped = ("TAP_KISSMETRICS_",) if measured else ("TAP_KISSMETRICS_", "COVERAGE_PROCESS_")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
@@ -118,83 +109,11 @@ def write_json(path: Path, value: object) -> Path:
     return path
 
 
-def run_tap(
-    *arguments: str | Path,
-    folder: Path,
-    config: object = None,
-    env: Mapping[str, str] | None = None,
-    timeout: float = 60,
-    afresh: bool = False,
-) -> Run:
-    """Run the tap.
-
-    Args:
-        arguments: What stands on its command line, besides the config file.
-        folder: Its working directory, where the config file is written.
-        config: Settings for a config file; None for no config file.
-        env: Variables to add to the environment.
-        timeout: Seconds after which it is killed and the test fails.
-        afresh: Start a Python for it, as a shell does. If not, the run begins with the imports done, in a fork with its
-            own process, environment, working directory and output.
-
-    Returns:
-        What it left behind.
-    """
-    options: list[str | Path] = []
-    if config is not None:
-        options = ["--config", write_json(folder / "config.json", config)]
-    command = [str(part) for part in (*options, *arguments)]
-    variables = environment(env)
-    if not afresh:
-        code = FORKS.run(command, folder=str(folder), env=variables, timeout=timeout)
-        stdout, stderr = ((folder / name).read_bytes().decode() for name in ("stdout", "stderr"))
-        return Run(code, stdout, stderr)
-    done = subprocess.run(
-        [*TAP, *command],
-        cwd=folder,
-        env=variables,
-        capture_output=True,
-        timeout=timeout,
-        check=False,
-    )
-    return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
-
-
 def settings_for(sandbox: Sandbox, **settings: object) -> dict[str, object]:
-    """Give settings that lead to a sandbox, whichever API it has, with short waits and without a pace."""
+    """Settings for reading a sandbox of either API, with short waits and without a limit of requests per minute."""
     if sandbox.api == "core":
         own: dict[str, object] = {"api_token": sandbox.token, "query_url": sandbox.query_url}
     else:
         own = {"api": sandbox.api, "username": sandbox.username, "requests_per_minute": UNPACED}
         own |= {"password": sandbox.password} if sandbox.password else {}
     return {"api_url": sandbox.url, **own, **QUICK, **settings}
-
-
-def sync(
-    sandbox: Sandbox,
-    folder: Path,
-    *arguments: str | Path,
-    env: Mapping[str, str] | None = None,
-    **settings: object,
-) -> Run:
-    """Sync a sandbox's account."""
-    return run_tap(*arguments, folder=folder, config=settings_for(sandbox, **settings), env=env)
-
-
-def catalog_of(folder: Path, config: object = None, /, **streams: dict[str, Any]) -> dict[str, Any]:
-    """Discover the catalog and select only the streams that are named.
-
-    Args:
-        folder: Working directory.
-        config: Settings that say which streams there are; by default those of the Core API.
-        streams: For each stream to select, what to add to its root metadata.
-
-    Returns:
-        The catalog.
-    """
-    catalog: dict[str, Any] = json.loads(run_tap("--discover", folder=folder, config=config).succeeded().stdout)
-    for entry in catalog["streams"]:
-        (root,) = [m["metadata"] for m in entry["metadata"] if not m["breadcrumb"]]
-        root["selected"] = entry["tap_stream_id"] in streams
-        root.update(streams.get(entry["tap_stream_id"], {}))
-    return catalog

@@ -11,7 +11,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.sandbox import QUERY_RESOURCES, RESOURCES, make_account, make_query_account
 from tests.support.expected import expected
-from tests.support.run import run_tap
+from tests.support.tap import run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
