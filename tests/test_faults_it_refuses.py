@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_kissmetrics.transport import LARGEST_RESPONSE
 from tests.fault_matrix import BOTH, Case, in_each_api, row
 from tests.fault_runs import (
     EVENTS,
@@ -130,14 +129,6 @@ def test_refuses_a_stream(api: ApiName, max_concurrency: int, case: Case, tmp_pa
         run = watched_sync(sandbox, tmp_path, max_concurrency=max_concurrency, **{**HASTY, **case.settings})
         assert_met(sandbox)
     assert_only_the_events_failed(run, sandbox, case.says)
-
-
-def test_refuses_a_page_that_does_not_fit(tmp_path: Path) -> None:
-    """Memory has an end: more than 256 MiB on the wire are no page."""
-    endless = faults.body(b" " * (LARGEST_RESPONSE + 1), **LATER)
-    with small_sandbox(endless, gzip=False) as sandbox:
-        run = watched_sync(sandbox, tmp_path, **HASTY, max_concurrency=1)
-    assert_only_the_events_failed(run, sandbox, f"{BROKEN}the answer has more than {LARGEST_RESPONSE} bytes")
 
 
 @pytest.mark.parametrize("fault", [faults.status(401), faults.meta_status(401), faults.echo_token(401)],
