@@ -36,7 +36,7 @@ shapes = st.fixed_dictionaries(
     {
         "form": st.sampled_from(["envelope", "envelope", "bare"]),
         "cap": st.sampled_from([None, None, 2, 3, 7]),
-        "total": st.sampled_from(["true", "none", "small", "text", "random", "growing"]),
+        "total": st.sampled_from(["true", "none", "small", "text"]),
     }
 )
 """Servers of every kind that says which cap it has. One that does not cannot be told from its end by a wrong total."""
@@ -45,7 +45,7 @@ silent = st.fixed_dictionaries(
     {
         "form": st.sampled_from(["envelope", "bare"]),
         "cap": st.sampled_from([2, 3, 7]),
-        "total": st.sampled_from(["true", "none", "text", "growing"]),
+        "total": st.sampled_from(["true", "none", "text"]),
         "admits": st.just(False),  # noqa: FBT003 - hypothesis takes it so
     }
 )
@@ -125,8 +125,6 @@ class TestPaginator:
         server = ListServer(list(range(count)), **shape)
         emitted = walk(server, page_size, 10_000, ahead)
         assert emitted == list(range(count))
-        if shape["total"] in {"random", "growing"}:
-            return  # a total that is another each time, of an account at rest, is no true one
         given = min(page_size, server.cap or page_size)
         seamed = max(min(max(page_size, 2), server.cap or page_size), 2)
         plain = max(math.ceil(count / given), 1)

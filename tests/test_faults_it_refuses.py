@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -97,6 +98,8 @@ ANSWERS = [
         says="no new records at offset 0 of a list of 60"),
 ]  # fmt: skip
 
+grow = itertools.count(1)
+
 LISTS = [
     row("server that ignores offset", faults.ignore_offset(**EVENTS), says="the server ignores offset", apis=BOTH),
     row("server that ignores offset and says so", faults.ignore_offset(admit=True, **EVENTS),
@@ -116,6 +119,8 @@ LISTS = [
         says="HTTP 500: .*the API says: down", apis=BOTH),
     row("empty list whose total is another each time", faults.empty_page(**EVENTS), faults.total_random(**EVENTS),
         says="no new records at offset 0 of a list of "),
+    row("total that grows with each request", faults.total(lambda true: true + next(grow), **EVENTS),
+        says=r"no new records at offset 59 of a list of \d+"),
     row("total that is too large", faults.total(lambda true: true + 10, **EVENTS),
         says="no new records at offset 59 of a list of 70"),
     row("page that never ends", faults.endless(**LATER), says=f"{BROKEN}the answer", retry_timeout=0, **IMPATIENT),
