@@ -36,8 +36,7 @@ class SeamPaginator:
     - It starts with an earlier record: rows came in behind. At its end the list is
       read again, until nothing moved or nothing new was found.
 
-    A server that gives one record at a time leaves no room for a seam. Its list is read
-    again until it came twice in the same order, which it cannot if a row went meanwhile.
+    A server that gives one record at a time leaves no room for a seam, and is refused.
 
     Attributes:
         offset: The `offset` to ask for next.
@@ -60,8 +59,6 @@ class SeamPaginator:
         self._following = range(0)
         self._length = 0  # of the last page
         self._emptied = 0
-        self._order: list[RecordId] | None = None  # of this pass, where it has no seams
-        self._former_order: list[RecordId] = []
         self._stride = 0
         self._moved = False
         self._found_new = False
@@ -88,7 +85,7 @@ class SeamPaginator:
             msg = "the list is empty, and was not a moment ago"
             raise RetriableAPIError(msg)
         # The first record of a page is the seam, if there is one.
-        least = 2 if page.offset and self._order is None else 1
+        least = 2 if page.offset else 1
         brings_new = len(page.ids) >= least or not all(map(self._was_read, page.ids))
         if page.total is not None and page.end < page.total and not brings_new:
             msg = f"no new records at offset {page.offset} of a list of {page.total}"
@@ -124,14 +121,18 @@ class SeamPaginator:
         """
         self._following = range(0)
         is_probe = page.offset > self._seam  # after a page of one record
-        if not page.ids and self._order is None and (not page.offset or is_probe):
+        if not page.ids and (not page.offset or is_probe):
             self._end_pass()
             return []
         has_seam = not page.offset or (page.ids and self._was_read(page.ids[0]))
-        if self._order is None and is_probe and not has_seam:
-            self._order = list(self._first)
-        if self._order is not None:
-            return self._accept_unseamed(page, self._order)
+        if is_probe and not has_seam:
+            if self._pass > 1:
+                msg = (
+                    "the server gives one record a page: pages cannot overlap, so missing records would not be noticed"
+                )
+                raise FatalAPIError(msg)
+            self._start_pass()  # or the list has grown to a second record meanwhile
+            return []
         if not has_seam:
             self._count_fruitless(page)
             self._stride = max(2 * self._stride, page.limit - 1)
@@ -165,18 +166,6 @@ class SeamPaginator:
         self._length = length
         if steady and length > 1 and page.total is not None:
             self._following = range(self.offset + length - 1, page.total - 1, length - 1)
-
-    def _accept_unseamed(self, page: Page, order: list[RecordId]) -> list[Record]:
-        new, _ = self._take(page)
-        order += page.ids
-        if page.ids:
-            self.offset = page.end
-        elif order == self._former_order:
-            self.finished = True
-        else:
-            self._former_order, self._order = order, []
-            self._start_pass()
-        return new
 
     def _take(self, page: Page) -> tuple[list[Record], int]:
         """Give the records never met before, and how many are new to this pass."""

@@ -119,6 +119,7 @@ LISTS = [
         says="HTTP 500: .*the API says: down", apis=BOTH),
     row("empty list whose total is another each time", faults.empty_page(**EVENTS), faults.total_random(**EVENTS),
         says="no new records at offset 0 of a list of "),
+    row("one record a page", faults.ignore_limit(1, **EVENTS), says="the server gives one record a page"),
     row("total that grows with each request", faults.total(lambda true: true + next(grow), **EVENTS),
         says=r"no new records at offset 59 of a list of \d+"),
     row("total that is too large", faults.total(lambda true: true + 10, **EVENTS),
