@@ -28,15 +28,12 @@ class Pace:
         """
         self.per_minute = per_minute
         self._logger = logger
-        self.kept = 0
-        """Requests that are kept free for what cannot wait."""
         self._begun: deque[float] = deque(maxlen=per_minute)
 
     def wait(self) -> None:
         """Wait until another request may begin, and count it."""
-        allowed = max(self.per_minute - self.kept, 1)
-        if len(self._begun) >= allowed:
-            pause = max(self._begun[-allowed] + WINDOW - time.monotonic(), 0)
+        if len(self._begun) == self.per_minute:
+            pause = max(self._begun[0] + WINDOW - time.monotonic(), 0)
             if pause >= LONG:
                 self._logger.info("Waiting %.0f s to stay within %d requests a minute", pause, self.per_minute)
             time.sleep(pause)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import typing as t
 from dataclasses import dataclass
 
@@ -46,7 +45,7 @@ class Page(Window):
     """A page of records that has passed every check that needs no other page.
 
     Attributes:
-        ids: The primary key of each record, or a number that stands for it.
+        ids: The primary key of each record.
     """
 
     ids: list[RecordId]
@@ -165,18 +164,7 @@ def _primary_key(record: object, position: int) -> RecordId:
     if isinstance(key, bool) or not isinstance(key, (str, int)) or key == "":
         msg = f"the record at offset {position} has no id: a table cannot take it"
         raise FatalAPIError(msg)
-    return _compact(key) if isinstance(key, str) else key
-
-
-def _compact(key: str) -> RecordId:
-    """Make a number of a UUID: half a million texts would take twice the memory."""
-    return int(key.replace("-", ""), 16) + _NO_OTHER_ID if _is_uuid(key) else key
-
-
-_is_uuid: t.Final = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").fullmatch
-
-_NO_OTHER_ID: t.Final = 2**128
-"""What keeps the number of a UUID apart from an id that is a number."""
+    return key
 
 
 LONGEST_NUMBER: t.Final = 18

@@ -16,7 +16,7 @@ MOST_REPEATS: t.Final = 10
 """Times in a row that the first page may come again at other offsets."""
 
 MOST_EMPTIED: t.Final = 3
-"""Times that a page may bring nothing where there was or should be something, before that is believed."""
+"""Times that a list may be empty that was not a moment ago, before that is believed."""
 
 MOST_FRUITLESS: t.Final = 50
 """Pages in a row without a record new to the pass before a list is given up."""
@@ -36,8 +36,7 @@ class SeamPaginator:
     - It starts with an earlier record: rows came in behind. At its end the list is
       read again, until nothing moved or nothing new was found.
 
-    A server that gives one record at a time leaves no room for a seam. Its list is read
-    again until it came twice in the same order, which it cannot if a row went meanwhile.
+    A server that gives one record at a time leaves no room for a seam, and is refused.
 
     Attributes:
         offset: The `offset` to ask for next.
@@ -60,14 +59,9 @@ class SeamPaginator:
         self._following = range(0)
         self._length = 0  # of the last page
         self._emptied = 0
-        self._order: list[RecordId] | None = None  # of this pass, where it has no seams
-        self._former_order: list[RecordId] = []
         self._stride = 0
         self._moved = False
         self._found_new = False
-        self._promised: int | None = None
-        self._promises = 0
-        self._wanders = False
         self._pass = 0
         self._fruitless = 0
         self._repeats = 0
@@ -84,30 +78,19 @@ class SeamPaginator:
             The page.
 
         Raises:
-            RetriableAPIError: If another try may bring the records. A total that is
-                another with each of several tries is not believed.
+            RetriableAPIError: If another try may bring the records.
         """
         if not page.offset and not page.ids and self._seen and self._emptied < MOST_EMPTIED:
             self._emptied += 1
             msg = "the list is empty, and was not a moment ago"
             raise RetriableAPIError(msg)
         # The first record of a page is the seam, if there is one.
-        least = 2 if page.offset and self._order is None else 1
+        least = 2 if page.offset else 1
         brings_new = len(page.ids) >= least or not all(map(self._was_read, page.ids))
-        if page.total is None or page.end >= page.total or brings_new:
-            self._promised = None
-        elif self._is_meant(page):
+        if page.total is not None and page.end < page.total and not brings_new:
             msg = f"no new records at offset {page.offset} of a list of {page.total}"
             raise RetriableAPIError(msg)
-        else:
-            self._wanders = True
         return page
-
-    def _is_meant(self, page: Page) -> bool:
-        """Tell whether the total of a page that brings nothing may be that of the list, which may grow meanwhile."""
-        self._promises = 1 if self._promised in {None, page.total} else self._promises + 1
-        self._promised = page.total
-        return not page.offset or self._promises <= MOST_EMPTIED
 
     def upcoming(self, count: int) -> list[int]:
         """Tell which pages come next if the list stays as it is.
@@ -138,14 +121,18 @@ class SeamPaginator:
         """
         self._following = range(0)
         is_probe = page.offset > self._seam  # after a page of one record
-        if not page.ids and self._order is None and (not page.offset or is_probe):
+        if not page.ids and (not page.offset or is_probe):
             self._end_pass()
             return []
         has_seam = not page.offset or (page.ids and self._was_read(page.ids[0]))
-        if self._order is None and is_probe and not has_seam:
-            self._order = list(self._first)
-        if self._order is not None:
-            return self._accept_unseamed(page, self._order)
+        if is_probe and not has_seam:
+            if self._pass > 1:
+                msg = (
+                    "the server gives one record a page: pages cannot overlap, so missing records would not be noticed"
+                )
+                raise FatalAPIError(msg)
+            self._start_pass()  # or the list has grown to a second record meanwhile
+            return []
         if not has_seam:
             self._count_fruitless(page)
             self._stride = max(2 * self._stride, page.limit - 1)
@@ -177,20 +164,8 @@ class SeamPaginator:
         length = len(page.ids)
         steady = not page.offset or length == self._length
         self._length = length
-        if steady and length > 1 and page.total is not None and not self._wanders:
+        if steady and length > 1 and page.total is not None:
             self._following = range(self.offset + length - 1, page.total - 1, length - 1)
-
-    def _accept_unseamed(self, page: Page, order: list[RecordId]) -> list[Record]:
-        new, _ = self._take(page)
-        order += page.ids
-        if page.ids:
-            self.offset = page.end
-        elif order == self._former_order:
-            self.finished = True
-        else:
-            self._former_order, self._order = order, []
-            self._start_pass()
-        return new
 
     def _take(self, page: Page) -> tuple[list[Record], int]:
         """Give the records never met before, and how many are new to this pass."""
@@ -211,8 +186,7 @@ class SeamPaginator:
 
     def _is_end(self, page: Page, fresh: int) -> bool:
         only_seam = page.ids == [self._last] and page.offset == self._seam
-        believed = not (self._wanders or self._moved)
-        if page.total is None or page.end > page.total or not believed:
+        if page.total is None or page.end > page.total or self._moved:
             return only_seam
         # A full page is not taken for the last, whatever its total says, nor one that
         # repeats several others.

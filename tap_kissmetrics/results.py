@@ -137,7 +137,6 @@ class ResultStream(KissmetricsStream):
     def _first_window(self, job: Job, ask: t.Callable[[], Window | None]) -> Window:
         """Run a query until it is completed; cancel it where that comes to no good end."""
         run = job.run
-        self.requests_session.keep_free(1)  # for the cancellation
         try:
             self.retried(run.start)()
             self.lines.info("%s: query %s is started", job.name, run.id)
@@ -147,8 +146,6 @@ class ResultStream(KissmetricsStream):
         except BaseException:
             run.give_up()
             raise
-        finally:
-            self.requests_session.keep_free(0)
 
     def _wait(self, job: Job, ask: t.Callable[[], Window | None]) -> Window:
         timeout = float(self.config["query_timeout"])

@@ -11,8 +11,7 @@ if t.TYPE_CHECKING:
     from tap_kissmetrics.page import Window
 
 
-MOST_REPEATS: t.Final = 100
-"""Times in a row that a page which is not full may come again, where all its rows are the same."""
+ONE_ROW_A_PAGE: t.Final = "the server gives one row a page: pages cannot overlap, so missing rows would not be noticed"
 
 _IGNORED: t.Final = "the server ignores offset: it gives the same rows at {} as before"
 
@@ -41,7 +40,6 @@ class RowPaginator:
         self.finished = False
         self._last: list[t.Any] = []
         self._before: list[t.Any] = []  # the last page, if it ends with the row that it starts with
-        self._repeats = 0
 
     def check(self, window: Window) -> Window:
         """Refuse a page that does not go on where the last one ended.
@@ -60,7 +58,7 @@ class RowPaginator:
             msg = f"the row at offset {window.offset} is not the one that was there before"
             raise RetriableAPIError(msg)
         # A page that is full may be that of a result which repeats itself.
-        if window.rows == self._before and len(window.rows) < window.limit and not _is_one(window.rows):
+        if self._before and window.rows == self._before and len(window.rows) < window.limit:
             raise RetriableAPIError(_IGNORED.format(window.offset))
         if window.total is not None and len(window.rows) == len(self._last) and window.end < window.total:
             msg = f"no new rows at offset {window.offset} of a result of {window.total}"
@@ -80,6 +78,8 @@ class RowPaginator:
             FatalAPIError: If the server ignores `offset`, or a row is nested too deeply.
         """
         overlap = len(self._last)
+        if window.offset and not overlap and window.rows:
+            raise FatalAPIError(ONE_ROW_A_PAGE)
         rows = list(enumerate(window.rows, window.offset))[overlap:]
         told = window.end == window.total and len(window.rows) < window.limit
         self.finished = told or not rows
@@ -93,17 +93,5 @@ class RowPaginator:
             raise FatalAPIError(msg) from None
         self._last = last if len(window.rows) > 1 or overlap else []
         self.offset = window.end - len(self._last)
-        self._watch(loop, window)
-        return rows
-
-    def _watch(self, loop: list[t.Any], window: Window) -> None:
-        """Count how often the same page came, which `check` lets pass where all its rows are the same."""
-        self._repeats = self._repeats + 1 if loop and loop == self._before and len(loop) < max(window.limit, 2) else 0
         self._before = loop
-        if self._repeats == MOST_REPEATS:
-            raise FatalAPIError(_IGNORED.format(window.offset))
-
-
-def _is_one(rows: list[t.Any]) -> bool:
-    """Tell whether rows are one and the same again and again."""
-    return all(row == rows[0] for row in rows)
+        return rows

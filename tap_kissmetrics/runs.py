@@ -79,7 +79,6 @@ class Run(abc.ABC):
         """End it on the server, where the API can do that and it did not end already; say so in the log."""
         if self.id and not self.completed and not self.over:
             self.over = True
-            self.stream.requests_session.keep_free(0)
             self.cancel()
 
     @abc.abstractmethod

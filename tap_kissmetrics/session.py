@@ -70,7 +70,7 @@ class _Adapter(HTTPAdapter):
 
     @override
     def send(self, request: requests.PreparedRequest, *args: t.Any, **kwargs: t.Any) -> requests.Response:
-        if self._pace:
+        if self._pace and request.method != "DELETE":  # a cancellation does not wait
             self._pace.wait()
         kwargs |= {name: self._found[name] for name in ("cert", "proxies", "verify")}
         return super().send(request, *args, **kwargs)
@@ -83,17 +83,15 @@ class Session(requests.Session):
         max_concurrency: The most requests that are under way at once.
     """
 
-    def __init__(self, max_concurrency: int, pace: Pace | None) -> None:
+    def __init__(self, max_concurrency: int) -> None:
         """Open a session.
 
         Args:
             max_concurrency: The most requests that are under way at once; 1 sends none ahead.
-            pace: The pace of all requests.
         """
         super().__init__()
         self.trust_env = False  # each adapter knows what the environment says of its root
         self.max_concurrency = max_concurrency
-        self._pace = pace
         self._slots = threading.Semaphore(max_concurrency)
         self._ahead: dict[str | None, Answer] = {}
 
@@ -141,15 +139,6 @@ class Session(requests.Session):
         """Send nothing ahead any more."""
         self.max_concurrency = 1
 
-    def keep_free(self, count: int) -> None:
-        """Keep room in the pace for what will not be able to wait.
-
-        Args:
-            count: How many requests to keep free.
-        """
-        if self._pace:
-            self._pace.kept = count
-
     def _begin(self, request: requests.PreparedRequest, options: dict[str, t.Any]) -> Answer:
         future: Answer = Future()
 
@@ -191,7 +180,7 @@ def make_session(
         The session.
     """
     pace = Pace(requests_per_minute, logger) if requests_per_minute else None
-    session = Session(1 if pace else max_concurrency, pace)
+    session = Session(1 if pace else max_concurrency)
     # The only adapters: a request to any other place cannot even be sent.
     session.adapters.clear()
     for root in roots:

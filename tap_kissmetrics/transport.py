@@ -1,4 +1,4 @@
-"""Connections that do not wait for ever, and take no more than fits."""
+"""Connections that do not wait for ever."""
 
 from __future__ import annotations
 
@@ -19,9 +19,6 @@ if t.TYPE_CHECKING:
 PATIENCE: t.Final = 5
 """Read timeouts after which a response that still trickles in is given up."""
 
-LARGEST_RESPONSE: t.Final = 2**28
-"""Bytes on the wire; the largest page of 10,000 usual records has some 10 MiB."""
-
 
 BUFFER: t.Final = 2**18
 """Bytes that are read from a socket at once."""
@@ -39,7 +36,6 @@ class _Bounded(io.RawIOBase):
         self._sock = sock
         self._timeout = sock.gettimeout() or 0.0
         self._deadline = time.monotonic() + PATIENCE * self._timeout
-        self._room = LARGEST_RESPONSE
 
     @override
     def readable(self) -> bool:
@@ -52,12 +48,7 @@ class _Bounded(io.RawIOBase):
             msg = f"the answer took more than {PATIENCE * self._timeout:g} s"
             raise TimeoutError(msg)
         self._sock.settimeout(min(left, self._timeout))
-        count = self._raw.readinto(buffer)
-        self._room -= count or 0
-        if self._room < 0:
-            msg = f"the answer has more than {LARGEST_RESPONSE} bytes"
-            raise OSError(msg)
-        return t.cast("int | None", count)
+        return t.cast("int | None", self._raw.readinto(buffer))
 
     @override
     def close(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,8 +25,7 @@ class ListServer:
         cap: The most rows that a page has.
         admits: Whether the cap is reported.
         form: "envelope" or "bare".
-        total: Which total is reported: "true", "none", "small", "text", "random", "growing"; of a list that
-            is empty, none tells another length.
+        total: Which total is reported: "true", "none", "small", "text".
         early: Rows by which each page starts earlier than asked.
     """
 
@@ -45,7 +43,6 @@ class ListServer:
         """Note what is there from the start."""
         self.stayed = set(self.ids)
         self._fresh = itertools.count(len(self.ids))
-        self._random = random.Random(len(self.ids))  # noqa: S311 - no secret
 
     def answer(self, offset: int, limit: int) -> Any:  # noqa: ANN401 - JSON
         """Answer a request, and let happen what happens next."""
@@ -65,8 +62,6 @@ class ListServer:
             "true": true,
             "text": str(true),
             "small": true // 2,
-            "random": self._random.randint(0, 100) if true else 0,
-            "growing": true and true + self.requests,
         }
         shown = {"total": totals[self.total]} if self.total in totals else {}
         return {"limit": limit, "offset": offset} | shown
