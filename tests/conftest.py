@@ -10,6 +10,7 @@ import pytest
 
 from tests.documents import DOCUMENTS, PROJECT
 from tests.sandbox import Account, Sandbox, make_account, make_query_account
+from tests.support.clock import Clock
 from tests.support.fork import FORKS
 from tests.support.in_process import signals_kept
 from tests.support.postgres import Postgres, find_programs, programs_in_wheel, serve
@@ -87,6 +88,14 @@ def _forks_end() -> Iterator[None]:
     """End the program from which runs are forked."""
     yield
     FORKS.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock by which runs in this process wait without taking time."""
+    clock = Clock()
+    clock.install(monkeypatch)
+    return clock
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Request
 
+pytestmark = pytest.mark.usefixtures("clock")
+
 PRODUCT = 11_001
 
 SQL: dict[str, Any] = {

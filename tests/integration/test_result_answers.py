@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from tests.sandbox.switches import ApiName
 
 
+pytestmark = pytest.mark.usefixtures("clock")
+
+
 @pytest.mark.parametrize("error", [True, 500, {"code": 5}, [["out of memory"]]], ids=str)
 @both
 def test_an_error_without_words(api: ApiName, error: object, tmp_path: Path) -> None:

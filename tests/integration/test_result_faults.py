@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from tests.sandbox import Fault, Request
     from tests.sandbox.switches import ApiName
 
+pytestmark = pytest.mark.usefixtures("clock")
+
 BRIEF: dict[str, Any] = {"backoff_factor": 0.005}
 
 PLACES: dict[str, Callable[[Request], bool]] = {"start": is_start, "poll": is_poll, "page": is_page}

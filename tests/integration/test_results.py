@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from tests.sandbox.switches import ApiName
 
 
+pytestmark = pytest.mark.usefixtures("clock")
+
+
 @pytest.mark.parametrize(
     ("api", "switches"),
     [

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox.switches import ApiName
 
+pytestmark = pytest.mark.usefixtures("clock")
+
 each_api = pytest.mark.parametrize("api", BOTH)
 
 TOKENS = ["short", "sandbox-token-of-a-usual-length", "a/token+with=signs%20&of?every#kind", r"t\d+(regex)*[x]$"]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.sandbox.switches import ApiName
     from tests.support.run import Run
 
+pytestmark = pytest.mark.usefixtures("clock")
+
 SECRET = "a-secret-that-must-never-be-shown"  # noqa: S105 - it opens nothing
 
 QUERY: dict[str, Any] = {"name": "people", "product_id": 11_001, "query_type": "people_search", "query_params": {}}
