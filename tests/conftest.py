@@ -76,13 +76,6 @@ def _no_settings_from_outside() -> None:
         del os.environ[name]
 
 
-@pytest.fixture
-def _untraced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let coverage not follow the taps of a test: for hundreds of runs along paths that others cover."""
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-    monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)
-
-
 @pytest.fixture(autouse=True, scope="session")
 def _forks_end() -> Iterator[None]:
     """End the program from which runs are forked."""

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from tests.sandbox import Request, Sandbox
     from tests.support.run import Run
 
-pytestmark = pytest.mark.usefixtures("_untraced")
 
 ON: dict[str, Any] = {"emit_activate_version_messages": True}
 

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from tests.sandbox import Record, Request, Response
     from tests.support.run import Run
 
-pytestmark = pytest.mark.usefixtures("_untraced")
 
 CHOICES = [(stream, key) for stream, keys in KEYS.items() for key in keys]
 

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from tests.sandbox import QueryAccount, Record
     from tests.sandbox.switches import ArrayKey
 
-pytestmark = pytest.mark.usefixtures("_untraced")
 
 KEY = "last_sent_at"
 OF_PRODUCT = QUERY_RESOURCES[1:]

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Record
 
-pytestmark = pytest.mark.usefixtures("_untraced")
-
 
 @pytest.fixture(scope="module")
 def one_event() -> Iterator[Sandbox]:
