@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-pytestmark = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+each_signal = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+"""For the tests that see whether each signal is handled; what is done then is the same."""
 
 INCREMENTAL = {"replication-method": "INCREMENTAL", "replication-key": "last_sent_at"}
 
@@ -45,7 +46,7 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def assert_stopped(run: Run, number: int, sandbox: Sandbox, folder: Path, catalog: Path) -> None:
+def assert_stopped(run: Run, sandbox: Sandbox, folder: Path, catalog: Path, number: int = signal.SIGTERM) -> None:
     """Check how a sync ended, and that another one from its last STATE brings all that it has not brought."""
     assert run.code == 128 + number, run.stderr
     assert_discreet(run, sandbox)
@@ -71,31 +72,31 @@ def assert_stopped(run: Run, number: int, sandbox: Sandbox, folder: Path, catalo
         assert emitted == set(sandbox.account.ids(resource)), resource
 
 
-def test_a_state_comes_last_also_where_it_did_not_change(number: int, tmp_path: Path) -> None:
+def test_a_state_comes_last_also_where_it_did_not_change(tmp_path: Path) -> None:
     """The SDK writes a STATE every 10,000 records, and no two that are alike."""
     with Sandbox(make_account(events=12_000)) as sandbox:
         sandbox.faults.append(faults.hang(resource="events", skip=11))
         with live_tap(sandbox, tmp_path, page_size=1000, max_concurrency=1, request_timeout=60) as tap:
             tap.until(lambda: tap.written.count(b'"stream":"events","record"') > 10_500)
-            tap.process.send_signal(number)
+            tap.process.send_signal(signal.SIGTERM)
             run = tap.ends()
-    assert run.code == 128 + number
+    assert run.code == 128 + signal.SIGTERM
     assert run.messages[-1]["type"] == "STATE"
     assert len(run.records("events")) > 10_500
 
 
-def test_while_the_tap_is_set_up(number: int, tmp_path: Path) -> None:
+def test_while_the_tap_is_set_up(tmp_path: Path) -> None:
     """Wherever it comes: no state is written that has lost a bookmark, and the exit code tells."""
     bookmark = {"replication_key": "updated_at", "replication_key_value": "2015-01-01T00:00:00Z"}
     state = write_json(tmp_path / "state.json", {"bookmarks": {"accounts": bookmark}})
     with Sandbox(make_account(events=5)) as sandbox:
-        for pause in (0.0, 0.01, 0.02, 0.03):
+        for pause in (0.0, 0.01, 0.02):
             with live_tap(sandbox, tmp_path, "--state", state) as tap:
                 tap.until(lambda: "Meltano SDK v" in tap.log)
                 time.sleep(pause)
-                tap.process.send_signal(number)
+                tap.process.send_signal(signal.SIGTERM)
                 run = tap.ends()
-            assert run.code in {128 + number, -number, 0}  # -number: before Python could do anything
+            assert run.code in {128 + signal.SIGTERM, -signal.SIGTERM, 0}  # negative: before Python could do anything
             assert run.code or "In all: " in run.stderr
             for message in run.of_type("STATE"):
                 assert message["value"]["bookmarks"]["accounts"]["replication_key_value"] >= "2015-01-01T00:00:00Z"
@@ -106,50 +107,48 @@ def test_while_the_tap_is_set_up(number: int, tmp_path: Path) -> None:
     [
         pytest.param(faults.status(503, resource="events", skip=2), id="in a back-off"),
         pytest.param(faults.status(503), id="in a back-off before the first record"),
-        pytest.param(faults.status(429, resource="events", skip=2), id="in a rate limit"),
         pytest.param(faults.retry_after(10**9, resource="events", skip=2), id="in a wait that the server asked for"),
     ],
 )
-def test_while_it_waits(fault: faults.Fault, number: int, sandbox: Sandbox, tmp_path: Path, catalog: Path) -> None:
+def test_while_it_waits(fault: faults.Fault, sandbox: Sandbox, tmp_path: Path, catalog: Path) -> None:
     """It does not sit the wait out; and a wait that the server asks for is no longer than five minutes."""
     fault.seen = 0
     sandbox.faults.append(fault)
     log = "waiting 300.0 s, for the API limits its requests" if fault.name != "status 503" else "trying again in"
     with live_tap(sandbox, tmp_path, "--catalog", catalog, **WAITS) as tap:
         tap.until(lambda: log in tap.log)
-        tap.process.send_signal(number)
+        tap.process.send_signal(signal.SIGTERM)
         run = tap.ends()
-    assert_stopped(run, number, sandbox, tmp_path, catalog)
+    assert_stopped(run, sandbox, tmp_path, catalog)
 
 
 @pytest.mark.parametrize(
     "hang",
     [
         pytest.param(faults.hang(nth=1), id="the first, before the answer"),
-        pytest.param(faults.hang("in_body", nth=1), id="the first, in the body"),
-        pytest.param(faults.hang(nth=5), id="the fifth, before the answer"),
         pytest.param(faults.hang("in_headers", nth=5), id="the fifth, in the headers"),
         pytest.param(faults.hang("in_body", nth=5), id="the fifth, in the body"),
     ],
 )
-def test_during_a_request(hang: faults.Fault, number: int, sandbox: Sandbox, tmp_path: Path, catalog: Path) -> None:
+def test_during_a_request(hang: faults.Fault, sandbox: Sandbox, tmp_path: Path, catalog: Path) -> None:
     """It does not wait for the answer."""
     hang.seen = 0
     sandbox.faults.append(hang)
     with live_tap(sandbox, tmp_path, "--catalog", catalog, **WAITS) as tap:
         tap.until(lambda: len(sandbox.requests) >= (hang.nth or 0))
-        tap.process.send_signal(number)
+        tap.process.send_signal(signal.SIGTERM)
         run = tap.ends()
-    assert_stopped(run, number, sandbox, tmp_path, catalog)
+    assert_stopped(run, sandbox, tmp_path, catalog)
 
 
+@each_signal
 def test_while_it_paces_its_requests(number: int, sandbox: Sandbox, tmp_path: Path, catalog: Path) -> None:
     """It does not sit out the minute of `requests_per_minute`."""
     with live_tap(sandbox, tmp_path, "--catalog", catalog, requests_per_minute=3, **WAITS) as tap:
         tap.until(lambda: len(sandbox.requests) == 3 and tap.written.count(b"\n") >= 10)
         tap.process.send_signal(number)
         run = tap.ends()
-    assert_stopped(run, number, sandbox, tmp_path, catalog)
+    assert_stopped(run, sandbox, tmp_path, catalog, number)
 
 
 @pytest.fixture
@@ -159,14 +158,14 @@ def large() -> Iterator[Sandbox]:
         yield running
 
 
-@pytest.mark.parametrize("lines", [1, 7, 60, 333])
-def test_in_the_middle_of_a_page(lines: int, number: int, large: Sandbox, tmp_path: Path, catalog: Path) -> None:
+@pytest.mark.parametrize("lines", [1, 60])
+def test_in_the_middle_of_a_page(lines: int, large: Sandbox, tmp_path: Path, catalog: Path) -> None:
     """Not all of a page is out, and the reader reads on."""
     with live_tap(large, tmp_path, "--catalog", catalog, stdout=PIPE, page_size=500) as tap:
         read = b"".join(tap.stdout.readline() for _ in range(lines))
-        tap.process.send_signal(number)
+        tap.process.send_signal(signal.SIGTERM)
         run = tap.ends(read + tap.stdout.read())
-    assert_stopped(run, number, large, tmp_path, catalog)
+    assert_stopped(run, large, tmp_path, catalog)
     assert len(run.records("events")) < 800
 
 
@@ -180,24 +179,26 @@ def is_full(pipe: BinaryIO) -> bool:
     return counts[0] > 4096 and len(set(counts)) == 1
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
-@pytest.mark.parametrize("times", [1, 3], ids=["one signal", "three signals"])
-def test_while_blocked_on_a_full_pipe(  # noqa: PLR0913, PLR0917 - what varies, and what it needs
-    times: int, unbuffered: str, number: int, large: Sandbox, tmp_path: Path, catalog: Path
+@pytest.mark.parametrize(("times", "unbuffered"), [(1, ""), (1, "1"), (3, "")],
+                         ids=["one signal", "unbuffered", "three signals"])  # fmt: skip
+def test_while_blocked_on_a_full_pipe(
+    times: int, unbuffered: str, large: Sandbox, tmp_path: Path, catalog: Path
 ) -> None:
     """The line that waits for the reader is completed when the reader comes back, and STATE comes on its own line.
 
     With PYTHONUNBUFFERED a signal cuts a write short, and only the writer itself can go on with it.
     """
     env = {"PYTHONUNBUFFERED": unbuffered}
-    with live_tap(large, tmp_path, "--catalog", catalog, stdout=PIPE, env=env, page_size=500) as tap:
+    with live_tap(
+        large, tmp_path, "--catalog", catalog, stdout=PIPE, env=env, started=bool(unbuffered), page_size=500
+    ) as tap:
         tap.until(lambda: is_full(tap.stdout))
         for _ in range(times):
-            tap.process.send_signal(number)
+            tap.process.send_signal(signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             tap.process.wait(0.3)  # it cannot end: it would have to cut the line
         run = tap.ends(tap.stdout.read())
-    assert_stopped(run, number, large, tmp_path, catalog)
+    assert_stopped(run, large, tmp_path, catalog)
     assert 0 < len(run.records("events")) < 500
 
 
@@ -228,13 +229,13 @@ main()
 """The tap, and a signal where Python drops what is raised."""
 
 
-@pytest.mark.parametrize("kind", ["Closing", "Object"])
-def test_where_python_drops_errors(kind: str, number: int, sandbox: Sandbox, tmp_path: Path, catalog: Path) -> None:
+@pytest.mark.parametrize("kind", ["Closing"])
+def test_where_python_drops_errors(kind: str, sandbox: Sandbox, tmp_path: Path, catalog: Path) -> None:
     """The signal is not lost with the error, or the tap would read on to the end; nor is there a traceback of it."""
     sandbox.faults.append(faults.hang(resource="events", skip=2))
     config = write_json(tmp_path / "config.json", settings_for(sandbox, **WAITS))
     done = subprocess.run(
-        [sys.executable, "-c", DROPS, "--config", config, "--catalog", catalog, str(int(number)), kind],
+        [sys.executable, "-c", DROPS, "--config", config, "--catalog", catalog, str(int(signal.SIGTERM)), kind],
         env=environment(measured=False),
         cwd=tmp_path,
         capture_output=True,
@@ -242,9 +243,10 @@ def test_where_python_drops_errors(kind: str, number: int, sandbox: Sandbox, tmp
         check=False,
     )
     run = Run(done.returncode, done.stdout.decode(), done.stderr.decode())
-    assert_stopped(run, number, sandbox, tmp_path, catalog)
+    assert_stopped(run, sandbox, tmp_path, catalog)
 
 
+@each_signal
 def test_while_it_starts(number: int, sandbox: Sandbox, tmp_path: Path) -> None:
     """Before there is anything to write, the signal just ends it, without a traceback."""
     with live_tap(sandbox, tmp_path, env={"PYTHONPROFILEIMPORTTIME": "1"}, started=True) as tap:

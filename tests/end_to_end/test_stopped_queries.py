@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from tests.support.process import LiveTap
     from tests.support.run import Run
 
-pytestmark = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-
 REPORTS: dict[str, Any] = {"report_ids": ["*"]}
 QUERY: dict[str, Any] = {
     "queries": [{"name": "endless", "product_id": 11_001, "query_type": "people_search", "query_params": {}}]
@@ -47,25 +45,25 @@ def cancellations(sandbox: Sandbox) -> list[Request]:
     return [request for request in sandbox.requests if request.method == "DELETE"]
 
 
-def stop(tap: LiveTap, number: int, *, within: float = 4.0) -> Run:
+def stop(tap: LiveTap, *, within: float = 4.0) -> Run:
     """Stop a tap, and check that it ends soon and says so; the last line is a STATE where there is any."""
     at = time.monotonic()
-    tap.process.send_signal(number)
+    tap.process.send_signal(signal.SIGTERM)
     run = tap.ends()
     assert time.monotonic() - at < within
-    assert run.code == 128 + number, run.stderr
+    assert run.code == 128 + signal.SIGTERM, run.stderr
     assert run.errors == []
-    assert_says(run, f"WARNING.*Stopped by {signal.Signals(number).name}")
+    assert_says(run, f"WARNING.*Stopped by {signal.SIGTERM.name}")
     assert run.stdout.endswith("\n")
     assert run.messages[-1]["type"] == "STATE"
     return run
 
 
-def test_between_two_polls(number: int, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_between_two_polls(sandbox: Sandbox, tmp_path: Path) -> None:
     """The lists that were read before are whole; of three reports only the one that runs was started."""
     with live_tap(sandbox, tmp_path, **WAITS, **REPORTS) as tap:
         tap.until(lambda: polls(sandbox) >= 2)
-        run = stop(tap, number)
+        run = stop(tap)
     assert_discreet(run, sandbox)
     (query,) = sandbox.queries
     assert query.cancelled
@@ -78,16 +76,16 @@ def test_between_two_polls(number: int, sandbox: Sandbox, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("fault", [faults.hang(where=is_poll), faults.status(503, where=is_poll)],
                          ids=["a poll that hangs", "a back-off"])  # fmt: skip
-def test_during_a_poll(fault: faults.Fault, number: int, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_during_a_poll(fault: faults.Fault, sandbox: Sandbox, tmp_path: Path) -> None:
     """Neither the answer nor the back-off is waited for."""
     sandbox.faults.append(fault)
     with live_tap(sandbox, tmp_path, **WAITS, **REPORTS) as tap:
         tap.until(lambda: polls(sandbox) and (fault.name == "hang" or "trying again in" in tap.log))
-        stop(tap, number)
+        stop(tap)
     assert [query.cancelled for query in sandbox.queries] == [True]
 
 
-def test_the_cancellation_does_not_wait_for_the_pace(number: int, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_cancellation_does_not_wait_for_the_pace(sandbox: Sandbox, tmp_path: Path) -> None:
     """All three requests of the minute are used up; the cancellation is sent all the same."""
     settings = {**WAITS, **QUERY, "requests_per_minute": 3}
     catalog = write_json(tmp_path / "catalog.json", only(sandbox, "endless", **settings))
@@ -95,7 +93,7 @@ def test_the_cancellation_does_not_wait_for_the_pace(number: int, sandbox: Sandb
         tap.until(lambda: polls(sandbox) == 2)
         time.sleep(2.5)  # the next poll would be due now, but for the pace
         assert len(sandbox.requests) == 3
-        stop(tap, number)
+        stop(tap)
     assert [query.cancelled for query in sandbox.queries] == [True]
     assert [request.method for request in sandbox.requests] == ["POST", "GET", "GET", "DELETE"]
 
@@ -105,41 +103,39 @@ def test_the_cancellation_does_not_wait_for_the_pace(number: int, sandbox: Sandb
     [
         pytest.param(faults.status(500, method="DELETE"), 4, id="500"),
         pytest.param(faults.reset(method="DELETE"), 4, id="reset"),
-        pytest.param(faults.hang(method="DELETE"), 9, id="hangs"),
+        pytest.param(faults.hang(method="DELETE"), 9, id="hangs", marks=pytest.mark.slow),
     ],
 )
-def test_a_cancellation_that_fails(
-    fault: faults.Fault, within: float, number: int, sandbox: Sandbox, tmp_path: Path
-) -> None:
+def test_a_cancellation_that_fails(fault: faults.Fault, within: float, sandbox: Sandbox, tmp_path: Path) -> None:
     """It is tried once, for five seconds at most; the log says that the query goes on."""
     sandbox.faults.append(fault)
     with live_tap(sandbox, tmp_path, **WAITS, **REPORTS) as tap:
         tap.until(lambda: polls(sandbox))
-        run = stop(tap, number, within=within)
+        run = stop(tap, within=within)
     assert len(cancellations(sandbox)) == 1
     assert_says(run, f"WARNING.*query {sandbox.queries[0].id} goes on: it could not be cancelled")
     assert_discreet(run, sandbox)
 
 
-def test_while_rows_are_read(number: int, tmp_path: Path) -> None:
+def test_while_rows_are_read(tmp_path: Path) -> None:
     """What is completed needs no cancellation; the rows that were written are whole, and the first of the result."""
     with result_sandbox("query", reports=1) as sandbox:
         sandbox.faults.append(faults.hang(where=lambda r: r.resource == "queries" and r.is_list, nth=3))
         with live_tap(sandbox, tmp_path, **WAITS, **REPORTS) as tap:
             tap.until(lambda: sum(r.resource == "queries" and r.is_list for r in sandbox.requests) == 3)
-            run = stop(tap, number)
+            run = stop(tap)
     assert cancellations(sandbox) == []
     rows = sandbox.queries[0].result or []
     assert [record["row"] for record in results(run)] == rows[: len(results(run))]
     assert len(results(run)) == 19
 
 
-def test_in_the_core_api(number: int, tmp_path: Path) -> None:
+def test_in_the_core_api(tmp_path: Path) -> None:
     """It has nothing to end a run with; the log says that it goes on."""
     core = result_sandbox("core", query_outcome="never")
     with core as sandbox, live_tap(sandbox, tmp_path, **WAITS, **REPORTS) as tap:
         tap.until(lambda: polls(sandbox))
-        run = stop(tap, number)
+        run = stop(tap)
     assert cancellations(sandbox) == []
     assert_says(run, f"query {sandbox.queries[0].id} goes on: the Core API has nothing to end it")
     assert_discreet(run, sandbox)

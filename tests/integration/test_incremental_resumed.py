@@ -46,9 +46,11 @@ def records_of(stdout: str, stream: str) -> list[Record]:
     return [m["record"] for m in whole if m["type"] == "RECORD" and m["stream"] == stream]
 
 
-@pytest.mark.parametrize(("first", "page"), [(True, 4), (False, 1), (False, 4)])
-@pytest.mark.parametrize("death", ["the API fails", "SIGKILL", "SIGTERM"])
-def test_sync_that_dies_loses_nothing(death: str, page: int, first: bool, sandbox: Sandbox, tmp_path: Path) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(
+    ("death", "first", "page"),
+    [("the API fails", False, 4), ("SIGKILL", True, 4), ("SIGKILL", False, 1), ("SIGTERM", False, 4)],
+)
+def test_sync_that_dies_loses_nothing(death: str, first: bool, page: int, sandbox: Sandbox, tmp_path: Path) -> None:  # noqa: FBT001
     """Whatever changed since the last good sync comes with the broken one or with the next."""
     catalog = write_json(tmp_path / "catalog.json", choose(**CATALOG))
     state: dict[str, Any] = {}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_no_minute_holds_more_requests_than_were_set(tmp_path: Path) -> None:
     """One of two tests that take a minute: only a real one proves this. Tries that failed count as well."""
@@ -38,6 +39,7 @@ def test_no_minute_holds_more_requests_than_were_set(tmp_path: Path) -> None:
     assert 429 not in {request.status for request in sandbox.requests}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_the_query_api_is_never_asked_too_often_by_default(tmp_path: Path) -> None:
     """With default settings: lists and a report, more than 15 requests, no 429, and one minute is enough."""

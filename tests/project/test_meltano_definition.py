@@ -88,6 +88,7 @@ class TestDefinition:
         settings = [{**setting, "kind": "secret"} for setting in plugin["settings"]]
         assert not validator.is_valid({"version": 1, "plugins": {"extractors": [plugin | {"settings": settings}]}})
 
+    @pytest.mark.slow
     def test_meltano_adds_the_tap_to_an_empty_project(self, programs: Programs, tmp_path: Path) -> None:
         """With the commands of the README."""
         program = programs.install("meltano") / "bin" / "meltano"
