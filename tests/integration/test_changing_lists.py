@@ -71,7 +71,7 @@ def bound(count: int, server: ListServer, page_size: int) -> int:
 class TestPaginator:
     """The paginator by itself, against a list that is no HTTP server; page by page, and with pages fetched ahead."""
 
-    @examples(500)
+    @examples(250)
     @given(st.integers(0, 60), st.integers(1, 25), changes, st.one_of(shapes, silent))
     @example(30, 10, [[("delete", 0)]], {})
     @example(30, 10, [[], [("insert", 0)]], {})
@@ -86,7 +86,7 @@ class TestPaginator:
         server = ListServer(list(range(count)), changes, **shape)
         assert_right(server, walk(server, page_size, ahead * bound(count, server, page_size), ahead))
 
-    @examples(300)
+    @examples(150)
     @given(st.integers(0, 60), st.integers(1, 25), st.lists(swap, max_size=CALM), shapes)
     def test_changes_that_leave_the_total(
         self, ahead: int, count: int, page_size: int, changes: list[list[Change]], shape: dict[str, Any]
@@ -94,7 +94,7 @@ class TestPaginator:
         server = ListServer(list(range(count)), changes, **shape)
         assert_right(server, walk(server, page_size, ahead * bound(count, server, page_size), ahead))
 
-    @examples(300)
+    @examples(150)
     @given(st.integers(0, 60), st.integers(1, 25), st.integers(0, 9), st.integers(0, 60), st.one_of(shapes, silent))
     @example(30, 10, 0, 25, {})
     def test_a_record_that_moves_to_the_front(  # noqa: PLR0913, PLR0917 - what varies
@@ -104,7 +104,7 @@ class TestPaginator:
         server = ListServer(list(range(count)), [*[[]] * before, [("to front", position)]], **shape)
         assert_right(server, walk(server, page_size, ahead * bound(count, server, page_size), ahead))
 
-    @examples(300)
+    @examples(150)
     @given(st.integers(0, 60), st.integers(6, 25), changes, st.integers(1, 3))
     def test_pages_that_overlap(
         self, ahead: int, count: int, page_size: int, changes: list[list[Change]], early: int
@@ -117,7 +117,7 @@ class TestPaginator:
         else:
             assert_right(server, emitted)
 
-    @examples(300)
+    @examples(150)
     @given(st.integers(0, 300), st.integers(1, 50), st.one_of(shapes, silent))
     def test_at_rest_it_costs_at_most_one_request_more(
         self, ahead: int, count: int, page_size: int, shape: dict[str, Any]

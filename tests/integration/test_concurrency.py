@@ -26,7 +26,7 @@ PAGES = 40
 @pytest.fixture
 def slow() -> Iterator[Sandbox]:
     """An account with many events, on a server that takes a while for each page."""
-    with Sandbox(make_account(**{**SMALL, "events": PAGES * 9}), latency=0.02) as running:
+    with Sandbox(make_account(**{**SMALL, "events": PAGES * 9}), latency=0.01) as running:
         yield running
 
 
@@ -35,7 +35,7 @@ def asked(sandbox: Sandbox) -> list[tuple[Any, ...]]:
     return sorted((request.path, *map(int, request.query.values())) for request in sandbox.requests)
 
 
-@pytest.mark.parametrize("most", [1, 2, 4, 8, 32])
+@pytest.mark.parametrize("most", [1, 2, 8])
 def test_never_more_at_once_than_the_setting(most: int, slow: Sandbox, tmp_path: Path) -> None:
     """And that many indeed; the requests are those of a sync that goes page by page."""
 
@@ -84,23 +84,20 @@ def test_a_list_of_another_length_each_page_is_not_fetched_in_vain(tmp_path: Pat
     assert many <= 1.5 * len(sandbox.requests)
 
 
-@pytest.mark.parametrize("concurrency", [1, 8])
-def test_a_slow_reader_stops_the_fetching(concurrency: int, tmp_path: Path) -> None:
+def test_a_slow_reader_stops_the_fetching(tmp_path: Path) -> None:
     """A pipe that nobody reads holds so much; what is fetched beside it is bounded by the setting."""
-    with Sandbox(make_account(**{**SMALL, "events": 4000})) as sandbox:
-        with live_tap(
-            sandbox, tmp_path, stdout=PIPE, page_size=50, max_concurrency=concurrency, request_timeout=60
-        ) as tap:
+    with Sandbox(make_account(**{**SMALL, "events": 2000})) as sandbox:
+        with live_tap(sandbox, tmp_path, stdout=PIPE, page_size=50, max_concurrency=8, request_timeout=60) as tap:
             tap.until(lambda: len(sandbox.requests) >= 3)
             counts = [0, 1]
             while counts[-1] != counts[-2]:
-                time.sleep(0.5)
+                time.sleep(0.3)
                 counts.append(len(sandbox.requests))
             assert tap.process.poll() is None
             run = tap.ends(tap.stdout.read())
-        assert counts[-1] < 10 + concurrency
+        assert counts[-1] < 10 + 8
         assert_every_record_once(run.succeeded(), sandbox.account)
-        assert len(sandbox.requests) > 80
+        assert len(sandbox.requests) > 40
 
 
 @pytest.mark.parametrize("pause", [faults.status(429, resource="events", nth=5), faults.retry_after(0.1, nth=6)])

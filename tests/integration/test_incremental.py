@@ -48,8 +48,10 @@ class TestChoice:
             assert entry["replication_method"] == METHODS[is_account]
             assert entry.get("replication_key") == ("updated_at" if is_account else None)
 
-    @pytest.mark.parametrize("place", ["metadata", "entry"])
-    @pytest.mark.parametrize(("stream", "key"), CHOICES)
+    @pytest.mark.parametrize(
+        ("stream", "key", "place"),
+        [*((*choice, "metadata") for choice in CHOICES), ("events", KEYS["events"][0], "entry")],
+    )
     def test_second_run_emits_what_is_at_or_after_the_bookmark(
         self, stream: str, key: str, place: str, sandbox: Sandbox
     ) -> None:
@@ -145,7 +147,7 @@ def roomy() -> Iterator[Sandbox]:
 
 
 @pytest.mark.no_cover  # traced, it takes twice as long
-@examples(40)
+@examples(15)
 @given(nights=st.lists(values, min_size=2, max_size=4))
 def test_any_dates_on_any_nights(roomy: Sandbox, nights: list[list[Value]]) -> None:
     """Emitted is what is no date or not older than the bookmark, and the bookmark is the latest instant so far."""

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMS: tuple[Form, ...] = ("envelope", "bare")
-PAGE_SIZES = (1, 2, 3, 7, 19, 20, 100, 430, 431, 10_000)
-CAPS = {None: PAGE_SIZES, 50: (20, 100, 430, 10_000), 2: (1, 20, 10_000)}
+CAPS = {None: (1, 3, 20, 430, 431, 10_000), 50: (20, 430), 2: (1, 10_000)}
 """The most records of a page that a server gives, and with which page sizes it is tried."""
 
 
@@ -68,10 +67,9 @@ class TestLists:
                 assert following == offset + received - 1, "not from the last record that was received"
 
     @pytest.mark.parametrize("form", FORMS)
-    @pytest.mark.parametrize("count", [0, 1])
-    @pytest.mark.parametrize("resource", RESOURCES)
-    def test_list_of_none_or_one(self, resource: str, count: int, form: Form) -> None:
-        with Sandbox(make_account(**{"events": 2, resource: count}), form=form) as sandbox:
+    @pytest.mark.parametrize("count", [0, 1, 2])
+    def test_lists_of_none_one_or_two(self, count: int, form: Form) -> None:
+        with Sandbox(make_account(**dict.fromkeys(RESOURCES, count)), form=form) as sandbox:
             assert_complete(sync_here(sandbox), sandbox.account)
 
     def test_account_with_nothing_in_it(self, tmp_path: Path) -> None:
@@ -87,7 +85,7 @@ class TestLists:
         cap=st.none() | st.integers(2, 45),
         form=st.sampled_from(FORMS),
     )
-    @examples(25)
+    @examples(15)
     def test_any_length_of_list(
         self, roomy: Sandbox, counts: dict[str, int], page_size: int, cap: int | None, form: Form
     ) -> None:
@@ -105,8 +103,7 @@ class TestProducts:
         own = {name: [r for product in products for r in account.scoped(name, product)] for name in self.SCOPED}
         return {"accounts": account.records["accounts"], "products": account.records["products"], **own}
 
-    @pytest.mark.parametrize("form", FORMS)
-    @pytest.mark.parametrize("page_size", [1, 3, 1000])
+    @pytest.mark.parametrize(("form", "page_size"), [("envelope", 3), ("bare", 1000)])
     def test_only_theirs_are_read(self, form: Form, page_size: int, big: Account) -> None:
         first, second = big.ids("products")[:2]
         for chosen in ([first], [second, first]):

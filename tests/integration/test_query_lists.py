@@ -55,19 +55,19 @@ def test_wherever_the_rows_are(array_key: ArrayKey, tmp_path: Path) -> None:
     assert run.of_type("RECORD")[0]["stream"] == "products"
 
 
-@pytest.mark.parametrize("array_key", ["data", "events"])
-@pytest.mark.parametrize("cap", [2, 7, 50, 10_000])
-@pytest.mark.parametrize("page_size", [1, 2, 9, 50, None])
-def test_any_cap_and_any_page_size(page_size: int | None, cap: int, array_key: ArrayKey) -> None:
+@pytest.mark.parametrize(
+    ("page_size", "cap"), [(1, 2), (2, 50), (9, 7), (9, 10_000), (50, 50), (None, 2), (None, 7), (None, 10_000)]
+)
+def test_any_cap_and_any_page_size(page_size: int | None, cap: int) -> None:
     """A server that gives fewer rows than were asked for does not say so, and nothing is lost."""
     account = make_query_account(products=4, reports=9, events=120, properties=51)
-    with Sandbox(account, api="query", cap=cap, array_key=array_key) as sandbox:
+    with Sandbox(account, api="query", cap=cap) as sandbox:
         run = sync_here(sandbox, page_size=page_size)
     assert_streams(run, in_order(account))
     assert {request["limit"] for request in asked(sandbox, "events")} == {str(max(page_size or 10_000, 2))}
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 10, 11, 19, 20, 21])
+@pytest.mark.parametrize("count", [0, 1, 2, 10, 11, 20, 21])
 def test_any_length(count: int) -> None:
     """Lists that end at, before and behind the end of a page; empty ones too."""
     account = make_query_account(products=2, reports=count, events=2 * count, properties=count)

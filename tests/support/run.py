@@ -48,6 +48,11 @@ class Run:
         """The records of one stream, in their order."""
         return [m["record"] for m in self.of_type("RECORD") if m["stream"] == stream]
 
+    def lines_of_records(self, stream: str) -> list[str]:
+        """The lines with the records of one stream, in their order."""
+        start = f'{{"type":"RECORD","stream":"{stream}",'
+        return [line for line in self.lines if line.startswith(start)]
+
     @property
     def state(self) -> dict[str, Any]:
         """The value of the last STATE."""
