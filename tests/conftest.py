@@ -56,10 +56,12 @@ def copies(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def programs(pytestconfig: pytest.Config) -> Programs:
+def programs(pytestconfig: pytest.Config) -> Iterator[Programs]:
     """Real targets, which are installed when they are first asked for and kept for the next run."""
     cache: pytest.Cache = pytestconfig.cache
-    return Programs(cache.mkdir("programs"))
+    programs = Programs(cache.mkdir("programs"))
+    yield programs
+    programs.close()
 
 
 @pytest.fixture(scope="session")

@@ -19,25 +19,13 @@ from tests.support.expected import assert_complete
 from tests.support.in_process import run_in_process
 from tests.support.process import run_forked, run_started
 from tests.support.run import environment, settings_for, write_json
-from tests.support.tap import run_tap
+from tests.support.tap import run_tap, sync
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.support.run import Run
-    from tests.support.tap import Runner
 
 VERSION = TapKissmetrics.plugin_version
-
-
-def start_tap(*arguments: str | Path, folder: Path, config: object = None) -> Run:
-    """Run the tap as a shell does: in a Python that starts for it."""
-    return run_tap(*arguments, folder=folder, config=config, runner=run_started)
-
-
-def sync(sandbox: Sandbox, folder: Path, *arguments: str | Path, **settings: object) -> Run:
-    """Sync a sandbox's account in the same way."""
-    return start_tap(*arguments, folder=folder, config=settings_for(sandbox, **settings))
 
 
 def without_times(text: str) -> str:
@@ -49,15 +37,15 @@ class TestAbout:
     """What it tells about itself."""
 
     def test_version(self, tmp_path: Path) -> None:
-        assert start_tap("--version", folder=tmp_path).succeeded().stdout.startswith(f"tap-kissmetrics v{VERSION}, ")
+        assert run_tap("--version", folder=tmp_path).succeeded().stdout.startswith(f"tap-kissmetrics v{VERSION}, ")
 
     def test_help(self, tmp_path: Path) -> None:
-        text = start_tap("--help", folder=tmp_path).succeeded().stdout
+        text = run_tap("--help", folder=tmp_path).succeeded().stdout
         for option in ("--config", "--catalog", "--state", "--discover", "--test", "--about", "--format", "--version"):
             assert option in text
 
     def test_about_as_json(self, tmp_path: Path) -> None:
-        about = json.loads(start_tap("--about", "--format=json", folder=tmp_path).succeeded().stdout)
+        about = json.loads(run_tap("--about", "--format=json", folder=tmp_path).succeeded().stdout)
         assert (about["name"], about["version"]) == ("tap-kissmetrics", VERSION)
         assert about == ABOUT
         assert about["settings"]["anyOf"] == [{"required": ["api_token"]}, {"required": ["api", "username"]}]
@@ -68,7 +56,7 @@ class TestAbout:
 
     @pytest.mark.parametrize("form", [[], ["--format=markdown"]])
     def test_about_for_people(self, form: list[str], tmp_path: Path) -> None:
-        text = start_tap("--about", *form, folder=tmp_path).succeeded().stdout
+        text = run_tap("--about", *form, folder=tmp_path).succeeded().stdout
         assert "Extracts account data and the results of reports from Kissmetrics" in text
         assert VERSION in text or form
         for name in SETTINGS:
@@ -79,7 +67,7 @@ class TestDiscover:
     """`--discover`."""
 
     def test_catalog_has_every_stream_and_how_it_is_replicated(self, tmp_path: Path) -> None:
-        entries = json.loads(start_tap("--discover", folder=tmp_path).succeeded().stdout)["streams"]
+        entries = json.loads(run_tap("--discover", folder=tmp_path).succeeded().stdout)["streams"]
         assert {entry["tap_stream_id"] for entry in entries} == set(RESOURCES)
         for entry in entries:
             metadata = {tuple(item["breadcrumb"]): item["metadata"] for item in entry["metadata"]}
@@ -96,13 +84,13 @@ class TestDiscover:
                 assert about["inclusion"] == ("automatic" if place in automatic else "available"), place
 
     def test_needs_neither_settings_nor_the_api(self, sandbox: Sandbox, tmp_path: Path) -> None:
-        without = start_tap("--discover", folder=tmp_path).succeeded().stdout
-        assert start_tap("--discover", folder=tmp_path, config=settings_for(sandbox)).succeeded().stdout == without
+        without = run_tap("--discover", folder=tmp_path).succeeded().stdout
+        assert run_tap("--discover", folder=tmp_path, config=settings_for(sandbox)).succeeded().stdout == without
         assert not sandbox.requests
 
     def test_its_catalog_can_be_given_back(self, sandbox: Sandbox, tmp_path: Path) -> None:
         catalog = tmp_path / "catalog.json"
-        catalog.write_text(start_tap("--discover", folder=tmp_path).succeeded().stdout, encoding="utf-8")
+        catalog.write_text(run_tap("--discover", folder=tmp_path).succeeded().stdout, encoding="utf-8")
         assert_complete(sync(sandbox, tmp_path, "--catalog", catalog).succeeded(), sandbox.account)
 
 
@@ -149,37 +137,35 @@ class TestProgram:
 
     @pytest.mark.parametrize("arguments", [["--no-such-option"], ["--about", "--format=xml"]])
     def test_unknown_argument_is_refused_in_one_line(self, arguments: list[str], tmp_path: Path) -> None:
-        run = start_tap(*arguments, folder=tmp_path)
+        run = run_tap(*arguments, folder=tmp_path)
         assert (run.code, run.stdout) == (2, "")
         (line,) = run.errors
         assert arguments[-1].rpartition("=")[2] in line
         assert "Traceback" not in run.stderr
 
     def test_config_file_without_a_name_is_refused(self, tmp_path: Path) -> None:
-        assert start_tap("--config=", folder=tmp_path).refused().startswith("config file without a name cannot be read")
+        assert run_tap("--config=", folder=tmp_path).refused().startswith("config file without a name cannot be read")
 
-    @pytest.mark.parametrize("runner", [run_forked, run_in_process])
     @pytest.mark.parametrize(
         ("arguments", "settings"),
         [
             ([], {}),
             ([], {"page_size": 7, "retry_timeout": 0}),
             ([], {"page_size": "many"}),
-            (["--test"], {}),
             (["--discover"], {}),
-            (["--about"], {}),
             (["--no-such-option"], {}),
         ],
+        ids=["success", "failure", "refusal", "discover", "usage"],
     )
     def test_the_runners_of_the_tests_are_the_same_program(
-        self, runner: Runner, arguments: list[str], settings: dict[str, object], sandbox: Sandbox, tmp_path: Path
+        self, arguments: list[str], settings: dict[str, object], sandbox: Sandbox, tmp_path: Path
     ) -> None:
-        """A new interpreter does all of it first; then the other runner does, twice: as nothing is left behind."""
+        """A new interpreter, a fork of one, and `main()` in this process, twice: nothing is left behind."""
         sandbox.faults.append(faults.status(503, resource="events", where=lambda _: "retry_timeout" in settings))
         config = settings_for(sandbox, max_concurrency=1) | settings
         started, *others = (
-            run_tap(*arguments, folder=tmp_path, config=config, env={"LOGLEVEL": "DEBUG"}, runner=each)
-            for each in (run_started, runner, runner)
+            run_tap(*arguments, folder=tmp_path, config=config, env={"LOGLEVEL": "DEBUG"}, runner=runner)
+            for runner in (run_started, run_forked, run_in_process, run_in_process)
         )
         for run in others:
             assert run.code == started.code
@@ -198,4 +184,4 @@ class TestProgram:
             timeout=60,
             check=True,
         )
-        assert done.stdout == start_tap("--version", folder=tmp_path).stdout
+        assert done.stdout == run_tap("--version", folder=tmp_path).stdout

@@ -23,6 +23,7 @@ from tests.tables import code_block
 
 if TYPE_CHECKING:
     from tests.sandbox import Record, Sandbox
+    from tests.support.fork import Forks
     from tests.support.targets import Programs
 
 KEY = "last_sent_at"
@@ -37,14 +38,12 @@ PLUGINS = ("tap-kissmetrics", "target-jsonl")
 class Project:
     """A Meltano project that is a copy of this one; the programs come from elsewhere, which takes no time.
 
-    Attributes:
-        folder: Its folder.
-        program: The path of Meltano.
-        env: The environment of its commands.
+    Meltano is forked, unless two commands run at the same time.
     """
 
     folder: Path
     program: Path
+    forks: Forks
     env: dict[str, str]
 
     def configure(self, extractor: dict[str, Any], executables: dict[str, Path]) -> None:
@@ -58,15 +57,18 @@ class Project:
         (self.folder / "meltano.yml").write_text(yaml.safe_dump(project), encoding="utf-8")
 
     def run(self, *arguments: str, **env: str) -> str:
-        """Run a command of Meltano, which must succeed.
+        """Run a command of Meltano, which must succeed, with `env` in its environment; give its output."""
+        process = self.forks.start([*arguments], folder=self.folder, env=self.env | env)
+        try:
+            code = process.wait(100)
+        finally:
+            process.kill()
+        output = [(self.folder / name).read_text(encoding="utf-8") for name in ("stdout", "stderr")]
+        assert code == 0, "".join(output)
+        return output[0]
 
-        Args:
-            arguments: Its arguments.
-            env: Variables to add to the environment.
-
-        Returns:
-            What it wrote.
-        """
+    def run_beside(self, *arguments: str, **env: str) -> None:
+        """The same, in a process that starts for it."""
         done = subprocess.run(
             [self.program, *arguments],
             cwd=self.folder,
@@ -79,7 +81,6 @@ class Project:
             check=False,
         )
         assert done.returncode == 0, done.stdout
-        return done.stdout
 
     def take(self, folder: str = "output") -> dict[str, list[Record]]:
         """Take what was loaded into a folder, and leave it empty for the next run."""
@@ -105,8 +106,9 @@ def project(tmp_path: Path, programs: Programs, sandbox: Sandbox) -> Project:
     (tmp_path / "output").mkdir()
     tap = shutil.which("tap-kissmetrics", path=sysconfig.get_path("scripts"))
     assert tap, "the package is not installed"
-    jsonl = programs.target("target-jsonl", tmp_path).program
-    project = Project(tmp_path, programs.install("meltano") / "bin" / "meltano", inherited | variables)
+    jsonl = programs.install("target-jsonl") / "bin" / "target-jsonl"
+    program = programs.install("meltano") / "bin" / "meltano"
+    project = Project(tmp_path, program, programs.forks("meltano"), inherited | variables)
     project.configure(CHOICES, {"tap-kissmetrics": Path(tap), "target-jsonl": jsonl})
     return project
 
@@ -116,13 +118,17 @@ def selected(events: list[Record]) -> list[Record]:
     return [{column: value for column, value in event.items() if column != "description"} for event in events]
 
 
+def first_night(project: Project, sandbox: Sandbox, *command: str) -> None:
+    """Run a command: all comes that `CHOICES` select."""
+    project.run(*command)
+    accounts, events = (sandbox.account.records[name] for name in ("accounts", "events"))
+    assert project.take() == {"accounts": expected("accounts", accounts), "events": selected(events)}
+
+
 def two_nights(project: Project, sandbox: Sandbox, *command: str) -> None:
     """Run a command twice: all comes at first, and then what is at or after the bookmark."""
+    first_night(project, sandbox, *command)
     events = sandbox.account.records["events"]
-    project.run(*command)
-    loaded = project.take()
-    assert loaded == {"accounts": expected("accounts", sandbox.account.records["accounts"]), "events": selected(events)}
-
     bookmark = max((event[KEY] for event in events if event[KEY]), default="")
     new = sandbox.account.insert("events", 4, {**sandbox.account.fresh("events"), KEY: "2024-02-29T23:59:59+05:30"})
     project.run(*command)
@@ -133,7 +139,13 @@ def two_nights(project: Project, sandbox: Sandbox, *command: str) -> None:
 
 
 def test_el(project: Project, sandbox: Sandbox) -> None:
-    """Night after night under one state id, all again with `--full-refresh`; then two products side by side."""
+    """As the README says."""
+    first_night(project, sandbox, "el", *PLUGINS, "--state-id=nightly")
+
+
+@pytest.mark.slow
+def test_el_with_state_ids(project: Project, sandbox: Sandbox) -> None:
+    """Night after night under one, all again with `--full-refresh`; then two products side by side."""
     two_nights(project, sandbox, "el", *PLUGINS, "--state-id=nightly")
     project.run("el", *PLUGINS, "--state-id=nightly", "--full-refresh")
     assert project.take()["events"] == selected(sandbox.account.records["events"])
@@ -142,7 +154,7 @@ def test_el(project: Project, sandbox: Sandbox) -> None:
 
     def job(number: int) -> None:
         (project.folder / f"output-{number}").mkdir()
-        project.run(
+        project.run_beside(
             *("el", *PLUGINS, f"--state-id=product-{number}"),
             TAP_KISSMETRICS_PRODUCT_IDS=json.dumps([products[number]]),
             TARGET_JSONL_DESTINATION_PATH=f"output-{number}",
@@ -156,12 +168,14 @@ def test_el(project: Project, sandbox: Sandbox) -> None:
     assert {"nightly", "product-0", "product-1"} <= set(project.run("state", "list").split())
 
 
+@pytest.mark.slow
 def test_run(project: Project, sandbox: Sandbox) -> None:
     """It makes a state id of its own."""
     two_nights(project, sandbox, "run", *PLUGINS)
     assert "dev:tap-kissmetrics-to-target-jsonl" in project.run("state", "list").split()
 
 
+@pytest.mark.slow
 def test_the_query_api(project: Project) -> None:
     """Events by bookmark of each product, reports with their results; what belongs to the Core API is left as it is."""
     with result_sandbox("query") as sandbox:
@@ -185,6 +199,7 @@ def test_the_query_api(project: Project) -> None:
     assert loaded.keys() == {"events", "report_results"}
 
 
+@pytest.mark.slow
 def test_connection_test(project: Project, sandbox: Sandbox) -> None:
     """`meltano config test`."""
     assert "Plugin configuration is valid" in project.run("config", "test", "tap-kissmetrics")

@@ -134,7 +134,10 @@ def test_changes_arrive_with_state(
     assert_tables(postgres, schema, sandbox)
 
 
-@pytest.mark.parametrize("hard", [True, False], ids=["hard_delete", "soft delete"])
+@pytest.mark.parametrize(
+    "hard",
+    [pytest.param(True, id="hard_delete", marks=pytest.mark.slow), pytest.param(False, id="soft delete")],
+)
 def test_deletions(  # noqa: PLR0913, PLR0917
     hard: bool,  # noqa: FBT001
     sandbox: Sandbox,
@@ -212,6 +215,7 @@ def test_the_query_api_and_results_of_its_reports(
     }
 
 
+@pytest.mark.slow
 class TestTimeZones:
     """A database whose own time zone is not UTC."""
 

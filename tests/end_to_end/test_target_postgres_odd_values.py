@@ -62,6 +62,7 @@ def rows(postgres: Postgres) -> dict[int, Record]:
     return {row["index"]: row for row in postgres.rows("SELECT * FROM odd.events")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ODD)
 def test_is_refused_and_nothing_is_stored(name: str, sandbox: Sandbox, target: Target, postgres: Postgres) -> None:
     """The table of docs/targets.md says so."""

@@ -1,11 +1,13 @@
-"""Processes of the real command line that begin after its imports, which take longer than most runs.
+"""Processes of a command line that begin after its imports, which take longer than most runs.
 
-As a program, this imports the tap and then forks for each order: one JSON object a line on stdin, and on stdout a line
-with the process id, later one with the exit code. A run has its own process, environment, working directory and output.
+As a program, this imports the command line whose name it is given, then forks for each order: one JSON object a line
+from one descriptor; to another one a line with the process id, later one with the exit code. A run has its own process,
+environment, working directory, input and output.
 """
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import inspect
 import json
@@ -14,9 +16,10 @@ import select
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 _TRACER = "COVERAGE_PROCESS_"
@@ -24,14 +27,13 @@ _TRACER = "COVERAGE_PROCESS_"
 
 
 class Fork:
-    """A process of the tap, with the methods of `subprocess.Popen`."""
+    """A process, with the methods of `subprocess.Popen`."""
 
-    def __init__(self, server: subprocess.Popen[str]) -> None:
+    def __init__(self, answers: IO[str]) -> None:
         """Wait for the process id."""
-        assert server.stdout
-        self._answers = server.stdout
+        self._answers = answers
         self.returncode: int | None = None
-        self.pid = int(self._answers.readline())
+        self.pid = int(answers.readline())
 
     def poll(self) -> int | None:
         """Return the exit code, negative after a signal, or None while it runs."""
@@ -62,76 +64,88 @@ class Fork:
 
 
 class Forks:
-    """The program, for as long as the tests last; it runs one process at a time."""
+    """The program that forks one command line, for as long as the tests last; it runs one process at a time."""
 
-    def __init__(self) -> None:
-        """Start it with the first run."""
-        self._server: subprocess.Popen[str] | None = None
+    def __init__(self, name: str, python: str | Path = sys.executable) -> None:
+        """Take the command line's name, and the interpreter of its environment; start with the first run."""
+        self._command = [python, __file__, name]
         self._last: Fork | None = None
+        self._server: subprocess.Popen[bytes] | None = None
+        self._orders: IO[str]
+        self._answers: IO[str]
 
-    def start(self, arguments: list[str], *, folder: Path, env: dict[str, str], stdout: str = "stdout") -> Fork:
-        """Start the command line; its output goes to `stdout` and the file `stderr`, both seen from the folder."""
+    def start(  # noqa: PLR0913
+        self,
+        arguments: list[str],
+        *,
+        folder: Path,
+        env: dict[str, str],
+        stdin: str = os.devnull,
+        stdout: str = "stdout",
+        stderr: str = "stderr",
+    ) -> Fork:
+        """Start the command line; its input and its output are files, as seen from the folder."""
         if self._server is None:
-            self._server = subprocess.Popen(
-                [sys.executable, __file__],
-                env={name: value for name, value in env.items() if not name.startswith(_TRACER)},
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                encoding="utf-8",
-                start_new_session=True,
-            )
+            self._serve({name: value for name, value in env.items() if not name.startswith(_TRACER)})
         assert not self._last or self._last.poll() is not None, "the process before runs still"
-        order = {"arguments": arguments, "folder": str(folder), "env": env, "stdout": stdout}
-        print(json.dumps(order), file=self._server.stdin, flush=True)
-        self._last = Fork(self._server)
+        files = {"stdin": stdin, "stdout": stdout, "stderr": stderr}
+        order = {"arguments": arguments, "folder": str(folder), "env": env, **files}
+        print(json.dumps(order), file=self._orders, flush=True)
+        self._last = Fork(self._answers)
         return self._last
 
     def close(self) -> None:
         """End the program."""
         if self._server:
-            self._server.communicate()
+            self._orders.close()
+            self._server.wait()
+            self._answers.close()
+
+    def _serve(self, env: dict[str, str]) -> None:
+        (orders, ours), (answers, theirs) = os.pipe(), os.pipe()
+        command = [*self._command, str(orders), str(theirs)]
+        self._server = subprocess.Popen(
+            command, env=env, stdin=subprocess.DEVNULL, pass_fds=(orders, theirs), start_new_session=True
+        )
+        os.close(orders)
+        os.close(theirs)
+        self._orders, self._answers = open(ours, "w", encoding="utf-8"), open(answers, encoding="utf-8")  # noqa: PTH123, SIM115
 
 
-FORKS = Forks()
+FORKS = Forks("tap-kissmetrics")
 
 
-def _run(order: dict[str, Any]) -> None:
+def _run(name: str, main: Callable[[], object], order: dict[str, Any]) -> None:
     os.chdir(order["folder"])
     os.environ.clear()
     os.environ.update(order["env"])
-    for number, name in ((0, os.devnull), (1, order["stdout"]), (2, "stderr")):
-        os.dup2(os.open(name, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
-    if any(name.startswith(_TRACER) for name in os.environ):
-        import coverage  # noqa: PLC0415 - the benchmarks do without it
+    for number, file in enumerate(("stdin", "stdout", "stderr")):
+        os.dup2(os.open(order[file], os.O_WRONLY | os.O_CREAT | os.O_TRUNC if number else os.O_RDONLY), number)
+    if any(variable.startswith(_TRACER) for variable in os.environ) and importlib.util.find_spec("coverage"):
+        import coverage  # noqa: PLC0415 - not every environment has it
 
         coverage.process_startup()  # what it does by itself where a Python starts
-    sys.argv = ["tap-kissmetrics", *order["arguments"]]
-    from tap_kissmetrics.__main__ import main  # noqa: PLC0415
-
-    main()
+    sys.argv = [name, *order["arguments"]]
+    sys.exit(main())  # type: ignore[arg-type]
 
 
-def _serve() -> None:
-    sys.path.pop(0)  # this folder: the tap is the one that is installed
-    import tap_kissmetrics.__main__  # noqa: F401, PLC0415
-
+def _serve(name: str, orders: str, answers: str) -> None:
+    sys.path.pop(0)  # this folder: the command line is the one that is installed
+    (entry,) = importlib.metadata.entry_points(group="console_scripts", name=name)
+    main = entry.load()
     if importlib.util.find_spec("coverage"):
         import coverage  # noqa: F401, PLC0415
 
         # As it starts, coverage looks at the stack; which module is of which file is then known to `inspect`.
         inspect.stack()
-    for line in sys.stdin:
-        child = os.fork()
-        if not child:
-            _run(json.loads(line))
-        _answer(child)
-        _answer(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-
-
-def _answer(number: int) -> None:
-    sys.stdout.write(f"{number}\n")
-    sys.stdout.flush()
+    with open(int(orders), encoding="utf-8") as lines:  # noqa: PTH123 - a descriptor
+        for line in lines:
+            child = os.fork()
+            if not child:
+                _run(name, main, json.loads(line))
+            os.write(int(answers), f"{child}\n".encode())
+            os.write(int(answers), f"{os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])}\n".encode())
 
 
 if __name__ == "__main__":
-    _serve()
+    _serve(*sys.argv[1:])

@@ -10,7 +10,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ import yaml
 from filelock import FileLock
 from uv import find_uv_bin
 
+from tests.support.fork import Forks
 from tests.support.run import environment, write_json
 
 if TYPE_CHECKING:
@@ -34,7 +35,12 @@ OTHERS = {
 }
 """What to install for the programs that are no loader of meltano.yml."""
 
+UNFORKABLE = {"target-duckdb"}
+"""Programs whose imports start threads, without which a fork of theirs fails."""
+
 _DONE = "installed"
+
+_TIMEOUT = 100.0
 
 
 def requirements(name: str) -> tuple[str, ...]:
@@ -53,23 +59,13 @@ def requirements(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Programs:
-    """Virtual environments, one for each program.
-
-    Attributes:
-        folder: Where they are kept.
-    """
+    """Virtual environments in `folder`, one for each program, and the processes that fork them."""
 
     folder: Path
+    _forks: dict[str, Forks] = field(default_factory=dict)
 
     def install(self, name: str) -> Path:
-        """Install a program, unless it is here already.
-
-        Args:
-            name: Name of a loader of meltano.yml, or a key of `OTHERS`.
-
-        Returns:
-            Its virtual environment.
-        """
+        """Install a loader of meltano.yml, or one of `OTHERS`, unless it is here already; give its environment."""
         wanted = requirements(name)
         key = hashlib.sha256(repr((wanted, sys.version, sys.base_prefix)).encode()).hexdigest()
         home = self.folder / f"{name}-{key[:12]}"
@@ -77,20 +73,26 @@ class Programs:
             if not (home / _DONE).exists():
                 shutil.rmtree(home, ignore_errors=True)
                 _uv("venv", "--python", sys.executable, str(home))
-                # Compiled now, for a program that starts often, perhaps where nothing is compiled at run time.
-                _uv("pip", "install", "--compile-bytecode", "--python", str(home), *wanted)
+                _uv("pip", "install", "--python", str(home), *wanted)
                 (home / _DONE).touch()
         return home
 
-    def target(self, name: str, folder: Path, **config: object) -> Target:
-        """Install a target and make it ready to load.
+    def forks(self, name: str) -> Forks:
+        """Install a program; give what forks it."""
+        if name not in self._forks:
+            self._forks[name] = Forks(name, self.install(name) / "bin" / "python")
+        return self._forks[name]
 
-        Args:
-            name: Name of a loader of meltano.yml, or a key of `OTHERS`.
-            folder: Its working directory.
-            config: Its settings.
-        """
-        return Target(self.install(name) / "bin" / name, folder, config)
+    def target(self, name: str, folder: Path, **config: object) -> Target:
+        """Install a target and make it ready to load in a folder, with its settings."""
+        if name in UNFORKABLE:
+            return Target(self.install(name) / "bin" / name, None, folder, config)
+        return Target(self.install(name) / "bin" / name, self.forks(name), folder, config)
+
+    def close(self) -> None:
+        """End the processes."""
+        for forks in self._forks.values():
+            forks.close()
 
 
 def _uv(*arguments: str) -> None:
@@ -116,47 +118,36 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Target:
-    """A target that is ready to load.
-
-    Attributes:
-        program: Its path.
-        folder: Its working directory.
-        config: Its settings.
-    """
+    """A target that is ready to load, in its working directory and with its settings; forked, if it can be."""
 
     program: Path
+    forks: Forks | None
     folder: Path
     config: Mapping[str, object]
 
     def run(self, lines: str, *, env: Mapping[str, str] | None = None, **config: object) -> Loaded:
-        """Load what a tap wrote.
-
-        Args:
-            lines: The tap's standard output.
-            env: Variables to add to the environment.
-            config: Settings besides those of `config`.
-
-        Returns:
-            What the target left behind.
-        """
-        path = write_json(self.folder / f"{self.program.name}.json", {**self.config, **config})
-        done = subprocess.run(
-            [self.program, "--config", path],
-            cwd=self.folder,
-            env=environment(env),
-            input=lines.encode(),
-            capture_output=True,
-            timeout=100,
-            check=False,
-        )
-        return Loaded(done.returncode, done.stdout.decode(), done.stderr.decode())
+        """Load what a tap wrote, with `env` in the environment and `config` among the settings."""
+        name = self.program.name
+        arguments = ["--config", str(write_json(self.folder / f"{name}.json", {**self.config, **config}))]
+        files = {stream: self.folder / f"{name}.{stream}" for stream in ("stdin", "stdout", "stderr")}
+        files["stdin"].write_bytes(lines.encode())
+        if self.forks:
+            names = {stream: path.name for stream, path in files.items()}
+            process = self.forks.start(arguments, folder=self.folder, env=environment(env), **names)
+            try:
+                code = process.wait(_TIMEOUT)
+            finally:
+                process.kill()
+        else:
+            with files["stdin"].open() as stdin, files["stdout"].open("w") as out, files["stderr"].open("w") as errors:
+                command = [str(self.program), *arguments]
+                streams: dict[str, Any] = {"stdin": stdin, "stdout": out, "stderr": errors}
+                code = subprocess.run(command, cwd=self.folder, env=environment(env), check=False, **streams).returncode
+        stdout, stderr = (files[stream].read_bytes().decode() for stream in ("stdout", "stderr"))
+        return Loaded(code, stdout, stderr)
 
     def load(self, lines: str, *, env: Mapping[str, str] | None = None, **config: object) -> dict[str, Any]:
-        """Load what a tap wrote, which must succeed.
-
-        Returns:
-            The state that the target gave back.
-        """
+        """Load what a tap wrote, which must succeed; give the state that the target gave back."""
         loaded = self.run(lines, env=env, **config)
         assert loaded.code == 0, loaded.stderr
         return loaded.state
