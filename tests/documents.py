@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tap_kissmetrics.apis import APIS
-from tap_kissmetrics.lists import ListStream, ProductStream
-from tap_kissmetrics.query_streams import OfProductStream
+from tap_kissmetrics.client import ListStream, ProductListStream, QueryProductListStream
 from tests.about import OWN_SETTINGS, SETTING_GROUPS, SETTINGS, tap_of
 from tests.markdown import code, table
 from tests.meltano_documents import plugin_yaml, write_meltano
@@ -34,7 +33,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 def settings_table() -> str:
     """Make the table of the tap's own settings."""
     rows = []
-    required = {api.required: f"**required** for `{name}`" for name, api in APIS.items()}
+    required = {api.login: f"**required** for `{name}`" for name, api in APIS.items()}
     for name, setting in OWN_SETTINGS.items():
         default = required.get(name, "")
         if "default" in setting:
@@ -56,8 +55,8 @@ def _stream_row(stream: KissmetricsStream) -> tuple[str, ...]:
     key = f" on `{stream.replication_key}`" if stream.replication_key else ""
     return (
         f"`{stream.name}`",
-        f"`{stream.path}`" if isinstance(stream, ListStream) and not isinstance(stream, OfProductStream) else "",
-        f"`/products/{{id}}{stream.path}`" if isinstance(stream, ProductStream) else "",
+        f"`{stream.path}`" if isinstance(stream, ListStream) and not isinstance(stream, QueryProductListStream) else "",
+        f"`/products/{{id}}{stream.path}`" if isinstance(stream, (ProductListStream, QueryProductListStream)) else "",
         code(stream.primary_keys),
         stream.replication_method + key,
         code(stream.valid_replication_keys),

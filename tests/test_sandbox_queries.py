@@ -120,7 +120,7 @@ class TestQueries:
             ("cancelled", {"status": 404, "messages": ["There is no such query"]}),
         ],
     )
-    def test_other_outcomes(self, v3: Sandbox, outcome: Any, expected: object) -> None:  # noqa: ANN401 - an Outcome
+    def test_other_outcomes(self, v3: Sandbox, outcome: Any, expected: object) -> None:
         v3.query_outcome = outcome
         path = f"/queries/{start(v3).json()['id']}"
         assert [get(v3, path).json()["completed"] for _ in range(2)] == [False, False]
@@ -170,7 +170,7 @@ class TestQueries:
             ("/queries/nonsense", {}, 405),
         ],
     )
-    def test_bodies_are_checked(self, v3: Sandbox, path: str, body: Any, code: int) -> None:  # noqa: ANN401 - JSON
+    def test_bodies_are_checked(self, v3: Sandbox, path: str, body: Any, code: int) -> None:
         answer = start(v3, body, path)
         assert answer.status_code == code, answer.text
         assert len(v3.queries) == (code == 200)

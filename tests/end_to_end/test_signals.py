@@ -246,6 +246,17 @@ def test_where_python_drops_errors(kind: str, sandbox: Sandbox, tmp_path: Path, 
     assert_stopped(run, sandbox, tmp_path, catalog)
 
 
+def test_a_second_signal_ends_it_at_once(large: Sandbox, tmp_path: Path) -> None:
+    """Also where the reader of a full pipe never reads again."""
+    with live_tap(large, tmp_path, stdout=PIPE, page_size=500) as tap:
+        tap.until(lambda: is_full(tap.stdout))
+        tap.process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            tap.process.wait(1)
+        tap.process.send_signal(signal.SIGTERM)
+        assert tap.process.wait(10) == 128 + signal.SIGTERM
+
+
 @each_signal
 def test_while_it_starts(number: int, sandbox: Sandbox, tmp_path: Path) -> None:
     """Before there is anything to write, the signal just ends it, without a traceback."""

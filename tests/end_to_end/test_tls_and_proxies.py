@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.sandbox.switches import ApiName
 
+pytestmark = pytest.mark.usefixtures("clock")
+
 PROXY_PASSWORD = "proxy-password-that-opens-nothing-else"  # noqa: S105 - there is nothing to open
 
 
@@ -54,7 +56,7 @@ class Handshakes:
         return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
 
 
-def secure(handshakes: Handshakes, api: ApiName = "core", **switches: Any) -> Sandbox:  # noqa: ANN401 - a sandbox's
+def secure(handshakes: Handshakes, api: ApiName = "core", **switches: Any) -> Sandbox:
     """Make a small sandbox."""
     account = make_account(**SMALL) if api == "core" else make_query_account(**SMALL_QUERY)
     return Sandbox(account, api=api, tls=handshakes, **switches)
@@ -101,8 +103,8 @@ def test_patience_ends_over_tls_too(authority: trustme.CA, trusting: dict[str, s
     """A body that trickles in is given up after five times `request_timeout`, and the page is read again."""
     slow = faults.drip(0.1, resource="events", nth=1)
     with secure(Handshakes(authority), faults=[slow]) as sandbox:
-        run = watched_sync(sandbox, tmp_path, env=trusting, request_timeout=0.5).succeeded()
-    assert_says(run, r"events: no complete answer from .*(took more than 2.5 s|timed out); trying again in")
+        run = watched_sync(sandbox, tmp_path, env=trusting, request_timeout=0.3).succeeded()
+    assert_says(run, r"events: no complete answer from .*(took more than 1.5 s|timed out); trying again in")
     assert_every_record_once(run, sandbox.account)
 
 

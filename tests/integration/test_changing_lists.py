@@ -194,9 +194,9 @@ def test_the_tap_over_http(  # noqa: PLR0913, PLR0917 - what varies
     plans: dict[str, list[list[Change]]],
     page_size: int,
     max_concurrency: int,
-    form: Any,  # noqa: ANN401
+    form: Any,
     cap: int | None,
-    api: Any,  # noqa: ANN401
+    api: Any,
 ) -> None:
     """The real command line; each run reads the lists of an API while they change."""
     with small_sandbox(api=api, form=form, cap=cap) as sandbox, tempfile.TemporaryDirectory() as folder:

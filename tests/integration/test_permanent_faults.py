@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from tests.sandbox import Fault, Request
     from tests.sandbox.switches import ApiName
 
+pytestmark = pytest.mark.usefixtures("clock")
+
 LATER: faults.When = {"resource": "events", "skip": 2}
 """Every page of the events from the third on."""
 
@@ -40,7 +42,7 @@ def message(text: str) -> str:
 
 
 BROKEN = r"no complete answer from 127\.0\.0\.1:\d+: "
-IMPATIENT: dict[str, Any] = {"request_timeout": 0.5}
+IMPATIENT: dict[str, Any] = {"request_timeout": 0.25}
 
 grow = itertools.count(1)
 

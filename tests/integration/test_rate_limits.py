@@ -28,7 +28,7 @@ def test_no_minute_holds_more_requests_than_were_set(clock: Clock, tmp_path: Pat
     ]
     with small_sandbox(*happening) as sandbox:
         sandbox.on_request(lambda *_: times.append(clock.monotonic()))
-        run = sync(sandbox, tmp_path, requests_per_minute=limit, page_size=9).succeeded()
+        run = sync(sandbox, tmp_path, requests_per_minute=limit, page_size=9, retry_timeout=120).succeeded()
     assert_every_record_once(run, sandbox.account)
     assert len(times) > 2 * limit
     for first, beyond in zip(times, times[limit:], strict=False):

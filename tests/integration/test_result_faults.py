@@ -186,7 +186,7 @@ def test_refuses_a_server_that_gives_the_same_rows_for_ever(
     ],
 )
 @both
-def test_queries_that_fail(api: ApiName, outcome: Any, says: str, tmp_path: Path) -> None:  # noqa: ANN401
+def test_queries_that_fail(api: ApiName, outcome: Any, says: str, tmp_path: Path) -> None:
     """One line for the stream, which names each report and each query, and what the API says."""
     with result_sandbox(api, reports=2, query_outcome=outcome) as sandbox:
         run = read_results(sandbox, tmp_path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sandbox import Sandbox, faults, make_account, make_query_account
+from tests.support.clock import Clock
 from tests.support.fault_matrix import BOTH, QUERY, Case, in_each_api, row
 from tests.support.fault_runs import (
     assert_every_record_once,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.sandbox import Request
     from tests.sandbox.breaks import Place
     from tests.sandbox.switches import ApiName
 
@@ -36,8 +38,8 @@ THRICE: faults.When = {"resource": "events", "skip": 1, "times": 3}
 BRIEF: dict[str, Any] = {"backoff_factor": 0.005}
 """A rate limit without a duration is waited for 0.3 s."""
 
-IMPATIENT: dict[str, Any] = {"request_timeout": 0.5}
-"""0.5 s for each read, and 2.5 s for a whole response."""
+IMPATIENT: dict[str, Any] = {"request_timeout": 0.25}
+"""0.25 s for each read, and 1.25 s for a whole response."""
 
 SOON = r"trying again in \d"
 AGAIN = f"WARNING.*{SOON}"
@@ -45,6 +47,18 @@ WAITING = r"waiting \d+\.\d s, for the API limits its requests"
 BROKEN = rf"no complete answer from 127\.0\.0\.1:\d+: .+{SOON}"
 NO_JSON = f"the API's answer is not JSON.*{SOON}"
 NO_LIST = f"the API's answer holds no list of records.*{SOON}"
+
+
+def moments_of_requests(sandbox: Sandbox, clock: Clock) -> dict[tuple[Any, ...], list[float]]:
+    """Note when each page is asked for, by the tap's clock."""
+    moments: dict[tuple[Any, ...], list[float]] = {}
+
+    @sandbox.on_request
+    def note(_sandbox: Sandbox, request: Request) -> None:
+        moments.setdefault((request.path, *request.query.items()), []).append(clock.monotonic())
+
+    return moments
+
 
 PLACES: tuple[Place, ...] = ("before", "in_headers", "after_headers", "in_body")
 
@@ -86,6 +100,7 @@ IN_TURN: dict[str, list[tuple[Callable[..., faults.Fault], str]]] = {
 
 @pytest.mark.parametrize("api", BOTH)
 @pytest.mark.parametrize("group", IN_TURN)
+@pytest.mark.usefixtures("clock")
 def test_survives_a_different_fault_on_each_page(group: str, api: ApiName, tmp_path: Path) -> None:
     """Every second request fails, and the next one for the same page succeeds."""
     happening = [make(resource="events", nth=2 * n) for n, (make, _) in enumerate(IN_TURN[group], 1)]
@@ -121,18 +136,18 @@ FAULTS = [
     row("429 with a huge Retry-After", faults.retry_after(10**9, **ONCE), within=10, says=WAITING,
         backoff_factor=0.001),
     row("a rate limit", faults.rate_limit(5, 0.5), pause=0.55, says=WAITING, backoff_factor=0.01, ahead=True,
-        apis=BOTH),
+        real_time=True),
     row("a rate limit that counts refused requests too", faults.rate_limit(5, 0.5, count_refused=True), says=WAITING,
-        backoff_factor=0.01),
+        backoff_factor=0.01, real_time=True),
     row("a rate limit that sends Retry-After", faults.rate_limit(5, 0.5, tell=True), pause=1, within=5.5,
-        says=WAITING, backoff_factor=0.1),
+        says=WAITING, backoff_factor=0.1, real_time=True),
     row("connection reset three times", faults.reset(**THRICE), says=BROKEN, ahead=True),
     row("connection closed in the body", faults.close("in_body", **ONCE), says=BROKEN, ahead=True),
-    *(row(f"server that hangs {part}", faults.hang(part, **ONCE), says=BROKEN, pause=0.5, **IMPATIENT)
+    *(row(f"server that hangs {part}", faults.hang(part, **ONCE), says=BROKEN, pause=0.25, **IMPATIENT)
       for part in PLACES[:3]),
     row("server that hangs in_body", faults.hang("in_body", **ONCE), says=BROKEN, pause=0.5,
         **IMPATIENT, ahead=True, apis=BOTH),
-    row("server that drips its body", faults.drip(0.05, **ONCE), says=BROKEN, pause=2.5, **IMPATIENT),
+    row("server that drips its body", faults.drip(0.05, **ONCE), says=BROKEN, pause=1.25, **IMPATIENT),
     row("server that drips from the status line on", faults.drip(0.05, part="all", **ONCE), says=BROKEN, pause=2.5,
         **IMPATIENT),
     row("server that is slow, but not too slow", faults.drip(0.05, size=500, **ONCE)),
@@ -174,9 +189,15 @@ LISTS = [
 
 
 @pytest.mark.parametrize(("api", "max_concurrency", "case"), in_each_api([*FAULTS, *LISTS]))
-def test_survives(api: ApiName, max_concurrency: int, case: Case, tmp_path: Path) -> None:
+def test_survives(
+    api: ApiName, max_concurrency: int, case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The sync ends well, with every record of the account exactly once."""
+    clock = Clock()
+    if not case.real_time:
+        clock.install(monkeypatch)
     with small_sandbox(*case.faults, api=api, **case.switches) as sandbox:
+        moments = moments_of_requests(sandbox, clock)
         run = watched_sync(sandbox, tmp_path, max_concurrency=max_concurrency, **case.settings).succeeded()
         assert_met(sandbox)
     abandoned = sum(fault.seen for fault in sandbox.faults if fault.send)  # the sandbox is still busy with them
@@ -184,14 +205,12 @@ def test_survives(api: ApiName, max_concurrency: int, case: Case, tmp_path: Path
     assert_every_record_once(run, sandbox.account)
     assert_says(run, case.says)
     if case.pause:
-        moments: dict[object, list[float]] = {}
-        for request in sandbox.requests:
-            moments.setdefault((request.path, *request.query.items()), []).append(request.at)
         gap = next(again[1] - again[0] for again in moments.values() if len(again) > 1)
         assert case.pause <= gap < case.within
 
 
 @pytest.mark.parametrize("api", BOTH)
+@pytest.mark.usefixtures("clock")
 def test_survives_one_fault_after_the_other_page_by_page(api: ApiName, tmp_path: Path) -> None:
     """Each is told. With pages fetched ahead, what failed ahead of a rate limit is asked for anew without a line."""
     happening = [faults.status(code, resource="events", nth=nth) for nth, code in ((2, 503), (3, 500), (4, 429))]
@@ -203,14 +222,15 @@ def test_survives_one_fault_after_the_other_page_by_page(api: ApiName, tmp_path:
         assert_says(run, says)
 
 
-def test_each_pause_is_twice_the_one_before(tmp_path: Path) -> None:
+def test_each_pause_is_twice_the_one_before(clock: Clock, tmp_path: Path) -> None:
     """Plus up to `backoff_factor`, so that taps which failed together do not come back together."""
-    factor = 0.1
+    factor = 1.0
     with small_sandbox(faults.status(503, resource="metrics", times=5)) as sandbox:
-        run = watched_sync(sandbox, tmp_path, backoff_factor=factor, max_concurrency=1).succeeded()
+        moments = moments_of_requests(sandbox, clock)
+        run = watched_sync(sandbox, tmp_path, backoff_factor=factor, max_concurrency=1, retry_timeout=120).succeeded()
     assert_every_record_once(run, sandbox.account)
     told = [float(wait) for wait in re.findall(r"trying again in (\d+\.\d) s", run.stderr)]
-    times = [request.at for request in sandbox.requests if request.resource == "metrics"][: len(told) + 1]
+    (times,) = [moments for (path, *_), moments in moments.items() if path == "/core/metrics"]
     gaps = [after - before for before, after in itertools.pairwise(times)]
     assert len(told) == len(gaps) == 5
     for number, (wait, gap) in enumerate(zip(told, gaps, strict=True)):

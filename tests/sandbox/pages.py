@@ -57,7 +57,7 @@ def empty_page(**when: Unpack[When]) -> Fault:
 def total(value: object, **when: Unpack[When]) -> Fault:
     """Put `value` (MISSING: nothing; a function: what it makes of the true one) in `pagination.total` of envelopes."""
 
-    def change(decoded: Any) -> None:  # noqa: ANN401 - JSON
+    def change(decoded: Any) -> None:
         if isinstance(decoded, dict) and "pagination" in decoded:
             true = decoded["pagination"].pop("total", None)
             if value is not MISSING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from tap_kissmetrics import pace, progress, results
+from tap_kissmetrics.sdk_extensions import clock
 
 if TYPE_CHECKING:
     import pytest
@@ -35,5 +35,5 @@ class Clock:
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let the tap use it."""
-        for module in (pace, progress, results):
-            monkeypatch.setattr(module, "time", self)
+        monkeypatch.setattr(clock, "monotonic", self.monotonic)
+        monkeypatch.setattr(clock, "sleep", self.sleep)

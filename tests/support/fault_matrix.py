@@ -31,6 +31,7 @@ class Case:
         settings: Those of the tap.
         apis: The APIs in which it goes wrong.
         ahead: Whether it is tried with pages fetched ahead too, for their order can matter.
+        real_time: Whether the sandbox counts time, so that waiting has to take time.
     """
 
     faults: tuple[Fault, ...]
@@ -41,6 +42,7 @@ class Case:
     settings: dict[str, Any]
     apis: tuple[ApiName, ...]
     ahead: bool
+    real_time: bool
 
 
 def row(  # noqa: PLR0913 - what varies
@@ -52,10 +54,11 @@ def row(  # noqa: PLR0913 - what varies
     switches: dict[str, Any] | None = None,
     apis: tuple[ApiName, ...] = CORE,
     ahead: bool = False,
+    real_time: bool = False,
     **settings: object,
-) -> Any:  # noqa: ANN401 - pytest does not name the type
+) -> Any:
     """Make a row of a matrix."""
-    return pytest.param(Case(happens, says, pause, within, switches or {}, settings, apis, ahead), id=what)
+    return pytest.param(Case(happens, says, pause, within, switches or {}, settings, apis, ahead, real_time), id=what)
 
 
 def in_each_api(rows: Iterable[Any]) -> list[Any]:

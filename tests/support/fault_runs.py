@@ -48,7 +48,7 @@ def in_words_of(api: ApiName, pattern: str) -> str:
     return pattern
 
 
-def small_sandbox(*happens: Fault, api: ApiName = "core", **switches: Any) -> Sandbox:  # noqa: ANN401 - those of a sandbox
+def small_sandbox(*happens: Fault, api: ApiName = "core", **switches: Any) -> Sandbox:
     """Make a sandbox with few records, and with faults that were not met yet."""
     fresh = [dataclasses.replace(fault, seen=0) for fault in happens]
     account = make_account(**SMALL) if api == "core" else make_query_account(**SMALL_QUERY)
@@ -70,7 +70,7 @@ def watched_sync(
     folder: Path,
     *arguments: str | Path,
     env: Mapping[str, str] | None = None,
-    **settings: Any,  # noqa: ANN401
+    **settings: Any,
 ) -> Run:
     """Sync at the log level DEBUG, and check that neither a secret nor a traceback is shown."""
     settings = {"page_size": PAGE_SIZE, **settings}

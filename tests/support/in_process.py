@@ -15,7 +15,6 @@ import os
 import signal
 import sys
 import tempfile
-import time
 import traceback
 import warnings
 from contextlib import contextmanager
@@ -27,28 +26,23 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGALRM)
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @contextmanager
 def signals_kept() -> Iterator[None]:
-    """Restore signal handlers and the interval timer, which are the tap's during a run and pytest's after it."""
+    """Restore the signal handlers, which are the tap's during a run and pytest's after it."""
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
-    remaining, interval = signal.getitimer(signal.ITIMER_REAL)
-    started = time.monotonic()
     try:
         yield
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        if remaining:  # the time limit of the test
-            left = max(remaining - (time.monotonic() - started), 0.001)
-            signal.setitimer(signal.ITIMER_REAL, left, interval)
 
 
 with signals_kept():  # the module resets SIGINT as it is imported
     from tap_kissmetrics.__main__ import main
-    from tap_kissmetrics.logs import SECRETS
+    from tap_kissmetrics.sdk_extensions.logs import REDACTOR
 
 
 def run_in_process(arguments: list[str], *, folder: Path, env: dict[str, str]) -> Run:
@@ -64,7 +58,7 @@ def run_in_process(arguments: list[str], *, folder: Path, env: dict[str, str]) -
     return Run(code, *written)
 
 
-def _run(arguments: list[str], folder: Path, env: dict[str, str], stdout: Any, stderr: Any) -> int:  # noqa: ANN401
+def _run(arguments: list[str], folder: Path, env: dict[str, str], stdout: Any, stderr: Any) -> int:
     out = io.TextIOWrapper(stdout, encoding="utf-8")
     errors = io.TextIOWrapper(stderr, encoding="utf-8", errors="backslashreplace", write_through=True)
     try:
@@ -98,8 +92,8 @@ def process_restored() -> Iterator[None]:
     """Put back what a run changes in its process."""
     folder, variables, argv = os.getcwd(), dict(os.environ), sys.argv  # noqa: PTH109
     streams, hooks = (sys.stdout, sys.stderr), (sys.excepthook, sys.unraisablehook)
-    thresholds, mask = gc.get_threshold(), signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    secrets = {name: copy.copy(value) for name, value in vars(SECRETS).items()}
+    thresholds = gc.get_threshold()
+    secrets = {name: copy.copy(value) for name, value in vars(REDACTOR).items()}
     with contextlib.ExitStack() as stack:
         stack.enter_context(signals_kept())
         stack.enter_context(warnings.catch_warnings())
@@ -107,10 +101,9 @@ def process_restored() -> Iterator[None]:
         try:
             yield
         finally:
-            vars(SECRETS).update(secrets)
+            vars(REDACTOR).update(secrets)
             gc.set_threshold(*thresholds)
             gc.unfreeze()
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             sys.stdout, sys.stderr = streams
             sys.excepthook, sys.unraisablehook = hooks
             sys.argv = argv
@@ -144,7 +137,7 @@ _NEW: Any = (logging.NOTSET, (), (), True, False)
 """How a logger is that was not there before."""
 
 
-def _configuration(logger: logging.Logger) -> Any:  # noqa: ANN401
+def _configuration(logger: logging.Logger) -> Any:
     return logger.level, tuple(logger.handlers), tuple(logger.filters), logger.propagate, logger.disabled
 
 

@@ -60,13 +60,13 @@ def sync(  # noqa: PLR0913
     return run_tap(*options, *arguments, folder=folder, config=config, env=env, runner=runner)
 
 
-def attempt(sandbox: Sandbox, *arguments: str | Path, **options: Any) -> Run:  # noqa: ANN401 - those of `sync`
+def attempt(sandbox: Sandbox, *arguments: str | Path, **options: Any) -> Run:
     """Sync a sandbox's account in a folder that no one looks at."""
     with tempfile.TemporaryDirectory() as folder:
         return sync(sandbox, Path(folder), *arguments, **options)
 
 
-def sync_here(sandbox: Sandbox, *arguments: str | Path, **options: Any) -> Run:  # noqa: ANN401 - those of `sync`
+def sync_here(sandbox: Sandbox, *arguments: str | Path, **options: Any) -> Run:
     """The same, without an error."""
     return attempt(sandbox, *arguments, **options).succeeded()
 
