@@ -145,10 +145,10 @@ FAULTS = [
     row("connection closed in the body", faults.close("in_body", **ONCE), says=BROKEN, ahead=True),
     *(row(f"server that hangs {part}", faults.hang(part, **ONCE), says=BROKEN, pause=0.25, **IMPATIENT)
       for part in PLACES[:3]),
-    row("server that hangs in_body", faults.hang("in_body", **ONCE), says=BROKEN, pause=0.5,
+    row("server that hangs in_body", faults.hang("in_body", **ONCE), says=BROKEN, pause=0.25,
         **IMPATIENT, ahead=True, apis=BOTH),
     row("server that drips its body", faults.drip(0.05, **ONCE), says=BROKEN, pause=1.25, **IMPATIENT),
-    row("server that drips from the status line on", faults.drip(0.05, part="all", **ONCE), says=BROKEN, pause=2.5,
+    row("server that drips from the status line on", faults.drip(0.05, part="all", **ONCE), says=BROKEN, pause=1.25,
         **IMPATIENT),
     row("server that is slow, but not too slow", faults.drip(0.05, size=500, **ONCE)),
     row("truncated JSON, uncompressed", faults.truncated_json(**ONCE), says=NO_JSON, switches={"gzip": False}),
