@@ -10,14 +10,13 @@ import pytest
 from tests.support.fault_matrix import BOTH
 from tests.support.results import metric_ids, result_sandbox, results, rows_of
 from tests.support.run import settings_for
-from tests.support.tap import attempt, run_tap, sync
+from tests.support.tap import run_tap, sync
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.sandbox import Sandbox
-    from tests.sandbox.switches import ApiName
     from tests.support.run import Run
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -44,15 +43,6 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def refusal(sandbox: Sandbox, **settings: object) -> str:
-    """Give the line with which settings are refused, before any request and without a secret."""
-    run = attempt(sandbox, **settings)
-    line = run.refused()
-    assert SECRET not in run.stderr
-    assert sandbox.requests == []
-    return line
-
-
 def assert_refused(run: Run, sandbox: Sandbox, line: str) -> None:
     """Check the one line of a run that was refused before any request."""
     assert run.refused() == line
@@ -60,24 +50,8 @@ def assert_refused(run: Run, sandbox: Sandbox, line: str) -> None:
     assert sandbox.requests == []
 
 
-OF_OTHER: list[tuple[ApiName, str, object]] = [
-    ("core", "username", SECRET),
-    ("core", "password", SECRET),
-    ("core", "metric_ids", [1]),
-    ("core", "queries", [QUERY]),
-    ("query", "api_token", SECRET),
-    ("query", "query_url", "https://query.example.com/v2"),
-]
-
-
 class TestOfTheOtherApi:
     """Settings that only one API has."""
-
-    @pytest.mark.parametrize(("api", "name", "value"), OF_OTHER)
-    def test_is_refused(self, api: ApiName, name: str, value: object) -> None:
-        other = {"core": "query", "query": "core"}[api]
-        with result_sandbox(api) as sandbox:
-            assert refusal(sandbox, **{name: value}) == f"{name}: belongs to api: {other}; this is api: {api}"
 
     def test_all_at_once_on_the_command_line(self, sandbox: Sandbox, tmp_path: Path) -> None:
         run = sync(sandbox, tmp_path, api_token=SECRET, query_url="https://query.example.com/v2")
@@ -103,17 +77,6 @@ class TestLogin:
         line = "username is required: put it in the config file or in TAP_KISSMETRICS_USERNAME"
         assert_refused(run, sandbox, line)
 
-    @pytest.mark.parametrize("username", ["", f"{SECRET}:x", f"{SECRET}\n", f"{SECRET}\0", "tab\there"])
-    def test_no_user_has_such_a_name(self, username: str, sandbox: Sandbox) -> None:
-        """HTTP Basic ends the name at the first colon."""
-        says = "username: must not be empty, nor have a colon or a line break (its value is not shown)"
-        assert refusal(sandbox, username=username) == says
-
-    @pytest.mark.parametrize("name", ["username", "password"])
-    @pytest.mark.parametrize("value", [5, [SECRET], {SECRET: 1}, True])
-    def test_must_be_text(self, value: object, name: str, sandbox: Sandbox) -> None:
-        assert refusal(sandbox, **{name: value}) == f"{name}: must be text (its value is not shown)"
-
     def test_no_password_has_a_line_break(self, sandbox: Sandbox, tmp_path: Path) -> None:
         run = sync(sandbox, tmp_path, password=f"{SECRET}\n")
         assert_refused(run, sandbox, "password: must not have a line break (its value is not shown)")
@@ -121,58 +84,6 @@ class TestLogin:
     @pytest.mark.parametrize("option", ["--discover", "--about", "--version", "--help"])
     def test_other_commands_need_none(self, option: str, tmp_path: Path) -> None:
         assert run_tap(option, folder=tmp_path, config={"api": "query"}).succeeded().stdout
-
-
-@pytest.mark.parametrize(
-    ("name", "value", "says"),
-    [
-        ("api", "v3", 'api: must be core or query, not "v3"'),
-        ("product_ids", ["abc"], "product_ids: must be numbers where api is query, not 'abc'"),
-        ("product_ids", [-1], "product_ids: must be numbers where api is query, not -1"),
-        ("product_ids", ["²"], "product_ids: must be ids, not '²'"),
-        ("product_ids", 5, "product_ids: must be a list of text or numbers, not 5"),
-        ("report_ids", ["x"], "report_ids: must be numbers where api is query, not 'x'"),
-        ("report_ids", ["*", 1], "report_ids: must be ids, not '*'"),
-        ("report_ids", "*", 'report_ids: must be a list of text or numbers, not "*"'),
-        ("metric_ids", ["*"], "metric_ids: must be ids, not '*'"),
-        ("metric_ids", [1.5], "metric_ids: must be a list of text or numbers, not [1.5]"),
-        ("report_date_range", "today", 'report_date_range: must be an object, not "today"'),
-        ("query_timeout", 0, "query_timeout: must be a number above 0, up to 86400, not 0"),
-    ],
-)
-def test_a_wrong_setting(name: str, value: object, says: str, sandbox: Sandbox) -> None:
-    """The line names it and what it may be."""
-    assert refusal(sandbox, **{name: value}).split("; ")[0] == says
-
-
-NO_COLUMNS = "the schema of people must have properties, each an object"
-
-WRONG_QUERIES: list[tuple[Any, str]] = [
-    ({}, "must be a list of objects, not {}"),
-    ([5], "[0]: 5 is not of type 'object'"),
-    ([QUERY, QUERY], "people is the name of two queries"),
-    *(([{**QUERY, "name": name}], f"{name} is the name of another stream")
-      for name in ("events", "accounts", "report_results", "metric_results")),
-    *(([QUERY, {**QUERY, "name": name}], "[1].name: ") for name in ("", "1st", "two words", "line\n", "a.b", 7)),
-    ([{**QUERY, "product_id": "1"}], "[0].product_id: '1' is not of type 'integer'"),
-    ([{**QUERY, "query_params": "SELECT 1"}], "[0].query_params: 'SELECT 1' is not of type 'object'"),
-    ([{k: v for k, v in QUERY.items() if k != "query_type"}], "[0]: 'query_type' is a required property"),
-    ([{**QUERY, "params": {}}], "[0]: Additional properties are not allowed ('params' was unexpected)"),
-    ([{**QUERY, "schema": {"type": "people"}}], "the schema of people is no JSON Schema: 'people' is not"),
-    ([{**QUERY, "schema": {}}], NO_COLUMNS),
-    ([{**QUERY, "schema": {"properties": {}}}], NO_COLUMNS),
-    ([{**QUERY, "schema": {"properties": {"a": True}}}], NO_COLUMNS),
-    ([{**QUERY, "schema": []}], "[0].schema: [] is not of type 'object'"),
-    ([{**QUERY, "primary_key": ["identity"]}], "people has a primary_key and no schema; give the schema of its rows"),
-    ([{**QUERY, "schema": COLUMN, "primary_key": ["id"]}], "the primary_key of people names 'id', which its "),
-    ([{**QUERY, "schema": COLUMN, "primary_key": "identity"}], "[0].primary_key: 'identity' is not of type 'array'"),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("queries", "says"), WRONG_QUERIES)
-def test_wrong_queries(queries: object, says: str, sandbox: Sandbox) -> None:
-    """The line names the query, or its place in the list, and what is wrong."""
-    assert refusal(sandbox, queries=queries).startswith(f"queries: {says}")
 
 
 def test_wrong_queries_on_the_command_line(sandbox: Sandbox, tmp_path: Path) -> None:
