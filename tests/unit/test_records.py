@@ -11,8 +11,16 @@ import pytest
 from tap_kissmetrics.sdk_extensions.logs import StreamLogger
 from tap_kissmetrics.sdk_extensions.records import MAX_INTEGER_DIGITS, RecordConformer
 
-SAME: Any = object()
-"""The value passes as it is, with a warning."""
+
+class Same:
+    """Stands for the value as it is, and a warning."""
+
+    def __repr__(self) -> str:
+        """Name it in the tests' ids."""
+        return "same"
+
+
+SAME: Any = Same()
 
 D = decimal.Decimal
 
