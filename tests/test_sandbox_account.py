@@ -8,8 +8,7 @@ import uuid
 
 import pytest
 
-from tests.sandbox import RESOURCES, Account, make_account
-from tests.sandbox.data import PARENTS
+from tests.sandbox import PARENTS, RESOURCES, Account, make_account
 
 
 class TestAccount:

@@ -9,9 +9,8 @@ import pytest
 import requests
 
 from tests.plain_client import AUTHORIZED, get, walk
-from tests.sandbox import RESOURCES, TOKEN, Account, Form, Sandbox, make_account
-from tests.sandbox.data import PARENTS
-from tests.sandbox.lists import CACHE_FROM
+from tests.sandbox import PARENTS, RESOURCES, TOKEN, Account, Form, Sandbox, make_account
+from tests.sandbox.apis import CACHE_FROM
 
 
 class TestApi:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import datetime as dt
 import email.utils
 import gzip
@@ -14,7 +15,7 @@ import requests
 
 from tests.plain_client import AUTHORIZED, get, raw
 from tests.sandbox import TOKEN, Fault, Sandbox, faults
-from tests.sandbox.named import NAMED, make_fault
+from tests.sandbox.__main__ import FAULTS, make_fault
 
 
 class TestFaults:
@@ -248,7 +249,7 @@ class TestFaults:
         assert how == "closed"
 
     def test_names_of_the_shell(self) -> None:
-        assert all(make_fault(name).name for name in NAMED)
+        assert all(make_fault(name).name for name in FAULTS)
         fault = make_fault("server-error:resource=events,skip=4,times=always")
         assert (fault.resource, fault.skip, fault.times) == ("events", 4, None)
         fault = make_fault("close:resource=queries,method=POST")
@@ -256,5 +257,5 @@ class TestFaults:
         assert make_fault("close:nth=7").nth == 7
         assert make_fault("close:times=2").nth is None
         for text in ("nonsense", "close:nth=x", "close:resource=x", "close:colour=red", "close:method=x"):
-            with pytest.raises(ValueError, match=r"no fault|not understood"):
+            with pytest.raises(argparse.ArgumentTypeError, match=r"no fault|not understood"):
                 make_fault(text)

@@ -12,7 +12,7 @@ from tests.plain_client import get, send, walk
 from tests.sandbox import PASSWORD, QUERY_RESOURCES, USERNAME, Sandbox, faults, make_query_account
 
 if TYPE_CHECKING:
-    from tests.sandbox.switches import ArrayKey
+    from tests.sandbox import ArrayKey
 
 
 class TestQueryAccount:

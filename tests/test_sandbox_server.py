@@ -16,8 +16,7 @@ from tests.plain_client import AUTHORIZED, get, raw
 from tests.sandbox import TOKEN, Account, Fault, Request, Sandbox, faults
 
 if TYPE_CHECKING:
-    from tests.sandbox.messages import Response
-    from tests.sandbox.wire import Wire
+    from tests.sandbox import Response, Wire
 
 
 class TestServer:

@@ -9,7 +9,7 @@ import sys
 import pytest
 import requests
 
-from tests.sandbox.named import NAMED
+from tests.sandbox.__main__ import FAULTS
 
 
 def shell(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -97,7 +97,7 @@ class TestShell:
 
     def test_help_names_every_fault(self) -> None:
         text = shell("--help").stdout
-        assert all(f"  {name} " in text for name in NAMED)
+        assert all(f"  {name} " in text for name in FAULTS)
 
     @pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "TERM"), (signal.SIGINT, "INT")])
     def test_passes_signals_on(self, number: signal.Signals, name: str) -> None:
