@@ -58,7 +58,6 @@ _DEFAULT_ACCOUNT: Any = None
 _GZIP_FROM = 1024  # bytes
 _GZIP_CACHE = 256  # compressed bodies that are kept: enough for a benchmark to read a big list twice
 _WAIT_SLICE = 0.05  # seconds between two checks whether the client or the sandbox has gone
-_STOP_POLL = 0.02  # seconds that stopping may take
 _STOP_TIMEOUT = 3.0  # seconds to wait for the handlers to end when stopping
 _MINUTE = 60.0  # seconds
 
@@ -135,8 +134,17 @@ class _Server(http.server.ThreadingHTTPServer):
         connection, address = super().get_request()
         return self.sandbox.tls(connection) if self.sandbox.tls else connection, address
 
-    def close(self) -> None:
-        """Close the port and every connection, and wait for the handlers."""
+    def serve(self) -> None:
+        """Serve until `stopping` is set and a last connection comes: without `serve_forever`, no time goes into polling."""
+        while not self.stopping.is_set():
+            self.handle_request()
+
+    def stop(self, serving: threading.Thread) -> None:
+        """End the thread that serves, close the port and every connection, and wait for the handlers."""
+        self.stopping.set()
+        if serving.is_alive():
+            socket.create_connection(("127.0.0.1", self.server_port), _STOP_TIMEOUT).close()
+            serving.join()
         self.server_close()
         with self.changed:
             for connection in self.connections:
@@ -240,7 +248,7 @@ class Sandbox:
         self._apis = [api(self, queries, origin) for api in _APIS[self.api]]
         self.url = self._apis[0].url  # http://127.0.0.1:PORT/core or .../v3
         self.query_url = origin + RunsApi.root  # of the report runs of the Core API
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(_STOP_POLL,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve, daemon=True)
         self._limit = rate_limit(lambda: self.rate_limit, _MINUTE)
         self._in_flight = 0
         self._changes: list[Change] = []
@@ -278,11 +286,7 @@ class Sandbox:
 
     def stop(self) -> None:
         """Drop the requests in flight and free the port."""
-        self._server.stopping.set()
-        if self._thread.is_alive():
-            self._server.shutdown()
-            self._thread.join()
-        self._server.close()
+        self._server.stop(self._thread)
 
     def __enter__(self) -> Self:
         """Start to serve."""
