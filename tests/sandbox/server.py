@@ -135,7 +135,7 @@ class _Server(http.server.ThreadingHTTPServer):
         return self.sandbox.tls(connection) if self.sandbox.tls else connection, address
 
     def serve(self) -> None:
-        """Serve until `stopping` is set and a last connection comes: without `serve_forever`, no time goes into polling."""
+        """Serve until `stopping` is set and a last connection ends the wait: `serve_forever` would poll to see it."""
         while not self.stopping.is_set():
             self.handle_request()
 
