@@ -28,7 +28,7 @@ CACHE_FROM = 5_000
 
 _LIMIT, _QUERY_LIMIT = 20, 50  # of a request that has none, in the Core API and in v3
 _QUERY_MAX_LIMIT = 10_000
-_NUMBER = re.compile(r"[0-9]+", re.ASCII)
+_NUMBER = re.compile(r"[0-9]+")
 _NOT_FOUND = "There is nothing at this path"
 _FAILED = "The query could not be completed"
 

@@ -77,7 +77,7 @@ class TestCore:
         }
         assert {rel: link["url"] for rel, link in response.links.items()} == links
         assert {link["templated"] for link in response.links.values()} == {"true", "false"}
-        assert "next" not in get(sandbox, "/events", limit=10, offset=20).links
+        assert "next" not in get(sandbox, "/events", limit=5, offset=20).links
         assert "prev" not in get(sandbox, "/events").links
 
     @pytest.mark.parametrize("form", ["envelope", "bare"])

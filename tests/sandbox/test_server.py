@@ -119,9 +119,11 @@ class TestServer:
 
     def test_the_account_changes_between_pages(self, sandbox: Sandbox) -> None:
         before = list(sandbox.account.records["events"])
+        paths = []
 
         @sandbox.on_request
         def change(running: Sandbox, request: Request) -> None:
+            paths.append(request.path)
             if request.query.get("offset") == "10":
                 running.account.delete("events", 0)
                 running.account.insert("events", 12)
@@ -131,3 +133,5 @@ class TestServer:
         assert body["data"] == sandbox.account.records["events"][10:20]
         assert body["data"][:2] == before[11:13]
         assert body["pagination"]["total"] == 25
+        get(sandbox, f"/events/{before[1]['id']}")
+        assert paths == ["/core/events"] * 2
