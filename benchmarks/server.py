@@ -52,7 +52,7 @@ class SandboxProcess:
         answer: Asked = self._receive()
         return answer
 
-    def _receive(self) -> Any:  # noqa: ANN401 - what _serve sends
+    def _receive(self) -> Any:
         try:
             return self._line.recv()
         except EOFError:

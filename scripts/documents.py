@@ -19,8 +19,7 @@ import yaml
 
 from scripts.about import ABOUT, ENTRIES, OWN_SETTINGS, SETTING_GROUPS, SETTINGS, tap_of
 from tap_kissmetrics.apis import APIS
-from tap_kissmetrics.lists import ListStream, ProductStream
-from tap_kissmetrics.query_streams import OfProductStream
+from tap_kissmetrics.client import ListStream, ProductListStream, QueryProductListStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -64,7 +63,7 @@ def _plain(value: object) -> str:
 
 def _settings_table() -> str:
     rows = []
-    required = {api.required: f"**required** for `{name}`" for name, api in APIS.items()}
+    required = {api.login: f"**required** for `{name}`" for name, api in APIS.items()}
     for name, setting in OWN_SETTINGS.items():
         default = required.get(name, "")
         if "default" in setting:
@@ -85,8 +84,8 @@ def _stream_row(stream: KissmetricsStream) -> tuple[str, ...]:
     key = f" on `{stream.replication_key}`" if stream.replication_key else ""
     return (
         f"`{stream.name}`",
-        f"`{stream.path}`" if isinstance(stream, ListStream) and not isinstance(stream, OfProductStream) else "",
-        f"`/products/{{id}}{stream.path}`" if isinstance(stream, ProductStream) else "",
+        f"`{stream.path}`" if isinstance(stream, ListStream) and not isinstance(stream, QueryProductListStream) else "",
+        f"`/products/{{id}}{stream.path}`" if isinstance(stream, (ProductListStream, QueryProductListStream)) else "",
         _code(stream.primary_keys),
         stream.replication_method + key,
         _code(stream.valid_replication_keys),

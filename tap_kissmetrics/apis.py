@@ -1,4 +1,4 @@
-"""The two APIs of Kissmetrics: in what they differ."""
+"""The two APIs of Kissmetrics, and how they differ."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import base64
 import typing as t
 from dataclasses import dataclass
 
+from requests import PreparedRequest
 from requests.auth import HTTPBasicAuth
 from singer_sdk.authenticators import BearerTokenAuthenticator
 
@@ -14,96 +15,119 @@ if t.TYPE_CHECKING:
 
     from requests.auth import AuthBase
 
+    Settings: t.TypeAlias = Mapping[str, t.Any]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Api:
-    """One of the APIs.
+    """One of the APIs: its defaults, its credentials, and the type of its ids."""
 
-    Attributes:
-        title: What people call it.
-        url: Its root directory.
-        page_size: Records to ask for in one request.
-        requests_per_minute: The documented limit; None where there is none.
-        required: The setting without which it cannot be asked.
-        settings: All settings that only it has.
-        unauthorized: What to do where it does not know the user.
-        forbidden: Who may not read something.
-        authenticator: Makes what signs a request of the settings.
-        numeric_ids: Whether ids are numbers; otherwise they are text.
-    """
+    name: str
+    """The value of the setting `api`."""
 
     title: str
-    url: str
-    page_size: int
-    requests_per_minute: int | None = None
-    required: str
+    default_url: str
+    default_page_size: int
+    default_requests_per_minute: int | None = None
+
+    login: str
+    """The setting without which no request can be sent."""
+
     settings: tuple[str, ...]
+    """All settings that only this API has."""
+
     unauthorized: str
-    forbidden: str
-    authenticator: t.Callable[[Mapping[str, t.Any]], AuthBase]
-    numeric_ids: bool
+    """What a user can do about HTTP 401."""
 
-    def as_id(self, value: str | int) -> str | int:
-        """Make an id as the API has it of one that the user gave.
+    authenticator: t.Callable[[Settings], AuthBase]
 
-        Args:
-            value: The id.
+    has_numeric_ids: bool
+    """Whether ids are numbers; otherwise they are text."""
 
-        Returns:
-            The id, as a number or as text.
+    def parse_id(self, value: str | int) -> str | int:
+        """Convert an id from the settings to the type that the API uses; raise `ValueError` if it is no number."""
+        return int(value) if self.has_numeric_ids else str(value)
 
-        Raises:
-            ValueError: If it is no number where ids are numbers.
-        """
-        return int(value) if self.numeric_ids else str(value)
+    def url(self, settings: Settings) -> str:
+        """Return the root URL, without a slash at its end."""
+        return normalize_url(settings.get("api_url") or self.default_url)
+
+    def page_size(self, settings: Settings) -> int:
+        """Return the number of records to ask for in one request."""
+        return int(settings.get("page_size") or self.default_page_size)
+
+    def requests_per_minute(self, settings: Settings) -> int | None:
+        """Return the rate limit to stay within, if there is one."""
+        limit = settings.get("requests_per_minute") or self.default_requests_per_minute
+        return int(limit) if limit else None
+
+    def product_ids(self, settings: Settings) -> list[str | int]:
+        """Return the products to read, each once; none stands for all."""
+        return list(dict.fromkeys(map(self.parse_id, settings.get("product_ids") or ())))
 
 
-def _basic(settings: Mapping[str, t.Any]) -> AuthBase:
+def _basic(settings: Settings) -> AuthBase:
     return HTTPBasicAuth(settings["username"].encode(), settings.get("password", "").encode())
 
 
-def _bearer(settings: Mapping[str, t.Any]) -> AuthBase:
+def _bearer(settings: Settings) -> AuthBase:
     return t.cast("AuthBase", BearerTokenAuthenticator(token=settings["api_token"]))
 
 
 CORE: t.Final = Api(
+    name="core",
     title="Core API",
-    url="https://api.kissmetrics.com/core",
-    page_size=1000,
-    required="api_token",
+    default_url="https://api.kissmetrics.com/core",
+    default_page_size=1000,
+    login="api_token",
     settings=("api_token", "query_url"),
     unauthorized="api_token is wrong or expired; make a new one in the account settings of Kissmetrics",
-    forbidden="api_token",
     authenticator=_bearer,
-    numeric_ids=False,
+    has_numeric_ids=False,
 )
 
 QUERY: t.Final = Api(
+    name="query",
     title="Query API",
-    url="https://query.kissmetrics.io/v3",
-    page_size=10_000,
-    requests_per_minute=15,
-    required="username",
+    default_url="https://query.kissmetrics.io/v3",
+    default_page_size=10_000,
+    default_requests_per_minute=15,
+    login="username",
     settings=("username", "password", "metric_ids", "queries"),
     unauthorized="username or password is wrong; an API key is a username, and has no password",
-    forbidden="username",
     authenticator=_basic,
-    numeric_ids=True,
+    has_numeric_ids=True,
 )
 
-APIS: t.Final = {"core": CORE, "query": QUERY}
-"""Each API by the value of the setting `api`."""
+APIS: t.Final = {api.name: api for api in (CORE, QUERY)}
 
 
-def secrets_of(settings: Mapping[str, t.Any]) -> Iterator[str]:
-    """Give the secrets in settings.
+def get_api(settings: Settings) -> Api:
+    """Return the API that the settings choose."""
+    return APIS[settings["api"]]
 
-    Args:
-        settings: The settings, not yet checked.
 
-    Yields:
-        Every form in which a secret is sent.
-    """
+def query_url(settings: Settings) -> str:
+    """Return the root URL of the endpoints that run reports of the Core API, without a slash at its end."""
+    return normalize_url(settings["query_url"])
+
+
+def setting_of_url(url: str, settings: Settings) -> str:
+    """Return the name of the setting that a requested URL comes from."""
+    api = get_api(settings)
+    is_query = api is CORE and url.startswith(f"{query_url(settings)}/")
+    return "query_url" if is_query and not api.url(settings).startswith(query_url(settings)) else "api_url"
+
+
+def normalize_url(url: str) -> str:
+    """Write a root URL as requests does in the URLs below it; raise `ValueError` if it is none."""
+    request = PreparedRequest()
+    request.prepare_url(url, None)
+    return str(request.url).rstrip("/?")
+
+
+def secrets_of(settings: Settings) -> Iterator[str]:
+    """Yield the secrets in settings that need not be valid, in every form in which they are sent."""
     secrets = {name: settings.get(name) for name in ("api_token", "username", "password")}
     yield from (secret for secret in secrets.values() if isinstance(secret, str))
     if isinstance(user := secrets["username"], str):

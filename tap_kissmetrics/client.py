@@ -1,300 +1,236 @@
-"""What all streams share: how the API is asked, and how records become messages."""
+"""How the APIs are requested: base classes of all streams, and of those that are lists."""
 
 from __future__ import annotations
 
-import datetime as dt
 import typing as t
-from contextlib import contextmanager
+from collections import deque
 from functools import cached_property
+from importlib.resources import files
+from urllib.parse import quote
 
-from singer_sdk import RESTStream
-from singer_sdk.batch import Batcher
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
-from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.singerlib import RecordMessage
-from singer_sdk.singerlib.catalog import Metadata
+from singer_sdk.exceptions import FatalAPIError
+from singer_sdk.schema.source import SchemaDirectory, StreamSchema
+from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
-from urllib3.exceptions import LocationValueError
 
-from tap_kissmetrics.bookmarks import Bookmarks, parse_instant
-from tap_kissmetrics.catalog import check_keys
-from tap_kissmetrics.errors import AuthenticationError, RateLimitError, SettingsError, StreamError
-from tap_kissmetrics.logs import StreamLogger, drop_useless
-from tap_kissmetrics.page import error_status, read_body
-from tap_kissmetrics.problems import no_answer, problem, root_cause
-from tap_kissmetrics.progress import Progress
-from tap_kissmetrics.records import RecordShaper
-from tap_kissmetrics.retry import retrying
+from tap_kissmetrics.apis import get_api, setting_of_url
+from tap_kissmetrics.errors import error_for_exception, error_for_response, requested_url
+from tap_kissmetrics.responses import is_id, read_json, read_page, reported_status
+from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator
+from tap_kissmetrics.sdk_extensions.stream import ExtendedStream
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     import requests
-    from backoff.types import Details
     from requests.auth import AuthBase
-    from singer_sdk.helpers._batch import BatchConfig
     from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.singerlib import Catalog, MetadataMapping
 
-    from tap_kissmetrics.retry import Func
-    from tap_kissmetrics.session import Session
-    from tap_kissmetrics.tap import TapKissmetrics
+    from tap_kissmetrics.apis import Api
+    from tap_kissmetrics.sdk_extensions.pagination import Page
+
+SCHEMAS: t.Final = files(__package__) / "schemas"
+
+MAX_LOGGED_NAMES: t.Final = 10
+"""Names of accounts or products that are logged."""
 
 
-class KissmetricsStream(RESTStream[int]):
-    """What is read of an API of Kissmetrics and written as one stream.
+class KissmetricsStream(ExtendedStream):
+    """A stream of either API."""
 
-    Attributes:
-        lines: Logs what is about this stream.
-        progress: What was read so far.
-    """
-
-    valid_replication_keys: t.ClassVar[Sequence[str]] = ()
-    """The columns that a user may choose for INCREMENTAL."""
-
-    allow_redirects = False
-    _LOG_REQUEST_METRICS = False  # a line for each request, at the level of what people read
-    TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # RecordShaper does it
-
-    _tap: TapKissmetrics
-
-    @override
-    def __init__(self, tap: TapKissmetrics, **kwargs: t.Any) -> None:
-        super().__init__(tap, **kwargs)
-        self._bookmark: dt.datetime | None = None
-        self.logger.addFilter(drop_useless)
-        self.lines = StreamLogger(self.logger, self.name)
-        self.progress = Progress(self.lines)
-
-    # How the API is asked
+    @property
+    def api(self) -> Api:
+        """The API that is read."""
+        return get_api(self.config)
 
     @property
     @override
     def url_base(self) -> str:
-        return self._tap.api_url
+        return self.api.url(self.config)
 
     @cached_property
     @override
     def authenticator(self) -> AuthBase:
-        return self._tap.api.authenticator(self.config)
-
-    @cached_property
-    @override
-    def user_agent(self) -> str:
-        return f"{self.tap_name}/{self._tap.plugin_version}"
+        return self.api.authenticator(self.config)
 
     @property
     @override
     def http_headers(self) -> dict[str, str]:
         return {"Accept": "application/json"}
 
-    @property
     @override
-    def requests_session(self) -> Session:
-        return self._tap.session
+    def validate_response(self, response: requests.Response) -> None:
+        super().validate_response(response)
+        self._raise_for_status(response.status_code, response)
 
-    @property
     @override
-    def timeout(self) -> float:  # type: ignore[override]
-        return float(self.config["request_timeout"])
+    def error_for_exception(self, error: requests.RequestException) -> Exception:
+        return error_for_exception(error, setting_of_url(requested_url(error), self.config))
 
-    def ask(
-        self, method: str, url: str, context: Context | None = None, **options: object
-    ) -> tuple[requests.Response, t.Any]:
-        """Send one request, once.
+    def read_json(self, response: requests.Response) -> t.Any:
+        """Decode the body of a response; raise the error that it reports inside HTTP 200."""
+        body = read_json(response)
+        self._raise_for_status(reported_status(body), response, body)
+        return body
 
-        Args:
-            method: The HTTP method.
-            url: An address below one of the roots of the API.
-            context: The product that is read, or None for all of them.
-            options: The `params` of the URL, or what is sent as `json`.
+    def _raise_for_status(self, status: int, response: requests.Response, body: object = None) -> None:
+        setting = setting_of_url(response.url, self.config)
+        if error := error_for_response(status, response, api=self.api, setting=setting, body=body):
+            raise error
 
-        Returns:
-            The answer and its decoded body.
 
-        Raises:
-            RetriableAPIError: If another try may bring the answer.
-            FatalAPIError: If none can.
-        """
-        self.progress.request()
-        try:
-            response = self._request(self.prepare(method, url, **options), context)
-        except (OSError, LocationValueError, UnicodeError) as error:
-            raise no_answer(error, url, self._tap.setting_of(url)) from None
-        self.state_manager.read_at(response.headers.get("Date"), response.elapsed)
-        body = read_body(response)
-        if reported := self._problem(error_status(body), response):
-            raise reported
-        return response, body
+class ListStream(KissmetricsStream):
+    """A list that is read in full."""
 
-    def prepare(self, method: str, url: str, **options: object) -> requests.PreparedRequest:
-        """Make a request ready to be sent.
+    primary_keys: t.ClassVar[Sequence[str]] = ("id",)
 
-        Args:
-            method: The HTTP method.
-            url: An address below one of the roots of the API.
-            options: The `params` of the URL, or what is sent as `json`.
+    schema = StreamSchema(SchemaDirectory(SCHEMAS / "core"))
 
-        Returns:
-            The request.
-        """
-        return self.build_prepared_request(method, url, headers=self.http_headers, **options)
+    lookup_columns: t.ClassVar[tuple[str, ...]] = ()
+    """Columns kept in memory for streams that look this one up."""
 
-    def retried(self, func: Func) -> Func:
-        """Make a function repeat a request that fails, as the settings say.
+    logs_account_names: t.ClassVar[bool] = False
+    """Whether to log the names of its records, which show whose credentials these are."""
 
-        Args:
-            func: Sends the request.
+    @override
+    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._lookup_records: dict[t.Any, list[Record]] = {}
+        # State between the SDK's hooks, which take neither a context nor a paginator. That is safe because the SDK
+        # reads one page of one partition at a time: it requests it, parses it, and emits its records before the next.
+        self._context: Context | None = None
+        self._paginator = OverlapPaginator(0)
+        self._page: Page | None = None
 
-        Returns:
-            The function. It raises the last error once `retry_timeout` is over.
-        """
-        return retrying(
-            func,
-            failures=RetriableAPIError,
-            factor=float(self.config["backoff_factor"]),
-            patience=float(self.config["retry_timeout"]),
-            on_backoff=self.backoff_handler,
-        )
+    @override
+    def get_url(self, context: Context | None) -> str:
+        scope = f"/products/{quote(str(context['product_id']), safe='')}" if context else ""
+        return f"{self.url_base}{scope}{self.path}"
+
+    @override
+    def get_new_paginator(self) -> OverlapPaginator:
+        self._paginator = OverlapPaginator(self.api.page_size(self.config))
+        return self._paginator
+
+    @override
+    def get_url_params(self, context: Context | None, next_page_token: int | None) -> dict[str, t.Any]:
+        return {"limit": self._paginator.page_size, "offset": next_page_token}
+
+    @override
+    def request_records(self, context: Context | None) -> Iterable[Record]:
+        self._context = context
+        self.progress.part = self._describe_part(context)
+        lookup: list[Record] = []
+        for record in super().request_records(context):
+            if self.lookup_columns:
+                lookup.append({column: record.get(column) for column in self.lookup_columns})
+            yield record
+        self._lookup_records[context and context["product_id"]] = lookup
 
     @override
     def validate_response(self, response: requests.Response) -> None:
-        if error := self._problem(response.status_code, response):
-            raise error
-
-    def _problem(self, status: int | None, response: requests.Response) -> Exception | None:
-        return problem(status, response, self._tap.api, self._tap.setting_of(response.url))
-
-    @override
-    def backoff_handler(self, details: Details) -> None:
-        error, wait = details["exception"], details["wait"]
-        if isinstance(error, RateLimitError):
-            self.requests_session.give_way()
-            self.lines.info("waiting %.1f s, for the API limits its requests; requests_per_minute sets a pace", wait)
-        else:
-            self.lines.warning("%s; trying again in %.1f s", error, wait)
-
-    # How answers become records
+        # In here a page that is wrong is requested again.
+        super().validate_response(response)
+        paginator = self._paginator
+        page = read_page(self.read_json(response), offset=paginator.current_value, limit=paginator.page_size)
+        paginator.validate(page)
+        self._page = page
 
     @override
-    def get_records(self, context: Context | None) -> Iterable[Record]:
-        self._bookmark = parse_instant(self.get_starting_replication_key_value(context))
-        with self.naming_itself():
-            yield from super().get_records(context)
+    def parse_response(self, response: requests.Response) -> Iterable[Record]:
+        # Do not keep the page: it would stay alive while the next one is loaded.
+        page, self._page = t.cast("Page", self._page), None
+        records = self._paginator.update(page)
+        self.progress.update(len(records), None if self._context else page.total)
+        self._prefetch()
+        return records
 
-    @contextmanager
-    def naming_itself(self) -> Iterator[None]:
-        """Make errors of the API those of this stream, so that the others are synced.
-
-        Raises:
-            StreamError: If something of it cannot be read.
-        """
-        try:
-            yield
-        except AuthenticationError:
-            raise  # of no use to go on with the other streams
-        except (FatalAPIError, RetriableAPIError) as error:
-            raise StreamError(self.name, error) from error
-
-    @override
-    def get_batches(
-        self, batch_config: BatchConfig, context: Context | None = None
-    ) -> Iterable[tuple[t.Any, list[str]]]:
-        # The SDK would write what is not selected too, and past the stream maps.
-        if len(self.stream_maps) > 1:
-            msg = f"batch_config: cannot be used with stream_maps that split {self.name}"
-            raise SettingsError(msg)
-        batcher = Batcher(tap_name=self.tap_name, stream_name=self.name, batch_config=batch_config)
-        rows = self._sync_records(context, write_messages=False)
-        records = (message.record for row in rows for message in self._generate_record_messages(row))
-        # The SDK moves the bookmark with the last record, before the file that holds it is written and named.
-        self.state_manager.is_held = True
-        try:
-            for manifest in batcher.get_batches(records=records):
-                yield batch_config.encoding, manifest
-        except (OSError, ImportError) as error:
-            # Of what is not installed, the last words are those that help.
-            msg = f"batch_config: {error if isinstance(error, ImportError) else root_cause(error)}"
-            raise SettingsError(msg) from error
-        self.state_manager.is_held = False
-
-    @override
-    def post_process(self, row: Record, context: Context | None = None) -> Record | None:
-        if self._bookmark and self.replication_key:
-            instant = parse_instant(row.get(self.replication_key))
-            if instant and instant < self._bookmark:
-                self.progress.left_out += 1
-                return None
-        return self._shaper.shape(row)
-
-    @override
-    def _generate_record_messages(self, record: Record) -> t.Generator[RecordMessage, None, None]:
-        # The SDK looks at every column of every record for what is not selected: more than a quarter of the
-        # whole run, and no public hook comes before that. tests/test_fast_paths.py compares the two.
-        if not self._is_whole:
-            yield from super()._generate_record_messages(record)
+    def _prefetch(self) -> None:
+        session = self.requests_session
+        # After a rate limit, pages that were prefetched before are still used if they come next.
+        count = max(session.max_concurrency, session.prefetched)
+        if (count == 1 and not session.prefetched) or self.ABORT_AT_RECORD_COUNT is not None:
             return
-        for stream_map in self.stream_maps:
-            if (mapped := stream_map.transform(record)) is not None:
-                yield RecordMessage(
-                    stream=stream_map.stream_alias,
-                    record=mapped,
-                    version=self._stream_version,
-                    time_extracted=dt.datetime.now(dt.UTC),
-                )
+        upcoming = [self._prepare_page(offset) for offset in self._paginator.predict(count)]
+        session.prefetch(upcoming, timeout=self.timeout, allow_redirects=self.allow_redirects)
 
-    @cached_property
-    def _is_whole(self) -> bool:
-        return all(self.mask.values())
+    def _prepare_page(self, offset: int) -> requests.PreparedRequest:
+        request = self.get_http_request(page=PageContext(stream_context=self._context, next_page_token=offset))
+        return self.build_prepared_request(
+            method=request.method, url=request.url, params=request.encode_params(), headers=request.headers
+        )
+
+    def _describe_part(self, context: Context | None) -> str:
+        contexts = self.partitions
+        return f"product {contexts.index(dict(context)) + 1} of {len(contexts)}" if context and contexts else ""
+
+    def lookup_records(self) -> list[Record]:
+        """Return the `lookup_columns` of each record, in the order of the list, which is read if it was not read yet.
+
+        Raises `FatalAPIError` or `RetriableAPIError` if it cannot be read.
+        """
+        records = []
+        contexts = self.partitions
+        for context in [None] if contexts is None else contexts:
+            key = context and context["product_id"]
+            if key not in self._lookup_records:
+                deque(self.request_records(context), maxlen=0)
+            records += self._lookup_records[key]
+        return records
 
     @override
-    def generate_child_contexts(self, record: Record, context: Context | None) -> Iterable[Context | None]:
-        return ()  # no stream has a child
+    def on_stream_complete(self) -> None:
+        if self.logs_account_names:
+            names = [repr(record["name"]) for record in self.lookup_records()]
+            more = f" and {len(names) - MAX_LOGGED_NAMES} more" if len(names) > MAX_LOGGED_NAMES else ""
+            self.stream_logger.info("this login may see %s%s", ", ".join(names[:MAX_LOGGED_NAMES]) or "none", more)
+        super().on_stream_complete()
 
-    @cached_property
-    def _shaper(self) -> RecordShaper:
-        return RecordShaper(self.effective_schema, self.lines)
 
-    # What the catalog and the state say of it
-
-    @override
-    def apply_catalog(self, catalog: Catalog) -> None:
-        own = self.primary_keys
-        super().apply_catalog(catalog)
-        check_keys(self.name, own, self.primary_keys)
+class ProductListStream(ListStream):
+    """A list that can be read for all products at once, or for each of `product_ids`."""
 
     @property
     @override
-    def metadata(self) -> MetadataMapping:
-        metadata = super().metadata
-        metadata.root.valid_replication_keys = list(self.valid_replication_keys)
-        for column in filter(None, (*self.primary_keys, self.replication_key)):
-            metadata["properties", column].inclusion = Metadata.InclusionType.AUTOMATIC
-        return metadata
+    def partitions(self) -> list[dict[str, t.Any]] | None:
+        return [{"product_id": product_id} for product_id in self.api.product_ids(self.config)] or None
 
-    @cached_property
+
+class QueryListStream(ListStream):
+    """A list of the Query API v3."""
+
+    schema = StreamSchema(SchemaDirectory(SCHEMAS / "query"))
+
+
+class QueryProductListStream(QueryListStream):
+    """A list of the Query API v3 that exists for each product, and only there."""
+
+    # It is not documented that an id is unique beyond its product.
+    primary_keys: t.ClassVar[Sequence[str]] = ("product_id", "id")
+
+    # Not a child stream of the products: the SDK would write SCHEMA and ACTIVATE_VERSION once for each of them, and a
+    # list that fails would end that of the products.
+    @property
     @override
-    def state_manager(self) -> Bookmarks:
-        return Bookmarks(
-            stream_name=self.name,
-            tap_state=self.tap_state,
-            tap_name=self.tap_name,
-            sync_start=dt.datetime.fromtimestamp(self._tap.initialized_at / 1000, tz=dt.UTC),
-            logger=self.lines,
-        )
+    def partitions(self) -> list[dict[str, t.Any]]:
+        product_ids: Iterable[t.Any] = self.api.product_ids(self.config)
+        if not product_ids:
+            products = t.cast("ListStream", self._tap.streams["products"])
+            product_ids = [product["id"] for product in products.lookup_records()]
+        return [{"product_id": product_id} for product_id in product_ids]
 
     @override
-    def get_replication_key_signpost(self, context: Context | None = None) -> None:
-        """Give no signpost: the SDK would take it as the bookmark of what lies ahead."""
+    def request_records(self, context: Context | None) -> Iterable[Record]:
+        # Without products, the SDK asks for the list without a context.
+        return super().request_records(context) if context else ()
 
     @override
-    def finalize_state_progress_markers(self, state: dict[str, t.Any] | None = None) -> None:
-        # No public hook comes once the stream is complete, and never with --test. tests/test_deletions.py and
-        # tests/test_logs.py fail if this one no longer does.
-        self.end()
-        super().finalize_state_progress_markers(state)
-
-    def end(self) -> None:
-        """Do what is due once the stream is complete."""
-        self._tap.message_writer.release()
-        self.progress.done()
+    def parse_response(self, response: requests.Response) -> Iterator[Record]:
+        for record in super().parse_response(response):
+            product_id = record.get("product_id")
+            if product_id is None and self._context:  # a part of the primary key
+                record["product_id"] = self._context["product_id"]
+            elif not is_id(product_id):
+                msg = f"the record {record['id']!r} has a product_id that is no id: a table cannot take it"
+                raise FatalAPIError(msg)
+            yield record

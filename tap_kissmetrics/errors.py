@@ -1,67 +1,162 @@
-"""The errors a user can meet, each of which is shown as one line."""
+"""The exceptions that a user can meet, and how an HTTP response or a failed connection becomes one.
+
+    SingerSDKError
+      ConfigurationError
+        InputError             a setting, a file or a variable is wrong; nothing was requested
+      RetriableAPIError        retried for `retry_timeout` seconds
+        RateLimitError         retried within a budget of its own
+      FatalAPIError            not retried
+        NotFoundError          the API has nothing there, or no longer
+        RunError
+          AuthenticationError  the credentials are wrong: the run ends
+      StreamError              one stream failed; the others are still synced
+      SyncError                some streams failed; raised at the end of the run
+      OutputError              stdout cannot be written; the run ends
+    SystemExit
+      ShutdownRequested        a signal ended the run
+
+Each is logged as one line; `__main__` turns those that end a run into an exit code.
+"""
 
 from __future__ import annotations
 
-from singer_sdk.exceptions import (
-    ConfigurationError,
-    FatalAPIError,
-    RetriableAPIError,
-    SingerSDKError,
-)
+import json
+import ssl
+import typing as t
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import requests
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+
+from tap_kissmetrics.sdk_extensions.logs import REDACTOR, describe_cause, first_cause, truncate
+from tap_kissmetrics.sdk_extensions.retry import RateLimitError, parse_retry_after
+from tap_kissmetrics.sdk_extensions.session import UnsendableRequestError
+from tap_kissmetrics.sdk_extensions.stream import RunError
+
+if t.TYPE_CHECKING:
+    from tap_kissmetrics.apis import Api
+
+_RETRIABLE_STATUSES: t.Final = {
+    HTTPStatus.REQUEST_TIMEOUT,
+    HTTPStatus.TOO_EARLY,
+    HTTPStatus.TOO_MANY_REQUESTS,
+}
+
+_ADVICE: t.Final = {
+    HTTPStatus.UNAUTHORIZED: "{api.unauthorized}",
+    HTTPStatus.FORBIDDEN: "{api.login} may not read {path}; deselect the stream or widen the access",
+    HTTPStatus.NOT_FOUND: "nothing at {path}; check {setting} and product_ids",
+}
+
+_MESSAGE_KEYS: t.Final = ("message", "messages", "error", "errors", "detail", "meta")
+"""Where the APIs, and servers in front of them, put the message of an error. No error body is documented."""
 
 
-class SettingsError(ConfigurationError):
-    """A setting, or a file given on the command line, is wrong."""
-
-
-class AuthenticationError(FatalAPIError):
-    """The API does not know the token: no stream can be read."""
+class AuthenticationError(RunError):
+    """The API does not accept the credentials."""
 
 
 class NotFoundError(FatalAPIError):
-    """The API has nothing there, or not any more."""
+    """The API has nothing there, or no longer."""
 
 
-class RateLimitError(RetriableAPIError):
-    """The API asks for a pause.
+def error_for_response(
+    status: int, response: requests.Response, *, api: Api, setting: str, body: object = None
+) -> Exception | None:
+    """Convert a status to the exception to raise, retriable where another attempt can help; None below 300.
 
-    Attributes:
-        pause: Seconds that the server asked for; None when it did not say.
+    The status may be that of the response or one that its decoded body reports; `setting` is the one that holds the
+    URL.
     """
-
-    pause: float | None = None
-
-
-class OutputError(SingerSDKError):
-    """Nothing more can be written: the reader is gone, or the disk is full."""
-
-
-class StreamError(SingerSDKError):
-    """One stream could not be read to its end.
-
-    Attributes:
-        stream: Name of the stream.
-    """
-
-    def __init__(self, stream: str, problem: object) -> None:
-        """Name the stream and what went wrong with it."""
-        super().__init__(f"{stream}: {problem}")
-        self.stream = stream
+    if status < HTTPStatus.MULTIPLE_CHOICES:
+        return None
+    message = _describe(status, response, api, setting, body)
+    if status == HTTPStatus.UNAUTHORIZED:
+        return AuthenticationError(message)
+    if status == HTTPStatus.NOT_FOUND:
+        return NotFoundError(message)
+    if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIABLE_STATUSES:
+        return FatalAPIError(message)
+    retry_after = parse_retry_after(response)
+    if status == HTTPStatus.TOO_MANY_REQUESTS or retry_after is not None:
+        error = RateLimitError(message, response)
+        error.retry_after = retry_after
+        return error
+    return RetriableAPIError(message, response)
 
 
-class StoppedError(SystemExit):
-    """A signal ended the run.
+def error_for_exception(error: requests.RequestException, setting: str) -> Exception:
+    """Convert an error of the HTTP library; `setting` is the one that holds the URL."""
+    host, cause = urlsplit(requested_url(error)).netloc, describe_cause(error)
+    original = error.__cause__ if isinstance(error, UnsendableRequestError) else error
+    if isinstance(original, ValueError) and not isinstance(original, requests.exceptions.InvalidHeader):
+        # The URL is malformed, or that of the proxy.
+        return FatalAPIError(f"{host} cannot be asked: {cause}; check {setting}, and the proxy in the environment")
+    if isinstance(error, UnsendableRequestError):
+        # For instance a file that REQUESTS_CA_BUNDLE names and that does not exist.
+        return FatalAPIError(f"{host} cannot be asked: {cause}")
+    is_dropped = isinstance(first_cause(error), (ssl.SSLEOFError, ssl.SSLZeroReturnError))
+    if isinstance(error, requests.exceptions.SSLError) and not is_dropped:
+        return FatalAPIError(f"the certificate of {host} is not accepted: {cause}")
+    way = " through the proxy in the environment" if isinstance(error, requests.exceptions.ProxyError) else ""
+    return RetriableAPIError(f"no complete answer from {host}{way}: {cause}")
 
-    Attributes:
-        number: The signal.
-        code: The exit code, as a shell has it.
-    """
 
-    def __init__(self, number: int) -> None:
-        """Name the signal."""
-        super().__init__(128 + number)
-        self.number = number
+def requested_url(error: requests.RequestException) -> str:
+    """Return the URL of the request that failed; empty if the library does not tell."""
+    return str(error.request.url) if error.request is not None else ""
 
 
-class SyncError(SingerSDKError):
-    """Some of the selected streams failed; the others are complete."""
+def describe_error(error: object) -> str:
+    """Quote the message of an error that the API reports, or the whole error where it has none."""
+    return _message(error) or truncate(str(error))
+
+
+def _describe(status: int, response: requests.Response, api: Api, setting: str, body: object) -> str:
+    path = urlsplit(response.url).path
+    parts = [f"HTTP {status}"]
+    known = HTTPStatus(status) if status in HTTPStatus._value2member_map_ else None
+    if status < HTTPStatus.BAD_REQUEST:
+        host = _host(response.headers.get("Location", "")) or "no host that it names"
+        parts.append(
+            f"the API redirects {path} to {host}, and a redirect is not followed, for "
+            f"it would take the token along; set {setting} to the right address"
+        )
+    elif advice := _ADVICE.get(known) if known else None:
+        parts.append(advice.format(path=path, api=api, setting=setting))
+    elif known:
+        parts.append(f"{known.phrase} for {path}")
+    if message := _message(_decode(response) if body is None else body):
+        parts.append(f"the API says: {message}")
+    return REDACTOR.redact(": ".join(parts))
+
+
+def _host(url: str) -> str | None:
+    try:
+        return urlsplit(url).netloc.rpartition("@")[2] or None
+    except ValueError:
+        return None
+
+
+def _decode(response: requests.Response) -> object:
+    """Decode the body of an error; one that is no JSON, such as a proxy's HTML page, is not shown."""
+    try:
+        return json.loads(response.content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _message(body: object) -> str:
+    return truncate("; ".join(_messages(body)))
+
+
+def _messages(body: object) -> t.Iterator[str]:
+    if isinstance(body, str):
+        yield body
+    elif isinstance(body, list):
+        for item in body:
+            yield from _messages(item)
+    elif isinstance(body, dict):
+        for key in _MESSAGE_KEYS:
+            yield from _messages(body.get(key))

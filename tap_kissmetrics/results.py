@@ -1,41 +1,41 @@
-"""Streams of what reports, metrics and queries give: each is run on the server, waited for, and read row by row."""
+"""Streams of the results of reports, metrics and user-defined queries: each is run, waited for, and read row by row."""
 
 from __future__ import annotations
 
 import datetime as dt
-import time
 import typing as t
 
 from singer_sdk import typing as th
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-from tap_kissmetrics.client import KissmetricsStream
-from tap_kissmetrics.errors import AuthenticationError
-from tap_kissmetrics.rows import RowPaginator
-from tap_kissmetrics.runs import QueryRun, ReportRun
+from tap_kissmetrics.apis import CORE
+from tap_kissmetrics.queries import AsyncQuery, CoreReportQuery, QueryClientStream, V3Query
+from tap_kissmetrics.sdk_extensions import clock
+from tap_kissmetrics.sdk_extensions.pagination import RowPaginator
+from tap_kissmetrics.sdk_extensions.stream import RunError
 from tap_kissmetrics.settings import ALL
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from singer_sdk import Tap
     from singer_sdk.helpers.types import Context, Record
 
-    from tap_kissmetrics.lists import ListStream
-    from tap_kissmetrics.page import Window
-    from tap_kissmetrics.runs import Run
-    from tap_kissmetrics.tap import TapKissmetrics
+    from tap_kissmetrics.apis import Api
+    from tap_kissmetrics.client import ListStream
+    from tap_kissmetrics.sdk_extensions.pagination import ResultPage
 
-FIRST_PAUSE: t.Final = 0.5
-"""Seconds before a query is asked for the first time whether it is completed; each further pause is twice as long."""
+MIN_POLL_INTERVAL: t.Final = 0.5
+"""Seconds before the first poll of a query; each further interval is twice as long."""
 
-LONGEST_PAUSE: t.Final = 15.0
-"""Most seconds between two questions: with one that cannot wait, they stay within 15 requests a minute."""
+MAX_POLL_INTERVAL: t.Final = 15.0
+"""Most seconds between two polls."""
 
-RUNNABLE: t.Final = "people_search_v2"
+RUNNABLE_REPORT_TYPE: t.Final = "people_search_v2"
 """The only type of report of the Core API that can be run."""
 
-_ROW: t.Final = (
+_ROW_COLUMNS: t.Final = (
     th.Property("query_id", th.StringType, required=True, description="Query id assigned by the API."),
     th.Property("position", th.IntegerType, required=True, description="Position of the row in the result, from 0."),
     th.Property(
@@ -55,115 +55,115 @@ _DATE_RANGE: t.Final = th.Property(
 )
 
 
-class ResultStream(KissmetricsStream):
+class QueryJob(t.NamedTuple):
+    """A query to run, what to call it in a message, and the columns that all its records have in common."""
+
+    name: str
+    query: AsyncQuery
+    columns: Record
+
+    @override
+    def __str__(self) -> str:
+        return f"{self.name}: query {self.query.id}" if self.query.id else self.name
+
+
+class ResultStream(QueryClientStream):
     """The rows of queries. One that fails does not stop the others."""
 
-    path = "/queries"  # the SDK wants one; each run knows where it is posted to
+    path = "/queries"  # the SDK requires one; each query has its own
 
     @property
     @override
     def emit_activate_version_messages(self) -> bool:
-        return False  # what a query gave yesterday is no less true for what it gives today
+        return False  # results are a history: never delete earlier rows
 
-    class Job(t.NamedTuple):
-        """A query to run.
-
-        Attributes:
-            name: What to call it in a message.
-            run: The query.
-            columns: What all its records have in common.
-        """
-
-        name: str
-        run: Run
-        columns: Record
-
-        @override
-        def __str__(self) -> str:
-            return f"{self.name}: query {self.run.id}" if self.run.id else self.name
-
-    def jobs(self) -> Iterable[Job | Exception]:
-        """Tell what to run, and what cannot be run."""
+    def jobs(self) -> Iterable[QueryJob | Exception]:
+        """Yield the queries to run, and an exception for each that cannot be run."""
         raise NotImplementedError
+
+    @property
+    def date_range(self) -> dict[str, t.Any]:
+        """The date range of reports and metrics, as the API takes it."""
+        if chosen := self.config.get("report_date_range"):
+            return dict(chosen)
+        if self.api is not CORE:
+            return {"type": "preset", "preset": "this_month_to_date"}
+        now = dt.datetime.fromtimestamp(self._tap.initialized_at // 1000, tz=dt.UTC)
+        month = now.replace(day=1, hour=0, minute=0, second=0)
+        return {"start_date": month.isoformat(), "end_date": now.isoformat()}
 
     @override
     def request_records(self, context: Context | None) -> Iterable[Record]:
-        failed = []
+        failures = []
         for job in self.jobs():
             try:
                 if isinstance(job, Exception):
                     raise job
-                yield from self._records_of(job)
-            except AuthenticationError:
+                yield from self._read(job)
+            except RunError:
                 raise
             except (FatalAPIError, RetriableAPIError) as error:
-                failed.append(f"{job}: {error}" if isinstance(job, self.Job) else str(error))
-        if failed:
-            raise FatalAPIError("; ".join(failed))
+                failures.append(f"{job}: {error}" if isinstance(job, QueryJob) else str(error))
+        if failures:
+            raise FatalAPIError("; ".join(failures))
 
-    def record(self, row: t.Any, columns: Record) -> Record:  # noqa: ANN401
-        """Make a record of a row.
-
-        Args:
-            row: The row.
-            columns: Its position, and what is known of the query.
-
-        Returns:
-            The record.
-        """
+    def make_record(self, row: t.Any, columns: Record) -> Record:
+        """Make a record of a row, its position and what is known about the query."""
         return {**columns, "row": row}
 
-    def _records_of(self, job: Job) -> Iterator[Record]:
-        started = dt.datetime.now(dt.UTC).isoformat()
-        pages = RowPaginator(self._tap.page_size)
+    def _read(self, job: QueryJob) -> Iterator[Record]:
+        extracted_at = dt.datetime.now(dt.UTC).isoformat()
+        paginator = RowPaginator(self.api.page_size(self.config))
 
-        def get_rows() -> Window | None:
-            window = job.run.rows(offset=pages.offset, limit=pages.limit)
-            return window and pages.check(window)
+        def request_page() -> ResultPage | None:
+            page = job.query.request_page(offset=paginator.offset, limit=paginator.page_size)
+            if page is not None:
+                paginator.validate(page)
+            return page
 
-        ask = self.retried(get_rows)
-        window = self._first_window(job, ask)
+        request = self.request_decorator(request_page)
+        page = self._run(job, request)
         while True:
-            known = {**job.columns, "query_id": job.run.id, "columns": job.run.columns, "extracted_at": started}
-            rows = pages.accept(window)
-            self.progress.page(len(rows), None)
+            columns = {
+                **job.columns,
+                "query_id": job.query.id,
+                "columns": job.query.columns,
+                "extracted_at": extracted_at,
+            }
+            rows = paginator.update(page)
+            self.progress.update(len(rows), None)
             for position, row in rows:
-                yield self.record(row, {**known, "position": position})
-            self._tap.message_writer.flush()
-            if pages.finished:
+                yield self.make_record(row, {**columns, "position": position})
+            if paginator.finished:
                 break
-            window = self._wait(job, ask)
+            page = self._poll(job, request)
 
-    def _first_window(self, job: Job, ask: t.Callable[[], Window | None]) -> Window:
-        """Run a query until it is completed; cancel it where that comes to no good end."""
-        run = job.run
-        self.requests_session.keep_free(1)  # for the cancellation
+    def _run(self, job: QueryJob, request: t.Callable[[], ResultPage | None]) -> ResultPage:
+        """Run a query until it is completed, and return its first page; cancel it if it comes to no good end."""
         try:
-            self.retried(run.start)()
-            self.lines.info("%s: query %s is started", job.name, run.id)
-            return self._wait(job, ask)
-        except AuthenticationError:
-            raise  # nor would it be heard
+            self.request_decorator(job.query.start)()
+            self.stream_logger.info("%s: query %s is started", job.name, job.query.id)
+            return self._poll(job, request)
+        except RunError:
+            raise  # a cancellation would be refused as well
         except BaseException:
-            run.give_up()
+            job.query.abandon()
             raise
-        finally:
-            self.requests_session.keep_free(0)
 
-    def _wait(self, job: Job, ask: t.Callable[[], Window | None]) -> Window:
+    def _poll(self, job: QueryJob, request: t.Callable[[], ResultPage | None]) -> ResultPage:
         timeout = float(self.config["query_timeout"])
-        end = time.monotonic() + timeout
-        pause = 0.0 if job.run.completed else FIRST_PAUSE
+        end = clock.monotonic() + timeout
+        interval = 0.0 if job.query.is_completed else MIN_POLL_INTERVAL
         while True:
-            time.sleep(min(pause, max(end - time.monotonic(), 0)))
-            if (window := ask()) is not None:
-                return window
-            if time.monotonic() >= end:
-                job.run.give_up()
-                done = "" if job.run.progress is None else f", {job.run.progress:.0%} of it done"
+            self._tap.shutdown.sleep(min(interval, max(end - clock.monotonic(), 0)))
+            if (page := request()) is not None:
+                return page
+            if clock.monotonic() >= end:
+                job.query.abandon()
+                done = "" if job.query.progress is None else f", {job.query.progress:.0%} of it done"
                 msg = f"not completed after {timeout:g} s{done}; raise query_timeout or ask for less"
                 raise FatalAPIError(msg)
-            pause = min(max(2 * pause, FIRST_PAUSE), LONGEST_PAUSE)
+            interval = min(max(2 * interval, MIN_POLL_INTERVAL), MAX_POLL_INTERVAL)
 
 
 class ReportResultsStream(ResultStream):
@@ -173,44 +173,44 @@ class ReportResultsStream(ResultStream):
     primary_keys = ("query_id", "position")
 
     @override
-    def __init__(self, tap: TapKissmetrics) -> None:
-        # As in the streams that they refer to.
-        kind = th.CustomType((th.IntegerType if tap.api.numeric_ids else th.UUIDType).type_dict)
+    def __init__(self, tap: Tap, api: Api) -> None:
+        # The types of ids are those of the streams that they refer to.
+        id_type = th.CustomType((th.IntegerType if api.has_numeric_ids else th.UUIDType).type_dict)
         columns = (
-            th.Property("report_id", kind, required=True, description="The report that was run."),
-            th.Property("product_id", kind, description="The product that the report belongs to."),
+            th.Property("report_id", id_type, required=True, description="The report that was run."),
+            th.Property("product_id", id_type, description="The product that the report belongs to."),
         )
-        super().__init__(tap, schema=th.PropertiesList(*columns, _DATE_RANGE, *_ROW).to_dict())
+        super().__init__(tap, schema=th.PropertiesList(*columns, _DATE_RANGE, *_ROW_COLUMNS).to_dict())
 
     @override
-    def jobs(self) -> Iterable[ResultStream.Job | Exception]:
-        known = t.cast("ListStream", self._tap.streams["reports"]).known()
-        reports = {str(report["id"]).lower(): report for report in known}
+    def jobs(self) -> Iterable[QueryJob | Exception]:
+        records = t.cast("ListStream", self._tap.streams["reports"]).lookup_records()
+        reports = {str(report["id"]).lower(): report for report in records}
         chosen = self.config["report_ids"]
-        is_core = not self._tap.api.numeric_ids
-        wanted = {} if chosen == [ALL] else dict.fromkeys(str(self._tap.api.as_id(one)).lower() for one in chosen)
+        is_core = self.api is CORE
+        wanted = {} if chosen == [ALL] else dict.fromkeys(str(self.api.parse_id(one)).lower() for one in chosen)
         for report_id in wanted or reports:
             report = reports.get(report_id)
             if report is None:
                 yield FatalAPIError(f"report {report_id} is not among the reports; check report_ids and product_ids")
             elif is_core and report["product_id"] is None:
                 yield FatalAPIError(f"report {report_id} cannot be run: the API does not name its product")
-            elif not is_core or report["report_type"] == RUNNABLE:
-                yield self._job(report)
+            elif not is_core or report["report_type"] == RUNNABLE_REPORT_TYPE:
+                yield self._make_job(report)
             elif chosen != [ALL]:
-                yield FatalAPIError(f"report {report_id} cannot be run: it is not of type {RUNNABLE}")
+                yield FatalAPIError(f"report {report_id} cannot be run: it is not of type {RUNNABLE_REPORT_TYPE}")
 
-    def _job(self, report: Record) -> ResultStream.Job:
-        dates, report_id = self._tap.date_range, report["id"]
-        if self._tap.api.numeric_ids and str(report_id).isdecimal():
+    def _make_job(self, report: Record) -> QueryJob:
+        date_range, report_id = self.date_range, report["id"]
+        if self.api.has_numeric_ids and str(report_id).isdecimal():
             report_id = int(report_id)
-        ids = {"report_id": report_id, "product_id": report["product_id"], "date_range": dates}
-        run: Run
-        if self._tap.api.numeric_ids:
-            run = QueryRun(self, "/queries/report", {"report_id": report_id, "date_range": dates})
+        columns = {"report_id": report_id, "product_id": report["product_id"], "date_range": date_range}
+        query: AsyncQuery
+        if self.api is CORE:
+            query = CoreReportQuery(self, report, date_range)
         else:
-            run = ReportRun(self, self._tap.query_url, report, dates)
-        return self.Job(f"report {report_id} ({report['name']!r})", run, ids)
+            query = V3Query(self, "/queries/report", {"report_id": report_id, "date_range": date_range})
+        return QueryJob(f"report {report_id} ({report['name']!r})", query, columns)
 
 
 class MetricResultsStream(ResultStream):
@@ -220,39 +220,38 @@ class MetricResultsStream(ResultStream):
     primary_keys = ("query_id", "position")
 
     @override
-    def __init__(self, tap: TapKissmetrics) -> None:
+    def __init__(self, tap: Tap, api: Api) -> None:
         metric = th.Property("metric_id", th.IntegerType, required=True, description="The metric that was queried.")
-        super().__init__(tap, schema=th.PropertiesList(metric, _DATE_RANGE, *_ROW).to_dict())
+        super().__init__(tap, schema=th.PropertiesList(metric, _DATE_RANGE, *_ROW_COLUMNS).to_dict())
 
     @override
-    def jobs(self) -> Iterable[ResultStream.Job | Exception]:
-        dates = self._tap.date_range
-        for metric_id in dict.fromkeys(map(self._tap.api.as_id, self.config["metric_ids"])):
-            columns = {"metric_id": metric_id, "date_range": dates}
-            yield self.Job(f"metric {metric_id}", QueryRun(self, "/queries/metric", columns), columns)
+    def jobs(self) -> Iterable[QueryJob | Exception]:
+        for metric_id in dict.fromkeys(map(self.api.parse_id, self.config["metric_ids"])):
+            columns = {"metric_id": metric_id, "date_range": self.date_range}
+            yield QueryJob(f"metric {metric_id}", V3Query(self, "/queries/metric", columns), columns)
 
 
 class UserQueryStream(ResultStream):
-    """The rows of a query of the user's own."""
+    """The rows of a user-defined query."""
 
     @override
-    def __init__(self, tap: TapKissmetrics, query: dict[str, t.Any]) -> None:
+    def __init__(self, tap: Tap, query: dict[str, t.Any]) -> None:
         schema = query.get("schema")
         self._has_schema = schema is not None
         product = th.Property("product_id", th.IntegerType, description="The product that was queried.")
-        super().__init__(tap, name=query["name"], schema=schema or th.PropertiesList(product, *_ROW).to_dict())
+        super().__init__(tap, name=query["name"], schema=schema or th.PropertiesList(product, *_ROW_COLUMNS).to_dict())
         self.primary_keys = tuple(query.get("primary_key") or ()) if schema else ("query_id", "position")
         self._query = {name: query[name] for name in ("product_id", "query_type", "query_params")}
 
     @override
-    def jobs(self) -> Iterable[ResultStream.Job | Exception]:
+    def jobs(self) -> Iterable[QueryJob | Exception]:
         columns = {"product_id": self._query["product_id"]}
-        yield self.Job("the query", QueryRun(self, "/queries", self._query), columns)
+        yield QueryJob("the query", V3Query(self, "/queries", self._query), columns)
 
     @override
-    def record(self, row: t.Any, columns: Record) -> Record:
+    def make_record(self, row: t.Any, columns: Record) -> Record:
         if not self._has_schema:
-            return super().record(row, columns)
+            return super().make_record(row, columns)
         if not isinstance(row, dict):
             msg = f"row {columns['position']} is no object, so its fields have no names; leave out the schema"
             raise FatalAPIError(msg)
@@ -260,3 +259,10 @@ class UserQueryStream(ResultStream):
             msg = f"row {columns['position']} has no {missing[0]}, which is in its primary_key"
             raise FatalAPIError(msg)
         return row
+
+
+RESULTS: t.Final[dict[str, type[ReportResultsStream | MetricResultsStream]]] = {
+    "report_ids": ReportResultsStream,
+    "metric_ids": MetricResultsStream,
+}
+"""The streams that exist once a setting names what to run."""

@@ -52,7 +52,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         title="API URL",
         description=(
             "Base URL of the API. HTTPS, or HTTP on a loopback address. Credentials are sent to no other host, "
-            f"but `query_url`. Default: {CORE.url}, or {QUERY.url} for `query`."
+            f"but `query_url`. Default: {CORE.default_url}, or {QUERY.default_url} for `query`."
         ),
     ),
     th.Property(
@@ -61,7 +61,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         title="Page size",
         description=(
             "Records per request, 1 to 10000; 1 is sent as 2, for pages overlap by one record. "
-            f"Default: {CORE.page_size}, or {QUERY.page_size} for `query`."
+            f"Default: {CORE.default_page_size}, or {QUERY.default_page_size} for `query`."
         ),
     ),
     th.Property(
@@ -168,7 +168,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         title="Requests per minute",
         description=(
             "Requests per minute that are never exceeded. "
-            f"Default: no limit, or {QUERY.requests_per_minute} for `query`, the limit of every plan."
+            f"Default: no limit, or {QUERY.default_requests_per_minute} for `query`, the limit of every plan."
         ),
     ),
     th.Property(
@@ -191,5 +191,5 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
             "Never for the results of reports and queries."
         ),
     ),
-).to_dict() | {"anyOf": [{"required": [CORE.required]}, {"required": ["api", QUERY.required]}]}
+).to_dict() | {"anyOf": [{"required": [CORE.login]}, {"required": ["api", QUERY.login]}]}
 """JSON Schema of the settings."""

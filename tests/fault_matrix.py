@@ -49,7 +49,7 @@ def row(  # noqa: PLR0913 - what varies
     switches: dict[str, Any] | None = None,
     apis: tuple[ApiName, ...] = CORE,
     **settings: object,
-) -> Any:  # noqa: ANN401 - pytest does not name the type
+) -> Any:
     """Make a row of a matrix."""
     return pytest.param(Case(happens, says, pause, within, switches or {}, settings, apis), id=what)
 

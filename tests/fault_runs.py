@@ -47,7 +47,7 @@ def in_words_of(api: ApiName, pattern: str) -> str:
     return pattern
 
 
-def small_sandbox(*happens: Fault, api: ApiName = "core", **switches: Any) -> Sandbox:  # noqa: ANN401 - those of a sandbox
+def small_sandbox(*happens: Fault, api: ApiName = "core", **switches: Any) -> Sandbox:
     """Make a sandbox with few records, and with faults that were not met yet."""
     fresh = [dataclasses.replace(fault, seen=0) for fault in happens]
     account = make_account(**SMALL) if api == "core" else make_query_account(**SMALL_QUERY)

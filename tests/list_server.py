@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import random
 from dataclasses import dataclass, field
 from typing import Any
 
+import requests
 from singer_sdk.exceptions import RetriableAPIError
 
-from tap_kissmetrics.page import read_page
-from tap_kissmetrics.pagination import SeamPaginator
+from tap_kissmetrics.responses import read_page
+from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator
 
 Change = tuple[str, int]
 """("insert" or "delete", position), or ("to front", position): the record there becomes the first."""
@@ -26,8 +26,7 @@ class ListServer:
         cap: The most rows that a page has.
         admits: Whether the cap is reported.
         form: "envelope" or "bare".
-        total: Which total is reported: "true", "none", "small", "text", "random", "growing"; of a list that
-            is empty, none tells another length.
+        total: Which total is reported: "true", "none", "small", "text".
         early: Rows by which each page starts earlier than asked.
     """
 
@@ -45,9 +44,8 @@ class ListServer:
         """Note what is there from the start."""
         self.stayed = set(self.ids)
         self._fresh = itertools.count(len(self.ids))
-        self._random = random.Random(len(self.ids))  # noqa: S311 - no secret
 
-    def answer(self, offset: int, limit: int) -> Any:  # noqa: ANN401 - JSON
+    def answer(self, offset: int, limit: int) -> Any:
         """Answer a request, and let happen what happens next."""
         self.requests += 1
         given = min(limit, self.cap or limit)
@@ -65,8 +63,6 @@ class ListServer:
             "true": true,
             "text": str(true),
             "small": true // 2,
-            "random": self._random.randint(0, 100) if true else 0,
-            "growing": true and true + self.requests,
         }
         shown = {"total": totals[self.total]} if self.total in totals else {}
         return {"limit": limit, "offset": offset} | shown
@@ -97,19 +93,20 @@ def walk(server: ListServer, page_size: int, most: int, ahead: int = 1) -> list[
         FatalAPIError: The paginator gave up.
         AssertionError: It does not come to an end.
     """
-    pages, emitted = SeamPaginator(page_size), []
+    pages, emitted = OverlapPaginator(page_size), []
     fetched: dict[int, Any] = {}
     while not pages.finished:
         assert server.requests < most, "the walk has no end"
-        early = pages.offset in fetched
-        body = fetched.pop(pages.offset) if early else server.answer(pages.offset, pages.limit)
-        page = read_page(body, offset=pages.offset, limit=pages.limit)
+        offset, limit = pages.current_value, pages.page_size
+        body = fetched.pop(offset) if offset in fetched else server.answer(offset, limit)
+        page = read_page(body, offset=offset, limit=limit)
         try:
-            pages.check(page)
+            pages.validate(page)
         except RetriableAPIError:
             continue
-        emitted += [int(record["id"]) for record in pages.accept(page)]
+        emitted += [int(record["id"]) for record in pages.update(page)]
         if ahead > 1:
-            wanted = reversed(pages.upcoming(ahead))
-            fetched = {at: fetched[at] if at in fetched else server.answer(at, pages.limit) for at in wanted}
+            wanted = reversed(pages.predict(ahead))
+            fetched = {at: fetched[at] if at in fetched else server.answer(at, limit) for at in wanted}
+        pages.advance(requests.Response())
     return emitted

@@ -38,7 +38,7 @@ BRIEFLY: dict[str, Any] = {"polls_until_complete": 0, "rows": 25}
 """Queries that are completed when they are asked for the first time, with a few rows."""
 
 
-def result_sandbox(api: ApiName, *, reports: int = 3, **switches: Any) -> Sandbox:  # noqa: ANN401 - those of a sandbox
+def result_sandbox(api: ApiName, *, reports: int = 3, **switches: Any) -> Sandbox:
     """Make a sandbox with few records. Of the Core API each report can be run."""
     if api == "query":
         account = make_query_account(**SMALL_QUERY | {"reports": reports})
@@ -65,7 +65,7 @@ def only(sandbox: Sandbox, *streams: str, **settings: object) -> dict[str, Any]:
     return catalog
 
 
-def read_results(sandbox: Sandbox, folder: Path, **settings: Any) -> Run:  # noqa: ANN401
+def read_results(sandbox: Sandbox, folder: Path, **settings: Any) -> Run:
     """Read the results of all reports and nothing else."""
     settings = ALL | settings
     catalog = write_json(folder / "catalog.json", only(sandbox, "report_results", **settings))

@@ -41,6 +41,6 @@ def sync_here(sandbox: Sandbox, *, catalog: object = None, state: object = None,
     """
     with io.TextIOWrapper(io.BytesIO(), encoding="utf-8") as stdout:
         with signals_kept(), redirect_stdout(stdout):
-            TapKissmetrics(config=settings_for(sandbox, **settings), catalog=catalog, state=state).run()
+            TapKissmetrics(config=settings_for(sandbox, **settings), catalog=catalog, state=state).sync_all()
         stdout.flush()
         return Run(0, stdout.buffer.getvalue().decode(), "")

@@ -15,8 +15,8 @@ from singer_sdk import RESTStream
 from singer_sdk.singerlib import RecordMessage
 from singer_sdk.singerlib.encoding import SimpleSingerWriter
 
-from tap_kissmetrics.decoding import decode_json
-from tap_kissmetrics.output import MessageWriter
+from tap_kissmetrics.sdk_extensions.decoding import decode_json
+from tap_kissmetrics.sdk_extensions.writer import BufferedWriter
 from tap_kissmetrics.tap import TapKissmetrics
 from tests.examples import examples
 from tests.sandbox import RESOURCES, make_account
@@ -45,7 +45,7 @@ def exact(value: object) -> object:
     return type(value), str(value)
 
 
-def slowly(document: bytes) -> Any:  # noqa: ANN401 - JSON
+def slowly(document: bytes) -> Any:
     """Read JSON with the standard library."""
     return json.loads(document, parse_float=decimal.Decimal, parse_constant=str, strict=False)
 
@@ -98,7 +98,7 @@ class TestWriting:
         messages = [RecordMessage(stream="s", record=record) for record in records]
         with io.TextIOWrapper(io.BytesIO(), encoding="utf-8") as stdout:
             with redirect_stdout(stdout):
-                writer = MessageWriter()
+                writer = BufferedWriter()
                 for message in messages:
                     writer.write_message(message)
                 writer.flush()
@@ -130,7 +130,7 @@ def test_messages_of_a_stream_that_is_selected_whole(
     """The private method of the SDK that is overridden says the same, but for the moment."""
     stream = streams[name]
     stream._stream_version = version  # noqa: SLF001
-    assert stream._is_whole  # type: ignore[attr-defined]  # noqa: SLF001
+    assert stream._is_selected_whole  # type: ignore[attr-defined]  # noqa: SLF001
     for record in make_account().records[name]:
         ours = [message.to_dict() for message in stream._generate_record_messages(dict(record))]  # noqa: SLF001
         sdks = [m.to_dict() for m in RESTStream._generate_record_messages(stream, dict(record))]  # noqa: SLF001

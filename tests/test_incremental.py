@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_kissmetrics.catalog import METHODS
+from tap_kissmetrics.sdk_extensions.catalog import REPLICATION_METHODS as METHODS
 from tests.catalogs import KEYS, at_or_after, choose, ids, instant
 from tests.examples import examples
 from tests.sandbox import RESOURCES, Account, Fault, Sandbox, make_account

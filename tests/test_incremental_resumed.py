@@ -57,7 +57,7 @@ def test_sync_that_dies_loses_nothing(death: str, page: int, first: bool, sandbo
         state = sync_here(sandbox, catalog=choose(**CATALOG)).state
         changed = touch(sandbox)
 
-    def die(_sandbox: Sandbox, request: Any) -> None:  # noqa: ANN401
+    def die(_sandbox: Sandbox, request: Any) -> None:
         if request.resource == "events":
             asked.append(request)
             if len(asked) == page and death.startswith("SIG"):

@@ -39,7 +39,7 @@ FUNNEL = {**SQL, "name": "funnel", "query_type": "funnel"}
 
 
 @pytest.mark.parametrize("row_form", ["object", "array"])
-def test_metrics(row_form: Any, tmp_path: Path) -> None:  # noqa: ANN401
+def test_metrics(row_form: Any, tmp_path: Path) -> None:
     """Each metric once, in the order that was given."""
     with result_sandbox("query", row_form=row_form) as sandbox:
         first, second = metric_ids(sandbox)[:2]
@@ -178,7 +178,7 @@ def test_the_settings_that_the_page_prints(tmp_path: Path) -> None:
         def of_query(request: Request) -> bool:
             return is_page(request) and sandbox.queries[-1].kind == "query"
 
-        def by_city(body: Any) -> None:  # noqa: ANN401 - JSON
+        def by_city(body: Any) -> None:
             body["data"] = [dict(zip(columns, (row["identity"], 1), strict=True)) for row in body["data"]]
 
         sandbox.faults.append(faults.rewrite(by_city, where=of_query))

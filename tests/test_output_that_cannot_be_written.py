@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import pytest
 
 from tests.fault_runs import SMALL, assert_discreet
 from tests.live_tap import live_tap
-from tests.sandbox import Sandbox, make_account
+from tests.sandbox import Sandbox, faults, make_account
 from tests.tap_process import TAP, Run, environment, settings_for, write_json
 
 if TYPE_CHECKING:
@@ -74,3 +75,15 @@ def test_the_sync_itself_is_long_enough(large: Sandbox, tmp_path: Path) -> None:
     with live_tap(large, tmp_path, page_size=10) as tap:
         tap.ends().succeeded()
     assert len(large.requests) > PAGES
+
+
+def test_the_terminal_is_closed(large: Sandbox, tmp_path: Path) -> None:
+    """SIGHUP ends a sync like SIGTERM does: whole lines, and a STATE at the end."""
+    large.faults.append(faults.hang(nth=9))
+    with live_tap(large, tmp_path, page_size=10, max_concurrency=1) as tap:
+        tap.until(lambda: len(large.requests) >= 9)
+        tap.process.send_signal(signal.SIGHUP)
+        run = tap.ends()
+    assert run.code == 128 + signal.SIGHUP
+    assert run.errors == []
+    assert run.messages[-1]["type"] == "STATE"

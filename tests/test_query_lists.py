@@ -28,14 +28,14 @@ OF_PRODUCT = QUERY_RESOURCES[1:]
 ORDER = in_order_of_sync(QUERY_RESOURCES)
 
 
-def by_product(account: QueryAccount | Any, resource: str) -> list[Record]:  # noqa: ANN401 - a sandbox knows accounts
+def by_product(account: QueryAccount | Any, resource: str) -> list[Record]:
     """Give the records of a list in the order in which they must come: product after product."""
     if resource == "products":
         return list(account.records[resource])
     return [record for product in account.ids("products") for record in account.scoped(resource, product)]
 
 
-def in_order(account: QueryAccount | Any) -> dict[str, list[Record]]:  # noqa: ANN401 - as above
+def in_order(account: QueryAccount | Any) -> dict[str, list[Record]]:
     """Give the records of each list likewise."""
     return {resource: by_product(account, resource) for resource in QUERY_RESOURCES}
 
@@ -260,7 +260,7 @@ def test_a_server_that_has_nothing_for_a_while(tmp_path: Path) -> None:
 def test_a_product_that_is_not_named_is_the_one_that_was_asked(value: object, tmp_path: Path) -> None:
     """It is a part of the primary key, and of what the results of a report say."""
 
-    def leave_out(body: Any) -> None:  # noqa: ANN401 - JSON
+    def leave_out(body: Any) -> None:
         for record in body["data"]:
             del record["product_id"]
             if value is None:

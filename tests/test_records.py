@@ -67,12 +67,6 @@ class TestLists:
                 received = min(most, count - offset)
                 assert following == offset + received - 1, "not from the last record that was received"
 
-    @pytest.mark.parametrize("page_size", [1, 2, 1000])
-    @pytest.mark.parametrize("form", FORMS)
-    def test_server_that_gives_one_record_at_a_time(self, form: Form, page_size: int, account: Account) -> None:
-        with Sandbox(account, form=form, cap=1) as sandbox:
-            assert_complete(sync_here(sandbox, page_size=page_size, retry_timeout=0.1), account)
-
     @pytest.mark.parametrize("form", FORMS)
     @pytest.mark.parametrize("count", [0, 1])
     @pytest.mark.parametrize("resource", RESOURCES)

@@ -109,7 +109,7 @@ def test_numbers_that_are_written_as_text(tmp_path: Path) -> None:
     with result_sandbox("query", reports=2) as sandbox:
         wanted = sandbox.account.records["reports"][1]["id"]
 
-        def write(body: Any) -> None:  # noqa: ANN401 - JSON
+        def write(body: Any) -> None:
             for record in body["data"]:
                 record["id"] = str(record["id"])
 

@@ -29,7 +29,7 @@ _RESULTS: dict[str, Any] = {
 """Settings with which the Query API has each kind of stream that gives results."""
 
 
-def _standard(**config: object) -> Any:  # noqa: ANN401 - the SDK makes a class
+def _standard(**config: object) -> Any:
     """Give the tests of all streams that there are with some settings; what they look at comes from a fixture."""
     with signals_kept():
         return get_tap_test_class(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tap_kissmetrics.errors import SettingsError
+from tap_kissmetrics.sdk_extensions.inputs import InputError
 from tests.fault_matrix import BOTH
 from tests.result_runs import metric_ids, result_sandbox, results, rows_of
 from tests.tap_in_process import sync_here
@@ -44,7 +44,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 def refusal(sandbox: Sandbox, **settings: object) -> str:
     """Give the line with which settings are refused, before any request and without a secret."""
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(InputError) as caught:
         sync_here(sandbox, **settings)
     line = str(caught.value)
     assert line.splitlines() == [line]

@@ -247,6 +247,17 @@ def test_where_python_drops_errors(kind: str, number: int, sandbox: Sandbox, tmp
     assert_stopped(run, number, sandbox, tmp_path, catalog)
 
 
+def test_a_second_signal_ends_it_at_once(number: int, large: Sandbox, tmp_path: Path) -> None:
+    """Also where the reader of a full pipe never reads again."""
+    with live_tap(large, tmp_path, stdout=subprocess.PIPE, page_size=500) as tap:
+        tap.until(lambda: is_full(tap.process.stdout))
+        tap.process.send_signal(number)
+        with pytest.raises(subprocess.TimeoutExpired):
+            tap.process.wait(1)
+        tap.process.send_signal(number)
+        assert tap.process.wait(10) == 128 + number
+
+
 def test_while_it_starts(number: int, sandbox: Sandbox, tmp_path: Path) -> None:
     """Before there is anything to write, the signal just ends it, without a traceback."""
     with live_tap(sandbox, tmp_path, env={"PYTHONPROFILEIMPORTTIME": "1"}) as tap:

@@ -33,7 +33,7 @@ JSON_COLUMNS = columns_of("object", "core") | columns_of("array", "core")
 def two_nights(sandbox: Sandbox, tmp_path: Path) -> Callable[..., list[Run]]:
     """Sync and load twice, the second time with the state that the target gave back and after some changes."""
 
-    def run(target: Target, **settings: Any) -> list[Run]:  # noqa: ANN401
+    def run(target: Target, **settings: Any) -> list[Run]:
         options: list[str | Path] = ["--catalog", write_json(tmp_path / "c.json", choose(**dict.fromkeys(RESOURCES)))]
         first = sync(sandbox, tmp_path, *options, **settings).succeeded()
         options += ["--state", write_json(tmp_path / "state.json", target.load(first.stdout))]
@@ -159,7 +159,7 @@ def test_duckdb(two_nights: Callable[..., list[Run]], sandbox: Sandbox, tmp_path
     target = programs.target("target-duckdb", tmp_path, path=str(path), default_target_schema="main")
     two_nights(target)
 
-    def read(column: str, value: Any) -> object:  # noqa: ANN401
+    def read(column: str, value: Any) -> object:
         return json.loads(value) if column in JSON_COLUMNS and value is not None else value
 
     for stream, records in sandbox.account.records.items():

@@ -55,7 +55,7 @@ def target(programs: Programs, postgres: Postgres, schema: str, tmp_path: Path) 
     return programs.target("target-postgres", tmp_path, **postgres.settings, default_target_schema=schema)
 
 
-def night(sandbox: Sandbox, folder: Path, target: Target, *arguments: str | Path, **settings: Any) -> Run:  # noqa: ANN401
+def night(sandbox: Sandbox, folder: Path, target: Target, *arguments: str | Path, **settings: Any) -> Run:
     """Sync and load with the state of the night before, and keep the state that the target gave back."""
     state = folder / "state.json"
     given: list[str | Path] = ["--state", state] if state.exists() else []

@@ -54,7 +54,7 @@ class Handshakes:
         return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
 
 
-def secure(handshakes: Handshakes, api: ApiName = "core", **switches: Any) -> Sandbox:  # noqa: ANN401 - a sandbox's
+def secure(handshakes: Handshakes, api: ApiName = "core", **switches: Any) -> Sandbox:
     """Make a small sandbox."""
     account = make_account(**SMALL) if api == "core" else make_query_account(**SMALL_QUERY)
     return Sandbox(account, api=api, tls=handshakes, **switches)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from tap_kissmetrics.errors import SettingsError
+from tap_kissmetrics.sdk_extensions.inputs import InputError
 from tests.expected import expected
 from tests.fault_runs import assert_says, small_sandbox
 from tests.refusals import assert_refused
@@ -60,7 +60,7 @@ def test_a_file_that_is_none(kind: str, what: str, sandbox: Sandbox, tmp_path: P
 
 def assert_refused_here(sandbox: Sandbox, *says: str, **given: object) -> None:
     """Check the line for a catalog or a state, without a process for each."""
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(InputError) as caught:
         sync_here(sandbox, **given)
     line = str(caught.value)
     assert line.splitlines() == [line]
@@ -68,29 +68,32 @@ def assert_refused_here(sandbox: Sandbox, *says: str, **given: object) -> None:
     assert sandbox.requests == []
 
 
+NO_OBJECT = "is not of type 'object'"
+
 STATES: list[tuple[Any, str]] = [
     ({"type": "STATE", "value": {"bookmarks": {}}}, "is a whole STATE message; give only what is in its value"),
     *(
-        (
-            {"bookmarks": {"accounts": {"progress_markers": wrong_value}}},
-            "progress_markers of the bookmark of stream acc",
-        )
+        ({"bookmarks": {"accounts": {"progress_markers": wrong_value}}}, "bookmarks.accounts.progress_markers: ")
         for wrong_value in cast("tuple[object, ...]", (5, None, []))
     ),
-    (
-        {"bookmarks": {"accounts": {"replication_key_signpost": 5}}},
-        "replication_key_signpost of the bookmark of stream",
+    ({"bookmarks": {"accounts": {"replication_key_signpost": 5}}}, "bookmarks.accounts.replication_key_signpost: 5 is"),
+    ({"bookmarks": []}, f"bookmarks: [] {NO_OBJECT}"),
+    ({"bookmarks": {"accounts": "2024-01-01"}}, f"bookmarks.accounts: '2024-01-01' {NO_OBJECT}"),
+    ({"bookmarks": {"accounts": None}}, f"bookmarks.accounts: None {NO_OBJECT}"),
+    *(
+        (
+            {"bookmarks": {"accounts": {"replication_key_value": wrong_value}}},
+            "bookmarks.accounts.replication_key_value",
+        )
+        for wrong_value in cast("tuple[object, ...]", (17, True, []))
     ),
-    ({"bookmarks": []}, '"bookmarks" must be an object'),
-    ({"bookmarks": {"accounts": "2024-01-01"}}, "the bookmark of stream accounts must be an object"),
-    ({"bookmarks": {"accounts": None}}, "the bookmark of stream accounts must be an object"),
     *(
         ({"bookmarks": {"accounts": {"replication_key_value": wrong_value}}}, "the bookmark of stream accounts must be")
-        for wrong_value in cast("tuple[object, ...]", (17, "not a date", True, [], ""))
+        for wrong_value in ("not a date", "")
     ),
-    ({"bookmarks": {"events": {"partitions": {}}}}, '"partitions" of stream events must be a list'),
-    ({"bookmarks": {"events": {"partitions": [1]}}}, "a partition of stream events must be an object"),
-    ({"bookmarks": {"events": {"partitions": [{}]}}}, "a partition of stream events has no context"),
+    ({"bookmarks": {"events": {"partitions": {}}}}, "bookmarks.events.partitions: {} is not of type 'array'"),
+    ({"bookmarks": {"events": {"partitions": [1]}}}, f"bookmarks.events.partitions[0]: 1 {NO_OBJECT}"),
+    ({"bookmarks": {"events": {"partitions": [{}]}}}, "bookmarks.events.partitions[0]: 'context' is a required prop"),
     (
         {"bookmarks": {"events": {"partitions": [{"context": {"product_id": "a"}}] * 2}}},
         "stream events has two partitions of the same context",
@@ -118,22 +121,23 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 CATALOGS: list[tuple[dict[str, Any], str]] = [
-    ({"metadata": [{"breadcrumb": [], "metadata": {"selected": "false"}}]}, "selected of stream events must be true"),
-    ({"metadata": [{"breadcrumb": ["properties", "name"], "metadata": {"selected": 0}}]}, "selected of stream events"),
-    ({"schema": {"properties": {}}}, "stream events has no schema with properties"),
+    ({"metadata": [{"breadcrumb": [], "metadata": {"selected": "false"}}]}, "stream events: metadata[0].meta"),
+    ({"metadata": [{"breadcrumb": ["properties", "name"], "metadata": {"selected": 0}}]}, "stream events: meta"),
+    ({"schema": {"properties": {}}}, "stream events: schema.properties: {} "),
     ({"schema": {"properties": {"id": {"type": 5}}}}, "the schema of stream events is no JSON Schema: "),
-    *(({"key_properties": wrong_value}, "key_properties of stream events must be a list of columns of its schema")
-      for wrong_value in cast("tuple[object, ...]", (["nope"], "id", 5))),
+    ({"key_properties": ["nope"]}, "key_properties of stream events must be a list of columns of its schema"),
+    *(({"key_properties": wrong_value}, "stream events: key_properties: ")
+      for wrong_value in cast("tuple[object, ...]", ("id", 5))),
     ({"replication_method": "FULL_TABLE", "replication_key": "nope"}, "replication-key of stream events must be one"),
     ({"replication_method": None, "metadata": [{"breadcrumb": [], "metadata": {
         "selected": True, "forced-replication-method": "LOG_BASED"}}]}, "replication-method of stream events must be"),
-    ({"metadata": "all"}, "the metadata of stream events must be a list of objects"),
-    ({"metadata": [{}]}, "the metadata of stream events must be a list of objects"),
-    ({"metadata": [{"breadcrumb": "", "metadata": {}}]}, "the metadata of stream events must be a list of objects"),
-    ({"metadata": [{"breadcrumb": [], "metadata": True}]}, "the metadata of stream events must be a list of objects"),
-    ({"metadata": [{"breadcrumb": [["id"]], "metadata": {}}]}, "the metadata of stream events must be"),
-    ({"schema": None}, "stream events has no schema with properties"),
-    ({"schema": {"type": "object"}}, "stream events has no schema with properties"),
+    ({"metadata": "all"}, "stream events: metadata: 'all' is not of type 'array'"),
+    ({"metadata": [{}]}, "stream events: metadata[0]: "),
+    ({"metadata": [{"breadcrumb": "", "metadata": {}}]}, "stream events: metadata[0].breadcrumb: "),
+    ({"metadata": [{"breadcrumb": [], "metadata": True}]}, "stream events: metadata[0].metadata: "),
+    ({"metadata": [{"breadcrumb": [["id"]], "metadata": {}}]}, "stream events: metadata[0].breadcrumb[0]: "),
+    ({"schema": None}, "stream events: schema: None is not of type 'object'"),
+    ({"schema": {"type": "object"}}, "stream events: schema: 'properties' is a required property"),
     ({"schema": {"properties": {"id": 5}}}, "schema"),
     ({"replication_method": "LOG_BASED"}, "replication-method of stream events must be one of FULL_TABLE, INCREMENTAL"),
     ({"replication_method": "INCREMENTAL"}, "replication-key of stream events must be one of last_sent_at, last_us"),
@@ -148,11 +152,11 @@ CATALOGS: list[tuple[dict[str, Any], str]] = [
     ({"key_properties": None, "metadata": [{"breadcrumb": [], "metadata": {"table-key-properties": ["nope"]}}]},
      "key_properties of stream events must be a list of columns of its schema"),
     ({"metadata": [{"breadcrumb": ["properties", "name"], "metadata": {"selected-by-default": "no"}}]},
-     "selected-by-default of stream events must be true or false, not 'no'"),
+     "stream events: metadata[0].metadata.selected-by-default: 'no' is not of type 'boolean', 'null'"),
     ({"replication_method": "INCREMENTAL", "replication_key": "last_sent_at",
       "schema": {"properties": {"id": {"type": "string"}}}}, "replication-key of stream events must be one of id, not"),
     ({"tap_stream_id": "accounts"}, "has the stream accounts twice"),
-    ({"tap_stream_id": None}, 'each item of "streams" must be an object with tap_stream_id'),
+    ({"tap_stream_id": None}, ".tap_stream_id: None is not of type 'string'"),
 ]  # fmt: skip
 
 
@@ -168,11 +172,11 @@ def test_a_catalog_entry(change: dict[str, Any], says: str, catalog: str, sandbo
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        ({}, 'must have a list "streams"'),
-        ({"streams": {}}, 'must have a list "streams"'),
+        ({}, "'streams' is a required property; make one with --discover"),
+        ({"streams": {}}, "streams: {} is not of type 'array'"),
         ({"streams": []}, f"has none of the streams {', '.join(RESOURCES)}"),
         ({"streams": [{"tap_stream_id": "people", "schema": {}, "metadata": []}]}, "has none of the streams accounts"),
-        ({"streams": ["events"]}, 'each item of "streams" must be an object with tap_stream_id'),
+        ({"streams": ["events"]}, "streams[0]: 'events' is not of type 'object'"),
     ],
     ids=lambda part: json.dumps(part)[:60],
 )

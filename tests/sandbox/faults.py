@@ -326,7 +326,7 @@ def empty_page(**when: Unpack[When]) -> Fault:
 def total(value: object, **when: Unpack[When]) -> Fault:
     """Replace `pagination.total`: by a value, by a function of the true one, or (MISSING) by nothing."""
 
-    def change(decoded: Any) -> None:  # noqa: ANN401 - JSON
+    def change(decoded: Any) -> None:
         if isinstance(decoded, dict) and "pagination" in decoded:
             true = decoded["pagination"].pop("total", None)
             if value is not MISSING:

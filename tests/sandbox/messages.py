@@ -83,7 +83,7 @@ class Response:
             return cls.of_json(status, {"status": status, "messages": [message]})
         return cls.of_json(status, {"meta": {"status": status, "message": message}, "data": None, "links": []})
 
-    def json(self) -> Any:  # noqa: ANN401 - whatever the body holds
+    def json(self) -> Any:
         """Decode the body."""
         return json.loads(self.body)
 

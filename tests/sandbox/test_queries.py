@@ -117,7 +117,7 @@ class TestQueries:
             ("cancelled", {"status": 404, "messages": ["There is no such query"]}),
         ],
     )
-    def test_other_outcomes(self, v3: Sandbox, outcome: Any, expected: object) -> None:  # noqa: ANN401 - an Outcome
+    def test_other_outcomes(self, v3: Sandbox, outcome: Any, expected: object) -> None:
         v3.query_outcome = outcome
         path = f"/queries/{start(v3).json()['id']}"
         assert [get(v3, path).json()["completed"] for _ in range(2)] == [False, False]

@@ -1,4 +1,4 @@
-"""Making a record fit its schema without changing what it says."""
+"""Make records conform to their schema without changing what they mean."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import typing as t
 from singer_sdk.singerlib.json import serialize_json
 
 if t.TYPE_CHECKING:
-    from tap_kissmetrics.logs import StreamLogger
-    from tap_kissmetrics.page import Record
+    from tap_kissmetrics.sdk_extensions.logs import StreamLogger
 
-LONGEST_INTEGER: t.Final = 1000
+Record: t.TypeAlias = dict[str, t.Any]
+
+MAX_INTEGER_DIGITS: t.Final = 1000
 """Digits up to which a number such as 1e400 is written out."""
 
-MOST_SHAPES: t.Final = 1000
-"""Combinations of columns and types that are remembered as right."""
+MAX_KNOWN_SHAPES: t.Final = 1000
+"""Combinations of columns and types that are remembered as conforming."""
 
 _TYPES: t.Final[dict[str, frozenset[type]]] = {
     "boolean": frozenset({bool}),
@@ -27,72 +28,55 @@ _TYPES: t.Final[dict[str, frozenset[type]]] = {
 }
 
 
-class RecordShaper:
-    """Shapes records for one schema.
+class RecordConformer:
+    """Conforms the records of one stream to its JSON Schema.
 
-    A value of the column's own type passes as it is. One of another type is put into
-    the column's where that says the same ("8" in an integer column); otherwise it
-    passes as it is too, with one warning for each column. A column that the schema
-    does not have is left out, with one warning.
+    A value of the column's type passes unchanged. One of another type is converted where that loses nothing ("8" in
+    an integer column); otherwise it passes unchanged too, with one warning for each column. A column that is not in
+    the schema is dropped, with one warning.
     """
 
     def __init__(self, schema: dict[str, t.Any], logger: StreamLogger) -> None:
-        """Prepare for a schema.
-
-        Args:
-            schema: JSON Schema of the stream.
-            logger: Takes the warnings.
-        """
         self._logger = logger
-        self._known = frozenset(schema["properties"])
+        self._known_columns = frozenset(schema["properties"])
         self._warned: set[str] = set()
-        self._right: set[tuple[object, ...]] = set()
+        self._conforming_shapes: set[tuple[object, ...]] = set()
         self._columns: list[tuple[str, str, frozenset[type]]] = []
         for column, definition in schema["properties"].items():
-            kinds = definition.get("type", [])
-            kinds = [kinds] if isinstance(kinds, str) else kinds
-            if all(kind in _TYPES or kind == "null" for kind in kinds) and (known := [k for k in kinds if k in _TYPES]):
-                types = frozenset({type(None)}).union(*(_TYPES[kind] for kind in known))
+            names = definition.get("type", [])
+            names = [names] if isinstance(names, str) else names
+            if all(name in _TYPES or name == "null" for name in names) and (known := [n for n in names if n in _TYPES]):
+                types = frozenset({type(None)}).union(*(_TYPES[name] for name in known))
                 self._columns.append((column, " or ".join(known), types))
 
-    def shape(self, record: Record) -> Record:
-        """Shape one record.
-
-        Args:
-            record: A record of the API. It is changed in place.
-
-        Returns:
-            The same record.
-        """
-        # The records of a list are nearly all alike.
+    def conform(self, record: Record) -> Record:
+        """Conform a record in place, and return it."""
+        # The records of a list nearly all have the same columns and types.
         shape = (*record, *map(type, record.values()))
-        if shape in self._right:
+        if shape in self._conforming_shapes:
             return record
-        right = self._known.issuperset(record)
-        if not right:
+        conforms = self._known_columns.issuperset(record)
+        if not conforms:
             self._drop_unknown(record)
-        for column, kind, types in self._columns:
+        for column, type_names, types in self._columns:
             value = record.get(column)
             if type(value) not in types:
-                right = False
-                record[column] = self._convert(column, kind, value)
-        if right and len(self._right) < MOST_SHAPES:
-            self._right.add(shape)
+                conforms = False
+                record[column] = self._convert(column, type_names, value)
+        if conforms and len(self._conforming_shapes) < MAX_KNOWN_SHAPES:
+            self._conforming_shapes.add(shape)
         return record
 
     def _drop_unknown(self, record: Record) -> None:
-        unknown = record.keys() - self._known
+        unknown = record.keys() - self._known_columns
         for column in unknown:
             del record[column]
         if fresh := sorted(unknown - self._warned):
             self._warned |= unknown
-            self._logger.warning(
-                "fields that the schema does not have are left out: %s",
-                ", ".join(map(repr, fresh)),
-            )
+            self._logger.warning("fields that the schema does not have are left out: %s", ", ".join(map(repr, fresh)))
 
-    def _convert(self, column: str, kind: str, value: t.Any) -> t.Any:  # noqa: ANN401
-        converter = _CONVERTERS.get(kind)
+    def _convert(self, column: str, type_names: str, value: t.Any) -> t.Any:
+        converter = _CONVERTERS.get(type_names)
         if converter and (converted := converter(value)) is not None:
             return converted
         if column not in self._warned:
@@ -100,7 +84,7 @@ class RecordShaper:
             self._logger.warning(
                 "column '%s' is of type %s, but the API sent %s; it is passed as it is",
                 column,
-                kind,
+                type_names,
                 type(value).__name__,
             )
         return value
@@ -125,7 +109,7 @@ def _to_integer(value: object) -> int | None:
     if (
         isinstance(value, decimal.Decimal)
         and value.is_finite()
-        and value.adjusted() < LONGEST_INTEGER
+        and value.adjusted() < MAX_INTEGER_DIGITS
         and value == value.to_integral_value()
     ):
         return int(value)

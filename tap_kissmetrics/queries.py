@@ -1,0 +1,199 @@
+"""Asynchronous queries: how each API starts one, reports its progress, returns its rows, and cancels it."""
+
+from __future__ import annotations
+
+import abc
+import decimal
+import re
+import typing as t
+from urllib.parse import quote, urlsplit
+
+import requests
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+from typing_extensions import override
+
+from tap_kissmetrics.apis import query_url
+from tap_kissmetrics.client import KissmetricsStream
+from tap_kissmetrics.errors import NotFoundError, describe_error
+from tap_kissmetrics.responses import is_id, read_result_page
+
+if t.TYPE_CHECKING:
+    from singer_sdk.helpers.types import Record
+
+    from tap_kissmetrics.sdk_extensions.pagination import ResultPage
+
+CANCEL_TIMEOUT: t.Final = 5.0
+"""Seconds to wait for the response to a cancellation; whoever stops the tap waits for it."""
+
+_is_printable_ascii: t.Final = re.compile("[ -~]+").fullmatch
+
+
+class QueryClientStream(KissmetricsStream):
+    """A stream that runs queries, each of which takes several requests."""
+
+    def request_json(self, method: str, url: str, **kwargs: t.Any) -> tuple[requests.Response, t.Any]:
+        """Send one request, without a retry; return the response and its decoded body.
+
+        `kwargs` are the `params` of the URL, or an object that is sent as `json`.
+        """
+        # The SDK's own step between `request_decorator` and `validate_response`; private, for want of a public one.
+        response = self._request(self.prepare(method, url, **kwargs), None)
+        return response, self.read_json(response)
+
+    def prepare(self, method: str, url: str, **kwargs: t.Any) -> requests.PreparedRequest:
+        """Prepare a request, with the credentials."""
+        return self.build_prepared_request(method, url, headers=self.http_headers, **kwargs)
+
+
+class AsyncQuery(abc.ABC):
+    """A query, from its start to its last row."""
+
+    def __init__(self, stream: QueryClientStream) -> None:
+        self.stream = stream
+        self.id = ""
+        """Assigned by the API; empty before the query is started."""
+        self.is_completed = False
+        self.is_closed = False
+        """Whether it failed, is gone or was abandoned."""
+        self.progress: float | None = None
+        """The part that is done, 0 to 1, if the API reports it."""
+        self.columns: list[t.Any] | None = None
+        """What the API reports about the columns of its rows, if anything."""
+
+    @abc.abstractmethod
+    def start(self) -> None:
+        """Start the query; raise `FatalAPIError` if the API refuses it."""
+
+    @abc.abstractmethod
+    def request_page(self, *, offset: int, limit: int) -> ResultPage | None:
+        """Request rows, once; None while the query runs. Raises `FatalAPIError` if it failed."""
+
+    @abc.abstractmethod
+    def cancel(self) -> None:
+        """Cancel the query if the API can do that, and log the outcome."""
+
+    def abandon(self) -> None:
+        """Cancel the query unless it has ended already."""
+        if self.id and not self.is_completed and not self.is_closed:
+            self.is_closed = True
+            self.cancel()
+
+    def _update_status(self, body: object) -> bool:
+        """Take in what a body reports about the query; return whether it is completed."""
+        envelope = body if isinstance(body, dict) else {}
+        if error := envelope.get("error"):
+            self.is_closed = True
+            msg = f"the query failed: the API says: {describe_error(error)}"
+            raise FatalAPIError(msg)
+        if envelope.get("completed") is None:
+            msg = "the API's answer does not say whether the query is completed"
+            raise RetriableAPIError(msg)
+        progress = envelope.get("progress")
+        if isinstance(progress, (int, decimal.Decimal)) and 0 <= progress <= 1:
+            self.progress = float(progress)
+        self.is_completed = envelope["completed"] is True
+        return self.is_completed
+
+
+class V3Query(AsyncQuery):
+    """A query of the Query API v3, posted to a path below the root of the API."""
+
+    def __init__(self, stream: QueryClientStream, path: str, body: dict[str, t.Any]) -> None:
+        super().__init__(stream)
+        self._path = path
+        self._body = body
+
+    @property
+    def _url(self) -> str:
+        return f"{self.stream.url_base}/queries/{quote(self.id, safe='')}"
+
+    @override
+    def start(self) -> None:
+        _, body = self.stream.request_json("POST", f"{self.stream.url_base}{self._path}", json=self._body)
+        query_id = body.get("id") if isinstance(body, dict) else None
+        if not is_id(query_id) or not _is_printable_ascii(str(query_id)):
+            msg = "the API's answer does not name the query that it started"
+            raise FatalAPIError(msg)
+        self.id = str(query_id)
+
+    @override
+    def request_page(self, *, offset: int, limit: int) -> ResultPage | None:
+        params = {"offset": offset, "limit": limit}
+        try:
+            _, body = self.stream.request_json("GET", self._url, params=params)
+        except NotFoundError as error:
+            self.is_closed = True
+            msg = f"the server has ended the query, or forgotten what it gave: {error}"
+            raise FatalAPIError(msg) from error
+        if not self._update_status(body):
+            return None
+        self.columns = body.get("columns")
+        return read_result_page(body, **params)
+
+    @override
+    def cancel(self) -> None:
+        request = self.stream.prepare("DELETE", self._url)
+        try:
+            self.stream.requests_session.send_now(request, timeout=CANCEL_TIMEOUT).raise_for_status()
+        except requests.RequestException as error:
+            self.stream.stream_logger.warning("query %s goes on: it could not be cancelled (%s)", self.id, error)
+        else:
+            self.stream.stream_logger.info("query %s is cancelled", self.id)
+
+
+class CoreReportQuery(AsyncQuery):
+    """A run of a report of the Core API, by its endpoints of 2015: run, status, results.
+
+    No host that a link or a `Location` names is ever requested, only its path below `query_url`.
+    """
+
+    def __init__(self, stream: QueryClientStream, report: Record, date_range: dict[str, t.Any]) -> None:
+        super().__init__(stream)
+        self._root = query_url(stream.config)
+        self._report = report
+        self._date_range = date_range
+        self._status_url = ""
+        self._results_url = ""
+
+    @override
+    def start(self) -> None:
+        product_id, report_id = (quote(str(self._report[column]), safe="") for column in ("product_id", "id"))
+        url = f"{self._root}/products/{product_id}/reports/{report_id}/run"
+        response, body = self.stream.request_json("POST", url, json=self._date_range)
+        self._status_url = self._find_url(response, body, "query-status")
+        self.id = self._status_url.removeprefix(f"{self._root}/").removeprefix("queries/")
+
+    @override
+    def request_page(self, *, offset: int, limit: int) -> ResultPage | None:
+        if not self._results_url:
+            response, body = self.stream.request_json("GET", self._status_url)
+            envelope = body if isinstance(body, dict) else {}
+            data = envelope.get("data")
+            if not self._update_status({**envelope, **data} if isinstance(data, dict) else envelope):
+                return None
+            self._results_url = self._find_url(response, body, "query-results")
+        params = {"offset": offset, "limit": limit}
+        _, body = self.stream.request_json("GET", self._results_url, params=params)
+        self.columns = body.get("columns") if isinstance(body, dict) else None
+        return read_result_page(body, **params)
+
+    @override
+    def cancel(self) -> None:
+        self.stream.stream_logger.info("query %s goes on: the Core API has nothing to end it", self.id)
+
+    def _find_url(self, response: requests.Response, body: object, rel: str) -> str:
+        """Find the URL that a response points to, and move it below the root."""
+        links = body.get("links") if isinstance(body, dict) else None
+        links = links if isinstance(links, list) else []
+        hrefs = [link.get("href") for link in links if isinstance(link, dict) and link.get("rel") == rel]
+        urls = (response.headers.get("Location"), *hrefs)
+        url = next((url for url in urls if isinstance(url, str) and url), "")
+        try:
+            path = urlsplit(url).path
+        except ValueError:
+            path = ""
+        root = urlsplit(self._root)
+        if not path.startswith(f"{root.path}/") or "/../" in f"{path}/":
+            msg = f"the API's answer names no {rel} below {self._root}; check query_url"
+            raise FatalAPIError(msg)
+        return root._replace(path=path).geturl()

@@ -1,0 +1,204 @@
+"""Validate the catalog and the state that the user gives, before the SDK uses them."""
+
+from __future__ import annotations
+
+import typing as t
+
+from jsonschema import Draft202012Validator, validators
+from jsonschema.exceptions import SchemaError, best_match
+from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL
+
+from tap_kissmetrics.sdk_extensions.inputs import MAX_SHOWN_LENGTH, InputError, format_path
+from tap_kissmetrics.sdk_extensions.state import parse_instant
+
+if t.TYPE_CHECKING:
+    import logging
+    from collections.abc import Mapping, Sequence
+
+REPLICATION_METHODS: t.Final = (REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL)
+
+_Validator: t.Final = validators.extend(  # type: ignore[no-untyped-call]
+    Draft202012Validator,
+    # A catalog that was not read from a file may have tuples.
+    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("array", lambda _, value: isinstance(value, list | tuple)),
+)
+
+_BOOLEAN: t.Final[dict[str, t.Any]] = {"type": ["boolean", "null"]}
+
+_METADATA: t.Final = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "required": ["breadcrumb", "metadata"],
+        "properties": {
+            "breadcrumb": {"type": "array", "items": {"type": "string"}},
+            "metadata": {"type": "object", "properties": {"selected": _BOOLEAN, "selected-by-default": _BOOLEAN}},
+        },
+    },
+}
+_CATALOG: t.Final = {
+    "type": "object",
+    "required": ["streams"],
+    "properties": {
+        "streams": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["tap_stream_id"],
+                "properties": {"tap_stream_id": {"type": "string"}},
+            },
+        }
+    },
+}
+_STREAM: t.Final = {
+    "type": "object",
+    "required": ["schema"],
+    "properties": {
+        "schema": {
+            "type": "object",
+            "required": ["properties"],
+            "properties": {
+                "properties": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "object"}}
+            },
+        },
+        "metadata": _METADATA,
+        "key_properties": {"type": ["array", "null"], "items": {"type": "string"}},
+    },
+}
+
+_BOOKMARK: t.Final[dict[str, t.Any]] = {
+    "type": "object",
+    "properties": {
+        "replication_key_value": {"type": ["string", "null"]},
+        "replication_key_signpost": {"type": ["string", "null"]},
+        "progress_markers": {"type": "object"},
+    },
+}
+_PARTITION: t.Final[dict[str, t.Any]] = {**_BOOKMARK, "required": ["context"]}
+_STATE: t.Final = {
+    "properties": {
+        "bookmarks": {
+            "type": "object",
+            "additionalProperties": {
+                **_BOOKMARK,
+                "properties": {**_BOOKMARK["properties"], "partitions": {"type": "array", "items": _PARTITION}},
+            },
+        }
+    }
+}
+
+
+def read_catalog(
+    catalog: dict[str, t.Any], replication_keys: Mapping[str, Sequence[str]], logger: logging.Logger
+) -> dict[str, t.Any]:
+    """Validate a catalog, and return it with the streams of this tap only; raise `InputError`.
+
+    `replication_keys` holds the possible replication keys of each stream. As the Singer specification has it, a user
+    may write `replication-method` and `replication-key` into the metadata of a stream; the SDK reads them from its
+    entry only, so they are moved there.
+    """
+    _validate("catalog", catalog, _CATALOG, hint="; make one with --discover")
+    unknown: list[str] = []
+    entries: dict[str, dict[str, t.Any]] = {}
+    for entry in catalog["streams"]:
+        name = entry["tap_stream_id"]
+        if name in entries:
+            msg = f"catalog: has the stream {name} twice"
+            raise InputError(msg)
+        if name in replication_keys:
+            _validate_stream(name, entry, replication_keys[name])
+            entries[name] = entry
+        elif _Validator(_METADATA).is_valid(metadata := entry.get("metadata", [])):
+            unknown += [name] if _root(metadata).get("selected") else []
+    if not entries:
+        msg = f"catalog: has none of the streams {', '.join(replication_keys)}"
+        raise InputError(msg)
+    if unknown:
+        logger.warning("The catalog selects streams that there are not with these settings: %s", ", ".join(unknown))
+    # The SDK need not understand the entries of other taps.
+    return {**catalog, "streams": list(entries.values())}
+
+
+def validate_primary_key(stream: str, own: Sequence[str], from_catalog: Sequence[str]) -> None:
+    """Raise `InputError` if a target would take several records for one, as with the catalog of another API.
+
+    No key at all is accepted: a target then appends every record.
+    """
+    if from_catalog and set(own) != set(from_catalog):
+        msg = (
+            f"catalog: key_properties of stream {stream} must be {', '.join(own) or 'empty'}, "
+            f"not {', '.join(from_catalog)}; make the catalog anew, with --discover and the settings of the sync"
+        )
+        raise InputError(msg)
+
+
+def validate_state(state: dict[str, t.Any]) -> None:
+    """Raise `InputError` if a bookmark is none that a tap with date-time replication keys can have written."""
+    if state.get("type") == "STATE":
+        msg = "state: is a whole STATE message; give only what is in its value"
+        raise InputError(msg)
+    _validate("state", state, _STATE)
+    for name, bookmark in state.get("bookmarks", {}).items():
+        partitions = bookmark.get("partitions", [])
+        for each in (bookmark, *partitions):
+            value = each.get("replication_key_value")
+            if value is not None and parse_instant(value) is None:
+                msg = f"state: the bookmark of stream {name} must be a date-time, not {value!r}"
+                raise InputError(msg)
+        contexts = [partition["context"] for partition in partitions]
+        if any(context in contexts[:number] for number, context in enumerate(contexts)):
+            msg = f"state: stream {name} has two partitions of the same context"
+            raise InputError(msg)
+
+
+def _validate_stream(name: str, entry: dict[str, t.Any], replication_keys: Sequence[str]) -> None:
+    if entry.get("stream", name) != name:
+        msg = f"catalog: stream of {name} must be {name!r}; to rename it, set an __alias__ in stream_maps"
+        raise InputError(msg)
+    _validate(f"catalog: stream {name}", entry, _STREAM)
+    schema = entry["schema"]
+    columns = list(schema["properties"])
+    try:
+        Draft202012Validator.check_schema(schema)
+    except SchemaError as error:
+        msg = f"catalog: the schema of stream {name} is no JSON Schema: {error.message}"
+        raise InputError(msg) from None
+    root = _root(entry.setdefault("metadata", []))
+    keys = entry.get("key_properties") or root.get("table-key-properties") or []
+    if not set(keys).issubset(columns):
+        msg = f"catalog: key_properties of stream {name} must be a list of columns of its schema, not {keys!r}"
+        raise InputError(msg)
+    if method := root.get("replication-method"):
+        entry["replication_method"] = method
+    if key := root.get("replication-key"):
+        entry["replication_key"] = key
+
+    key = entry.get("replication_key")
+    method = entry.get("replication_method") or root.get("forced-replication-method")
+    method = method or (REPLICATION_INCREMENTAL if key else REPLICATION_FULL_TABLE)
+    _validate_choice(f"replication-method of stream {name}", method, REPLICATION_METHODS)
+    if method == REPLICATION_INCREMENTAL or key is not None:
+        _validate_choice(f"replication-key of stream {name}", key, replication_keys)
+        _validate_choice(f"replication-key of stream {name}", key, columns)
+
+
+def _validate(place: str, value: object, schema: dict[str, t.Any], hint: str = "") -> None:
+    if error := best_match(_Validator(schema).iter_errors(value)):
+        path = format_path(error.path).removeprefix(".")
+        message = error.message if len(error.message) <= MAX_SHOWN_LENGTH else f"...{error.message[-MAX_SHOWN_LENGTH:]}"
+        msg = ": ".join(filter(None, (place, path, message))) + hint
+        raise InputError(msg)
+
+
+def _validate_choice(place: str, choice: object, allowed: Sequence[str]) -> None:
+    if not allowed:
+        msg = f"catalog: there is no {place}: it can only be {REPLICATION_FULL_TABLE}"
+        raise InputError(msg)
+    if choice not in allowed:
+        msg = f"catalog: {place} must be one of {', '.join(allowed)}, not {choice!r}"
+        raise InputError(msg)
+
+
+def _root(metadata: list[dict[str, t.Any]]) -> dict[str, t.Any]:
+    """Return the metadata of the stream itself."""
+    return next((item["metadata"] for item in metadata if not item["breadcrumb"]), {})

@@ -1,0 +1,182 @@
+"""Read config, state and catalog files and the environment, with one clear line for each error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import typing as t
+
+from dotenv import find_dotenv, load_dotenv
+from singer_sdk.exceptions import ConfigurationError
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from jsonschema import ValidationError
+
+Settings: t.TypeAlias = dict[str, t.Any]
+
+MAX_SHOWN_LENGTH: t.Final = 80
+"""Characters of a wrong value that are shown."""
+
+_TRUE: t.Final = {"true", "1", "yes", "on"}
+_FALSE: t.Final = {"false", "0", "no", "off"}
+
+
+class InputError(ConfigurationError):
+    """A setting, a file or a variable that the user gave is wrong."""
+
+
+def read_json_file(path: str, description: str) -> Settings:
+    """Read a JSON object from a file; raise `InputError`, which names the file by its description."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123 - a Path would swallow an empty one
+            return read_json_stream(file, description)
+    except OSError as error:
+        raise _unreadable(description, error) from None
+
+
+def read_json_stream(file: t.IO[str], description: str) -> Settings:
+    """Read a JSON object from an open file; raise `InputError`, which never shows the content."""
+    try:
+        value = json.loads(file.read().removeprefix("\ufeff"), parse_constant=str)
+    except OSError as error:
+        raise _unreadable(description, error) from None
+    except UnicodeDecodeError:
+        msg = f"{description} is not text in UTF-8"
+        raise InputError(msg) from None
+    except RecursionError:
+        msg = f"{description} is not JSON: nested too deeply"
+        raise InputError(msg) from None
+    except json.JSONDecodeError as error:
+        msg = f"{description} is not JSON: line {error.lineno} column {error.colno}: {error.msg}"
+        raise InputError(msg) from None
+    except ValueError:
+        msg = f"{description} holds a number of too many digits"
+        raise InputError(msg) from None
+    if not isinstance(value, dict):
+        msg = f"{description} must be a JSON object, not {_describe_type(value)}"
+        raise InputError(msg)
+    return value
+
+
+def _unreadable(description: str, error: OSError) -> InputError:
+    return InputError(f"{description} cannot be read: {error.strerror}")
+
+
+def _describe_type(value: object) -> str:
+    names = {list: "a list", str: "text", bool: "true or false", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+def read_environment(schema: Mapping[str, t.Any], prefix: str, logger: logging.Logger) -> Settings:
+    """Read settings from variables that begin with the prefix, and from `.env` in the working directory or above it.
+
+    An empty variable counts as absent. The SDK's own reader looks for `.env` beside its source code, lets it win over
+    the environment, and ends with a traceback at "abc" for a number.
+    """
+    dotenv = "the working directory"
+    try:
+        dotenv = find_dotenv(usecwd=True)
+        load_dotenv(dotenv)
+    except (OSError, ValueError) as error:
+        msg = f"{dotenv} cannot be read: {error}"
+        raise InputError(msg) from None
+    validate_log_level(prefix)
+    settings: Settings = {}
+    for name, definition in schema["properties"].items():
+        variable = f"{prefix}{name.upper()}"
+        if not (text := os.environ.get(variable, "")).strip():
+            continue
+        types = definition.get("type", [])
+        if "string" in types:
+            settings[name] = text
+            continue
+        try:
+            value = _parse(text.strip(), types)
+        except (ValueError, RecursionError):
+            msg = f"{name} (from {variable}): {describe_allowed(definition)}, not {text!r}"
+            raise InputError(msg) from None
+        if value is not None:
+            settings[name] = value
+    if settings:
+        sources = f"the environment and {dotenv}" if dotenv else "the environment"
+        logger.info("Settings from %s: %s", sources, ", ".join(settings))
+    return settings
+
+
+def _parse(text: str, types: list[str]) -> t.Any:
+    if "boolean" in types:
+        if text.lower() in _TRUE | _FALSE:
+            return text.lower() in _TRUE
+        raise ValueError
+    if "array" in types and not text.startswith("["):
+        return [item.strip() for item in text.split(",")]
+    return json.loads(text, parse_constant=str)
+
+
+def validate_log_level(prefix: str) -> None:
+    """Raise `InputError` for a log level in the environment that does not exist."""
+    levels = logging.getLevelNamesMapping()
+    for variable in (f"{prefix}LOGLEVEL", "LOGLEVEL"):
+        level = os.environ.get(variable)
+        if level == "":
+            del os.environ[variable]  # the SDK would take it for a level
+        elif level and level.upper() not in levels:
+            msg = f"{variable} must be one of {', '.join(levels)}, not {level!r}"
+            raise InputError(msg)
+
+
+def describe_schema_errors(
+    errors: Iterable[ValidationError], settings: Settings, schema: Mapping[str, t.Any]
+) -> Iterator[tuple[str, str]]:
+    """Yield the setting of each validation error, and what is wrong with it; never the value of a secret."""
+    for error in errors:
+        name = str(error.path[0]) if error.path else "config"
+        definition = schema["properties"].get(name, {})
+        if definition.get("secret"):
+            yield name, f"{describe_allowed(definition)} (its value is not shown)"
+        elif len(error.path) > 1 and (definition.get("properties") or definition.get("items", {}).get("properties")):
+            yield name, f"{format_path(list(error.path)[1:])}: {error.message[-MAX_SHOWN_LENGTH:]}"
+        else:
+            yield name, f"{describe_allowed(definition)}, not {show(settings.get(name))}"
+
+
+def describe_allowed(definition: Mapping[str, t.Any]) -> str:
+    """Describe the allowed values of a setting, from its JSON Schema: "must be an integer from 1 to 32"."""
+    if "enum" in definition:
+        return f"must be {' or '.join(str(value) for value in definition['enum'] if value is not None)}"
+    types = [name for name in definition.get("type", ["object"]) if name != "null"]
+    text = f"must be {_TYPE_NAMES[types[0]]}"
+    if types[0] == "array":
+        items = definition.get("items", {}).get("type", "object")
+        items = [items] if isinstance(items, str) else items
+        text += f" of {' or '.join(_PLURALS[name] for name in items if name != 'null')}"
+    elif "exclusiveMinimum" in definition:
+        text += f" above {definition['exclusiveMinimum']}, up to {definition['maximum']}"
+    elif "minimum" in definition:
+        text += f" from {definition['minimum']} to {definition['maximum']}"
+    return text
+
+
+_TYPE_NAMES: t.Final = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "an integer",
+    "number": "a number",
+    "object": "an object",
+    "string": "text",
+}
+_PLURALS: t.Final = {"string": "text", "integer": "numbers", "object": "objects"}
+
+
+def format_path(path: Iterable[str | int]) -> str:
+    """Format a place in a JSON document, such as "[0].name"."""
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+
+
+def show(value: object) -> str:
+    """Format a wrong value for a message, shortened."""
+    text = json.dumps(value, default=str)
+    return text if len(text) <= MAX_SHOWN_LENGTH else text[: MAX_SHOWN_LENGTH - 3] + "..."

@@ -1,0 +1,194 @@
+"""What is logged: never a secret, the name of the stream on each line, and the progress of a sync."""
+
+from __future__ import annotations
+
+import logging
+import re
+import typing as t
+from contextlib import contextmanager
+from urllib.parse import quote
+
+from typing_extensions import override
+
+from tap_kissmetrics.sdk_extensions import clock
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, MutableMapping
+
+REDACTED: t.Final = "(hidden)"
+
+MIN_DISTINCTIVE_LENGTH: t.Final = 12
+"""Characters below which a secret may be an everyday word: only whole words are redacted."""
+
+PROGRESS_INTERVAL: t.Final = 10.0
+"""Seconds between two progress lines of a stream."""
+
+MAX_QUOTED_LENGTH: t.Final = 200
+"""Characters of foreign text, such as an error of the API, that are shown."""
+
+Logger: t.TypeAlias = logging.Logger | logging.LoggerAdapter[t.Any]
+
+
+class Redactor:
+    """Replaces secrets in text by `REDACTED`, as they are and as they stand in a URL."""
+
+    def __init__(self) -> None:
+        self._patterns: dict[str, re.Pattern[str]] = {}
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Redact these values from now on."""
+        for secret in secrets:
+            for form in filter(None, (secret, quote(secret, safe="", errors="surrogatepass"))):
+                pattern = re.escape(form)
+                if len(form) < MIN_DISTINCTIVE_LENGTH:
+                    pattern = rf"(?<!\w){pattern}(?!\w)"
+                self._patterns[form] = re.compile(pattern)
+
+    def redact(self, text: str) -> str:
+        """Return the text without the secrets."""
+        # The longest first: one secret may begin with another.
+        for _, pattern in sorted(self._patterns.items(), key=lambda item: -len(item[0])):
+            text = pattern.sub(REDACTED, text)
+        return text
+
+    def redact_record(self, record: logging.LogRecord) -> None:
+        """Remove the secrets from a log record, in place."""
+        try:
+            message = record.getMessage()
+        except (TypeError, ValueError):
+            return  # arguments that do not fit the message: logging itself reports that
+        redacted = self.redact(message)
+        if redacted != message:
+            record.msg, record.args = redacted, ()
+        if record.exc_info:
+            trace = logging.Formatter().formatException(record.exc_info)
+            if self.redact(trace) != trace:
+                record.exc_info, record.exc_text = None, self.redact(trace)
+
+
+REDACTOR: t.Final = Redactor()
+"""The secrets of this process."""
+
+
+def redact_logs(secrets: Iterable[str]) -> None:
+    """Keep these values out of every log line of this process."""
+    REDACTOR.add(secrets)
+    make_record = logging.getLogRecordFactory()
+    if not isinstance(make_record, _RedactingFactory):
+        logging.setLogRecordFactory(_RedactingFactory(make_record))
+
+
+class _RedactingFactory:
+    """Redacts each record as it is made, whichever logger and handler it is for."""
+
+    def __init__(self, make_record: t.Callable[..., logging.LogRecord]) -> None:
+        self._make_record = make_record
+
+    def __call__(self, *args: object, **kwargs: object) -> logging.LogRecord:
+        record = self._make_record(*args, **kwargs)
+        REDACTOR.redact_record(record)
+        return record
+
+
+def truncate(text: str) -> str:
+    """Make foreign text fit for a message: its beginning, on one line, printable, without secrets."""
+    # Redacted before white space is folded as well: a secret may hold two blanks in a row.
+    text = REDACTOR.redact(" ".join(REDACTOR.redact(text).split()))
+    text = REDACTOR.redact("".join(c for c in text if c.isprintable()))
+    return text if len(text) <= MAX_QUOTED_LENGTH else text[:MAX_QUOTED_LENGTH] + "..."
+
+
+def first_cause(error: BaseException) -> BaseException:
+    """Follow a chain of exceptions, as HTTP libraries wrap them, to the first one."""
+    while cause := error.__cause__ or error.__context__:
+        error = cause
+    return error
+
+
+def describe_cause(error: BaseException) -> str:
+    """Quote the first error of a chain of exceptions."""
+    first = first_cause(error)
+    return truncate(str(first)) or type(first).__name__
+
+
+class StreamLogger(logging.LoggerAdapter[t.Any]):
+    """Begins each line with the name of the stream, because Meltano does not show which logger wrote a line."""
+
+    def __init__(self, logger: Logger, stream: str) -> None:
+        super().__init__(logger)
+        self._stream = stream
+
+    @override
+    def process(self, msg: str, kwargs: MutableMapping[str, t.Any]) -> tuple[str, MutableMapping[str, t.Any]]:
+        return f"{self._stream}: {msg}", kwargs
+
+
+_REDUNDANT: t.Final = {
+    # Logged even when `--test` has read its one record; a stream that fails is reported with its cause.
+    "An unhandled error occurred while syncing '%s'",
+    # Wrong: this package reads the environment itself, and logs what it found.
+    "Skipping parse of env var settings...",
+    # Logged for `--discover` without credentials, which is fine; wrong settings are reported one by one.
+    "Config validation failed",
+}
+
+
+def drop_redundant(record: logging.LogRecord) -> bool:
+    """Filter out lines of the SDK that are useless or wrong in a tap that uses this package."""
+    return record.msg not in _REDUNDANT
+
+
+class Progress:
+    """Counts the records and requests of one stream, and logs them every `PROGRESS_INTERVAL` seconds."""
+
+    def __init__(self, logger: StreamLogger) -> None:
+        self.records = 0
+        self.skipped = 0
+        """Records older than the bookmark, which are not emitted."""
+        self.requests = 0
+        self.part = ""
+        """The part of the stream that is read, where it has several: "product 2 of 3"."""
+        self._logger = logger
+        self._started_at: float | None = None
+        self._logged_at = 0.0
+
+    @contextmanager
+    def count_requests(self, request_count: t.Callable[[], int]) -> Iterator[None]:
+        """Count the requests of a block, failed ones included; `request_count` returns those of the whole run."""
+        if self._started_at is None:
+            self._started_at = self._logged_at = clock.monotonic()
+        before = request_count()
+        try:
+            yield
+        finally:
+            self.requests += request_count() - before
+
+    def update(self, count: int, total: int | None) -> None:
+        """Add the records of a page; `total` is the number of records of the whole stream, if known."""
+        if not self.records and total:
+            self._logger.info("%s to read", plural(total, "record"))
+        self.records += count
+        now = clock.monotonic()
+        if now - self._logged_at >= PROGRESS_INTERVAL:
+            self._logged_at = now
+            so_far = f"{self.records:,} records"
+            if total:
+                so_far = f"{self.records:,} of {total:,} records ({min(self.records / total, 1):.0%})"
+            elapsed = now - (self._started_at or now)
+            self._logger.info("%s", ", ".join(filter(None, (so_far, self.part, f"{elapsed:.0f} s"))))
+
+    def complete(self) -> None:
+        """Log that the stream is complete."""
+        seconds = 0.0 if self._started_at is None else clock.monotonic() - self._started_at
+        skipped = f", {self.skipped:,} of them before the bookmark and left out" if self.skipped else ""
+        self._logger.info("complete: %s%s", summary(self.records, self.requests, seconds), skipped)
+
+
+def summary(records: int, requests: int, seconds: float) -> str:
+    """Sum up a read, such as "65,535 records, 66 requests, 8.4 s"."""
+    return f"{plural(records, 'record')}, {plural(requests, 'request')}, {seconds:.1f} s"
+
+
+def plural(count: int, noun: str) -> str:
+    """Count something in English, such as "1 stream" or "6 streams"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

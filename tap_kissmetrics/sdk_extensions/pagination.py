@@ -1,0 +1,291 @@
+"""Paginators for lists that may change while they are read by offset."""
+
+from __future__ import annotations
+
+import copy
+import typing as t
+from dataclasses import dataclass
+
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+from singer_sdk.pagination import OffsetPaginator
+from typing_extensions import override
+
+if t.TYPE_CHECKING:
+    import requests
+
+    from tap_kissmetrics.sdk_extensions.records import Record
+
+RecordId: t.TypeAlias = str | int
+
+MAX_PASSES: t.Final = 10
+"""Times that a list is read before it is reported as changing too often."""
+
+MAX_REPEATED_PAGES: t.Final = 10
+"""Times in a row that the first page may come again at other offsets."""
+
+MAX_EMPTY_FIRST_PAGES: t.Final = 3
+"""Times that a list may be empty that was not a moment ago, before that is believed."""
+
+MAX_PAGES_WITHOUT_NEW: t.Final = 50
+"""Pages in a row without a record that is new to the pass."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPage:
+    """Rows of a list, as a response reports them.
+
+    `offset` is the position of the first row; `limit` is the most rows that the server gives, or the number asked for
+    where it does not report one; `total` is the reported length of the list.
+    """
+
+    offset: int
+    limit: int
+    rows: list[t.Any]
+    total: int | None
+
+    @property
+    def end(self) -> int:
+        """Position after the last row."""
+        return self.offset + len(self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Page(ResultPage):
+    """Records of a list, with the primary key of each."""
+
+    ids: list[RecordId]
+
+
+class OverlapPaginator(OffsetPaginator):
+    """Reads a list so that each record in it is returned exactly once, even if the list changes meanwhile.
+
+    Every page after the first is requested from the offset of the last record already read. If it starts with that
+    record, nothing before it has moved, so nothing was missed between the two pages: this holds for any list whose
+    records keep their order. Otherwise rows were added or removed in the meantime:
+
+    - It starts with a record not read yet: rows before it were removed, and some may have been skipped. The next page
+      is requested from further back, until one starts with a known record.
+    - It starts with an earlier record: rows were inserted before it. At its end the list is read again, until nothing
+      moved or nothing new was found.
+
+    A server that sends one record a page leaves no room for an overlap, and is refused. For each page, call
+    `validate` (it may be requested again), then `update`.
+    """
+
+    def __init__(self, page_size: int) -> None:
+        super().__init__(start_value=0, page_size=max(page_size, 2))
+        self._next_offset = 0
+        self._is_complete = False
+        self._seen: dict[RecordId, int] = {}
+        """The latest pass in which each record was read."""
+        self._overlap_id: RecordId | None = None
+        self._overlap_offset = 0
+        self._first_page_ids: list[RecordId] = []
+        self._predicted = range(0)
+        self._last_length = 0
+        self._max_length = 0
+        self._empty_first_pages = 0
+        self._step_back = 0
+        self._has_moved = False
+        self._found_new = False
+        self._pass = 0
+        self._pages_without_new = 0
+        self._repeated_pages = 0
+        self._start_pass()
+
+    # The SDK stops at offset 0, and raises when an offset comes twice.
+    @override
+    def advance(self, response: requests.Response) -> None:
+        self._page_count += 1
+        self._value = self._next_offset
+        self._finished = self._is_complete
+
+    @override
+    def continue_if_empty(self, response: requests.Response) -> bool:
+        return True
+
+    def validate(self, page: Page) -> None:
+        """Raise `RetriableAPIError` for a page that brings nothing new although its own total promises more."""
+        if not page.offset and not page.ids and self._seen and self._empty_first_pages < MAX_EMPTY_FIRST_PAGES:
+            self._empty_first_pages += 1
+            msg = "the list is empty, and was not a moment ago"
+            raise RetriableAPIError(msg)
+        # The first record of a page after the first is the overlap, if there is one.
+        fewest = 2 if page.offset else 1
+        brings_new = len(page.ids) >= fewest or not all(map(self._was_read, page.ids))
+        if page.total is not None and page.end < page.total and not brings_new:
+            msg = f"no new records at offset {page.offset} of a list of {page.total}"
+            raise RetriableAPIError(msg)
+
+    def predict(self, count: int) -> list[int]:
+        """Predict at most `count` offsets that are requested next if the list does not change.
+
+        The overlaps prove completeness whatever the order in which pages were fetched, so these can be prefetched.
+        None of them is at the end of the list or after it, unless it is the next one.
+        """
+        return [] if self._is_complete else [self._next_offset, *self._predicted[: count - 1]]
+
+    def update(self, page: Page) -> list[Record]:
+        """Take in a validated page, set the next offset, and return the records that were in no page before.
+
+        Raises `FatalAPIError` if the server ignores `offset`, or the list does not stop changing.
+        """
+        self._predicted = range(0)
+        is_probe = page.offset > self._overlap_offset  # after a page of one record
+        if not page.ids and (not page.offset or is_probe):
+            self._end_pass()
+            return []
+        overlaps = not page.offset or (page.ids and self._was_read(page.ids[0]))
+        if not overlaps and is_probe:
+            if self._pass > 1:
+                msg = (
+                    "the server gives one record a page: pages cannot overlap, so missing records would not be noticed"
+                )
+                raise FatalAPIError(msg)
+            self._start_pass()  # perhaps a second record was added just now
+            return []
+        if not overlaps:
+            self._count_page_without_new(page)
+            self._step_back = max(2 * self._step_back, page.limit - 1)
+            self._next_offset = max(page.offset - self._step_back, 0)
+            return []
+        if page.offset and not self._step_back and (is_probe or page.ids[0] != self._overlap_id):
+            self._has_moved = True
+
+        new, new_to_pass = self._read_records(page)
+        if new_to_pass:
+            self._pages_without_new = self._repeated_pages = 0
+        else:
+            self._count_page_without_new(page)
+        if self._is_last(page, new_to_pass):
+            self._end_pass()
+        else:
+            self._continue_after(page)
+        return new
+
+    def _continue_after(self, page: Page) -> None:
+        self._step_back = 0
+        self._max_length = max(self._max_length, len(page.ids))
+        self._first_page_ids = self._first_page_ids if page.offset else page.ids
+        self._overlap_id = page.ids[-1]
+        self._overlap_offset = page.end - 1
+        self._next_offset = max(self._overlap_offset, 1)
+        self._predict_after(page)
+
+    def _predict_after(self, page: Page) -> None:
+        """Expect pages as long as this one, unless lengths vary."""
+        length = len(page.ids)
+        is_steady = not page.offset or length == self._last_length
+        self._last_length = length
+        if is_steady and length > 1 and page.total is not None:
+            self._predicted = range(self._next_offset + length - 1, page.total - 1, length - 1)
+
+    def _read_records(self, page: Page) -> tuple[list[Record], int]:
+        """Return the records never read before, and how many are new to this pass."""
+        new_to_pass = 0
+        new: list[Record] = []
+        for key, record in zip(page.ids, page.rows, strict=True):
+            if self._was_read(key):
+                continue
+            new_to_pass += 1
+            if key not in self._seen:
+                new.append(record)
+            self._seen[key] = self._pass
+        self._found_new |= bool(new)
+        return new, new_to_pass
+
+    def _was_read(self, key: RecordId) -> bool:
+        return self._seen.get(key) == self._pass
+
+    def _is_last(self, page: Page, new_to_pass: int) -> bool:
+        is_only_overlap = page.ids == [self._overlap_id] and page.offset == self._overlap_offset
+        if page.total is None or page.end > page.total or self._has_moved:
+            return is_only_overlap
+        # A full page is not taken for the last, whatever its total, nor is one that repeats several others.
+        is_full = len(page.ids) in {page.limit, self._max_length}
+        return bool(page.end == page.total and (is_only_overlap or ((new_to_pass or self._step_back) and not is_full)))
+
+    def _start_pass(self) -> None:
+        if self._pass == MAX_PASSES:
+            msg = (
+                f"the list changed each of the {MAX_PASSES} times that it was read: "
+                "raise page_size, so that it is read faster, or run at a calmer time"
+            )
+            raise FatalAPIError(msg)
+        self._next_offset = 0
+        self._pass += 1
+        self._has_moved = False
+        self._found_new = False
+        self._step_back = 0
+        self._first_page_ids = []
+        self._overlap_id = None
+        self._overlap_offset = 0
+
+    def _end_pass(self) -> None:
+        if not self._has_moved or (self._pass > 1 and not self._found_new):
+            self._is_complete = True
+        else:
+            self._start_pass()
+
+    def _count_page_without_new(self, page: Page) -> None:
+        self._pages_without_new += 1
+        if page.offset and page.ids == self._first_page_ids:
+            self._repeated_pages += 1
+        else:
+            self._repeated_pages = 0
+        if self._repeated_pages == MAX_REPEATED_PAGES:
+            msg = f"the server ignores offset: it gives the same {len(page.ids)} records at {page.offset} as before it"
+            raise FatalAPIError(msg)
+        if self._pages_without_new > MAX_PAGES_WITHOUT_NEW:
+            msg = f"{MAX_PAGES_WITHOUT_NEW} pages in a row, up to offset {page.offset}, "
+            raise FatalAPIError(msg + "brought no new record: the list never rests")
+
+
+class RowPaginator:
+    """Reads each row of a result once and in order. Rows have no ids, and a result does not change.
+
+    As with lists, every page after the first is requested from the last row already read. A page that starts with
+    another row was cut out elsewhere: the server ignores `offset`, or this is another result.
+    """
+
+    def __init__(self, page_size: int) -> None:
+        self.offset = 0
+        self.page_size = max(page_size, 2)
+        self.finished = False
+        self._overlap: list[t.Any] = []
+        """The last row, if the next page has to start with it."""
+        self._looping_page: list[t.Any] = []
+        """The last page, if it ends with the row that it starts with."""
+
+    def validate(self, page: ResultPage) -> None:
+        """Raise `RetriableAPIError` for a page that does not continue the one before, or that its total contradicts."""
+        if page.rows[: len(self._overlap)] != self._overlap:
+            msg = f"the row at offset {page.offset} is not the one that was there before"
+            raise RetriableAPIError(msg)
+        # A full page may be that of a result that repeats itself.
+        if self._looping_page and page.rows == self._looping_page and len(page.rows) < page.limit:
+            msg = f"the server ignores offset: it gives the same rows at {page.offset} as before"
+            raise RetriableAPIError(msg)
+        if page.total is not None and len(page.rows) == len(self._overlap) and page.end < page.total:
+            msg = f"no new rows at offset {page.offset} of a result of {page.total}"
+            raise RetriableAPIError(msg)
+
+    def update(self, page: ResultPage) -> list[tuple[int, t.Any]]:
+        """Take in a validated page, set the next offset, and return the new rows, each with its position."""
+        overlap = len(self._overlap)
+        if page.offset and not overlap and page.rows:
+            msg = "the server gives one row a page: pages cannot overlap, so missing rows would not be noticed"
+            raise FatalAPIError(msg)
+        new = list(enumerate(page.rows, page.offset))[overlap:]
+        self.finished = not new or (page.end == page.total and len(page.rows) < page.limit)
+        try:
+            # Copies, because the rows themselves are changed before the next page arrives.
+            last = copy.deepcopy(page.rows[-1:])
+            self._looping_page = copy.deepcopy(page.rows) if page.rows[:1] == last else []
+        except RecursionError:
+            msg = f"row {page.end - 1} is nested too deeply"
+            raise FatalAPIError(msg) from None
+        # A page of one row could only be followed by itself.
+        self._overlap = last if len(page.rows) > 1 or overlap else []
+        self.offset = page.end - len(self._overlap)
+        return new

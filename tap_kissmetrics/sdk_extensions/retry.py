@@ -1,0 +1,109 @@
+"""Retry a request within two budgets of seconds: one for failures, one for rate limits."""
+
+from __future__ import annotations
+
+import email.utils
+import math
+import time
+import typing as t
+
+import backoff
+from singer_sdk.exceptions import RetriableAPIError
+
+from tap_kissmetrics.sdk_extensions import clock
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+    import requests
+
+MAX_WAIT: t.Final = 60.0
+"""Most seconds between two attempts, for a `factor` of 1."""
+
+RATE_LIMIT_PERIOD: t.Final = 60.0
+"""Seconds to wait for a rate limit of unknown duration, for a `factor` of 1: most APIs count requests by the minute."""
+
+MAX_RATE_LIMIT_TIME: t.Final = 15 * RATE_LIMIT_PERIOD
+"""Most seconds that one request waits for rate limits, for a `factor` of 1."""
+
+MAX_RETRY_AFTER: t.Final = 300.0
+"""Most seconds that a `Retry-After` header is obeyed."""
+
+Func = t.TypeVar("Func", bound=t.Callable[..., t.Any])
+
+
+class RateLimitError(RetriableAPIError):
+    """The API limits its requests; `retry_after` is the number of seconds that it asked to wait, if it did."""
+
+    retry_after: float | None = None
+
+
+def parse_retry_after(response: requests.Response) -> float | None:
+    """Read the `Retry-After` header (RFC 9110, section 10.2.3): seconds, at most `MAX_RETRY_AFTER`.
+
+    None without a header, or with one that makes no sense.
+    """
+    header = response.headers.get("Retry-After", "").strip()
+    try:
+        seconds = float(header)
+    except ValueError:
+        try:
+            date = email.utils.parsedate_to_datetime(header)
+            seconds = max(date.timestamp() - time.time(), 0)
+        except (ValueError, OverflowError, OSError):
+            return None
+    if not math.isfinite(seconds) or seconds < 0:
+        return None
+    return min(seconds, MAX_RETRY_AFTER)
+
+
+def retrying(
+    func: Func,
+    *,
+    factor: float,
+    max_time: float,
+    sleep: Callable[[float], None],
+    on_retry: Callable[[Exception, float], None],
+) -> Func:
+    """Repeat a function while it raises `RetriableAPIError`; raise the last error once a budget is used up.
+
+    Failures may take `max_time` seconds and wait `factor` seconds before the second attempt, then twice as long each
+    time; waiting for a rate limit is no failure and has a budget of its own. `on_retry` is called with the error and
+    the seconds before each wait.
+    """
+
+    def exponential() -> Iterator[float]:
+        waits = backoff.expo(factor=factor, max_value=MAX_WAIT * factor)
+        next(waits)  # backoff's generators yield nothing at first
+        return (wait + backoff.random_jitter(0) * factor for wait in waits)
+
+    def wait_generator(max_time: float, waits: Iterator[float] | None) -> Generator[float, Exception, None]:
+        """Wait in here: `backoff` itself would sleep through a signal. Ends when the budget does."""
+        start = clock.monotonic()
+        error = yield 0.0
+        while (left := start + max_time - clock.monotonic()) > 0:
+            seconds = min(next(waits) if waits else _rate_limit_wait(error, factor), left)
+            on_retry(error, seconds)
+            sleep(seconds)
+            error = yield 0.0
+
+    on_transient_error = backoff.on_exception(
+        lambda: wait_generator(max_time, exponential()),
+        RetriableAPIError,
+        giveup=lambda error: isinstance(error, RateLimitError),
+        jitter=None,
+        logger=None,
+    )
+    on_rate_limit = backoff.on_exception(
+        lambda: wait_generator(MAX_RATE_LIMIT_TIME * factor, None),
+        RateLimitError,
+        jitter=None,
+        logger=None,
+    )
+    return on_rate_limit(on_transient_error(func))
+
+
+def _rate_limit_wait(error: Exception, factor: float) -> float:
+    """A wait of zero would only be refused again, so it is at least `factor`."""
+    seconds = getattr(error, "retry_after", None)
+    return max(RATE_LIMIT_PERIOD * factor if seconds is None else seconds, factor)

@@ -1,0 +1,81 @@
+"""Orderly shutdown on a signal: the handler sets a flag, which the tap checks where it waits and after each record."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import typing as t
+from concurrent.futures import wait
+
+from tap_kissmetrics.sdk_extensions import clock
+
+if t.TYPE_CHECKING:
+    from concurrent.futures import Future
+
+CHECK_INTERVAL: t.Final = 0.2
+"""Seconds between two checks of the flag during a wait."""
+
+DUPLICATE_INTERVAL: t.Final = 0.25
+"""Seconds within which a further signal counts as the same one: a terminal and Meltano both pass on a Ctrl-C."""
+
+SIGNALS: t.Final = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""The signals that end a run in good order. Windows has no SIGHUP."""
+
+T = t.TypeVar("T")
+
+
+class ShutdownRequested(SystemExit):
+    """Raised where the flag is checked; `code` is 128 plus the number of the signal, as shells report it."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(128 + signum)
+        self.signum = signum
+
+
+class Shutdown:
+    """The flag of one tap.
+
+    It is a plain attribute: a `threading.Event` that is set in a signal handler while the same thread waits for it can
+    deadlock.
+    """
+
+    def __init__(self) -> None:
+        self._signum: int | None = None
+        self._requested_at = 0.0
+
+    def install(self, handler: t.Callable[[int, t.Any], None]) -> None:
+        """Install a handler for `SIGNALS`; only the main thread can."""
+        if threading.current_thread() is threading.main_thread():
+            for signum in SIGNALS:
+                signal.signal(signum, handler)
+
+    def request(self, signum: int) -> None:
+        """Set the flag. A second signal ends the process at once, even one that is blocked on a pipe nobody reads."""
+        now = time.monotonic()
+        if self._signum is None:
+            self._signum, self._requested_at = signum, now
+        elif now - self._requested_at > DUPLICATE_INTERVAL:
+            os._exit(128 + signum)
+
+    def check(self) -> None:
+        """Raise `ShutdownRequested` if a signal arrived."""
+        if self._signum is not None:
+            raise ShutdownRequested(self._signum)
+
+    def sleep(self, seconds: float) -> None:
+        """Sleep, or raise `ShutdownRequested` as soon as a signal arrives."""
+        end = clock.monotonic() + seconds
+        self.check()
+        while (left := end - clock.monotonic()) > 0:
+            clock.sleep(min(left, CHECK_INTERVAL))
+            self.check()
+
+    def wait_for(self, future: Future[T]) -> T:
+        """Wait for the result of another thread, or raise `ShutdownRequested` as soon as a signal arrives."""
+        self.check()
+        while not future.done():
+            wait([future], CHECK_INTERVAL)
+            self.check()
+        return future.result()

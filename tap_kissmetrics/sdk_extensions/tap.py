@@ -1,0 +1,213 @@
+"""A tap that validates its inputs, syncs stream by stream, and stops in good order on a signal."""
+
+from __future__ import annotations
+
+import abc
+import typing as t
+
+import click
+from singer_sdk import Tap, metrics
+from singer_sdk.exceptions import MapExpressionError, SingerSDKError
+from singer_sdk.singerlib import StateMessage
+from singer_sdk.tap_base import CliTestOptionValue
+from typing_extensions import override
+
+from tap_kissmetrics.sdk_extensions import clock
+from tap_kissmetrics.sdk_extensions.catalog import read_catalog, validate_state
+from tap_kissmetrics.sdk_extensions.inputs import InputError, read_environment, read_json_file, read_json_stream
+from tap_kissmetrics.sdk_extensions.logs import drop_redundant, plural, summary
+from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
+from tap_kissmetrics.sdk_extensions.stream import ExtendedStream, StreamError
+from tap_kissmetrics.sdk_extensions.writer import BufferedWriter
+
+if t.TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tap_kissmetrics.sdk_extensions.inputs import Settings
+    from tap_kissmetrics.sdk_extensions.session import Session
+
+
+class SyncError(SingerSDKError):
+    """Some of the selected streams failed; the others are complete."""
+
+
+class ExtendedTap(Tap):
+    """Base class of a tap whose streams are `ExtendedStream`s and share one session."""
+
+    message_writer_class = BufferedWriter
+    message_writer: BufferedWriter
+
+    @override
+    def __init__(
+        self,
+        *,
+        config: t.Any = None,
+        catalog: t.Any = None,
+        state: t.Any = None,
+        parse_env_config: bool = False,
+        validate_config: bool = True,
+        **kwargs: t.Any,
+    ) -> None:
+        self.shutdown = Shutdown()
+        self.logger.addFilter(drop_redundant)
+        settings = {name: value for name, value in (config or {}).items() if value is not None}
+        schema = self.settings_schema()
+        if parse_env_config:
+            settings |= read_environment(schema, self.env_prefix(), self.logger)
+        self.validate_settings(settings, schema, is_complete=validate_config)
+        if unknown := sorted(settings.keys() - schema["properties"].keys()):
+            self.logger.warning("Unknown settings are ignored: %s", ", ".join(unknown))
+        if isinstance(catalog, dict):
+            catalog = read_catalog(catalog, self.replication_keys(settings), self.logger)
+        if isinstance(state, dict):
+            validate_state(state)
+        super().__init__(config=settings, catalog=catalog, state=state, validate_config=validate_config, **kwargs)
+        self.message_writer.shutdown = self.shutdown
+        self.shutdown.install(self._handle_termination)  # the SDK leaves out SIGHUP
+
+    @abc.abstractmethod
+    def validate_settings(self, settings: Settings, schema: Mapping[str, t.Any], *, is_complete: bool) -> None:
+        """Raise `InputError` for wrong settings, and for missing ones if they have to be complete."""
+
+    @abc.abstractmethod
+    def replication_keys(self, settings: Settings) -> Mapping[str, Sequence[str]]:
+        """Return the possible replication keys of each stream that exists with these settings."""
+
+    @property
+    @abc.abstractmethod
+    def session(self) -> Session:
+        """The HTTP session that all streams share."""
+
+    @classmethod
+    def env_prefix(cls) -> str:
+        """Return what the names of the tap's environment variables begin with."""
+        return f"{cls.name.upper().replace('-', '_')}_"
+
+    @classmethod
+    def settings_schema(cls) -> dict[str, t.Any]:
+        """Return the JSON Schema of the settings, together with those that the SDK adds."""
+        schema = {**cls.config_jsonschema, "properties": {**cls.config_jsonschema["properties"]}}
+        cls.append_builtin_config(schema)
+        return schema
+
+    @override
+    def setup_mapper(self) -> None:
+        try:
+            super().setup_mapper()
+        except SingerSDKError as error:
+            msg = f"stream_maps: {error}"
+            raise InputError(msg) from error
+        except (AttributeError, KeyError, TypeError) as error:  # which the SDK does not catch
+            msg = f"stream_maps: cannot be used: {type(error).__name__}: {error}"
+            raise InputError(msg) from error
+
+    # Final in the SDK, whose sync ends with the first stream that fails, and has no hook for a stream that is complete.
+    @override  # type: ignore[misc]
+    def sync_all(self) -> None:
+        """Sync every selected stream; raise `SyncError` in the end if some failed."""
+        streams = t.cast("list[ExtendedStream]", list(self.streams.values()))
+        selected = [stream for stream in streams if stream.selected]
+        if not selected:
+            msg = "catalog: selects no stream"
+            raise InputError(msg)
+        started_at = clock.monotonic()
+        self._reset_state_progress_markers()
+        if self.state:
+            self.state_writer.write_state(self.state)
+        failed = []
+        try:
+            for stream in streams:
+                if not stream.selected:
+                    self.logger.info("Skipping deselected stream '%s'.", stream.name)
+                elif not self._sync_stream(stream):
+                    failed.append(stream.name)
+        except ShutdownRequested:
+            if self.message_writer.has_written:
+                # Not through the state writer, which leaves out a state that has not changed.
+                self.message_writer.write_message(StateMessage(value=self.state))
+            raise
+        records = sum(stream.progress.records for stream in streams)
+        total = summary(records, self.session.request_count, clock.monotonic() - started_at)
+        self.logger.info("In all: %s", total)
+        if failed:
+            msg = f"{len(failed)} of {plural(len(selected), 'stream')} failed: {', '.join(failed)}"
+            raise SyncError(msg)
+
+    def _sync_stream(self, stream: ExtendedStream) -> bool:
+        """Sync a stream; return whether it is complete."""
+        try:
+            with stream.wrap_errors():  # for the errors that `partitions` raises
+                stream.sync()
+        except MapExpressionError as error:
+            msg = f"stream_maps: {error}"
+            raise InputError(msg) from error
+        except StreamError as error:
+            self.logger.error("%s", error)  # noqa: TRY400
+            self.message_writer.discard()
+            self._reset_state_progress_markers()
+            self.state_writer.write_state(self.state)
+            return False
+        self.message_writer.release()
+        stream.on_stream_complete()
+        stream.finalize_state_progress_markers()
+        return True
+
+    # Private, and the only hook for signals: the SDK's own exits with code 0 in the middle of a line.
+    @override
+    def _handle_termination(self, signum: int, frame: object) -> None:
+        self.shutdown.request(signum)
+
+    # The command line
+
+    @classmethod
+    @override
+    def cb_config(cls, ctx: click.Context, param: click.Option, value: tuple[str, ...]) -> t.Any:
+        parsed = super().cb_config(ctx, param, ())
+        parsed.parse_env = not value or "ENV" in value
+        for path in value:
+            if path.lstrip().startswith(("{", "[")):
+                msg = "--config takes the path of a file, not its content (it is not shown)"
+                raise InputError(msg)
+            if path != "ENV":
+                parsed.config |= read_json_file(path, f"config file {path or 'without a name'}")
+        return parsed
+
+    @classmethod
+    @override
+    def cb_test(cls, ctx: click.Context, param: click.Option, value: str) -> None:
+        reads = value == CliTestOptionValue.All.value
+        if reads:
+            # They report a stream that ends after one record as failed.
+            metrics.get_metrics_logger().addFilter(metrics.MetricExclusionFilter(types=("counter", "timer")))
+        try:
+            super().cb_test(ctx, param, value)
+        except click.exceptions.Exit:
+            if reads:
+                cls.logger.info("The test is passed: each stream can be read")
+            raise
+
+    @classmethod
+    @override
+    def invoke(  # type: ignore[override]  # as the SDK's own Tap does
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: t.Any = None,
+        state: t.IO[str] | None = None,
+        catalog: t.IO[str] | None = None,
+    ) -> None:
+        if about:
+            super().invoke(about=about, about_format=about_format)
+        cls.print_version(print_fn=cls.logger.info)
+        tap = cls(
+            config=config.config,
+            parse_env_config=config.parse_env,
+            state=_read(state, "state"),
+            catalog=_read(catalog, "catalog"),
+        )
+        tap.sync_all()
+
+
+def _read(file: t.IO[str] | None, kind: str) -> Settings | None:
+    return read_json_stream(file, f"{kind} file {file.name}") if file else None

@@ -1,0 +1,114 @@
+"""Write Singer messages in whole lines, buffered, with ACTIVATE_VERSION after the records."""
+
+from __future__ import annotations
+
+import os
+import sys
+import typing as t
+
+import msgspec
+from singer_sdk.exceptions import SingerSDKError
+from singer_sdk.io_base import SingerWriter
+from singer_sdk.singerlib import ActivateVersionMessage, RecordMessage
+from typing_extensions import override
+
+from tap_kissmetrics.sdk_extensions import clock
+
+if t.TYPE_CHECKING:
+    from singer_sdk.singerlib import Message
+
+    from tap_kissmetrics.sdk_extensions.shutdown import Shutdown
+
+BUFFER_SIZE: t.Final = 2**16
+"""Bytes of RECORD lines that are written at once: the capacity of a pipe on Linux."""
+
+_encode_into: t.Final = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode_into
+
+
+class OutputError(SingerSDKError):
+    """Nothing more can be written: the reader is gone, or the disk is full."""
+
+
+class BufferedWriter(SingerWriter):
+    """Writes whole lines to stdout: RECORD messages once there are `BUFFER_SIZE` bytes, all others at once.
+
+    ACTIVATE_VERSION makes a target delete what did not arrive with the new version. The SDK writes it before the
+    records; here it is held until the stream is known to be complete.
+    """
+
+    shutdown: Shutdown | None = None
+    """Checked after each RECORD line."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.has_written = False
+        self._held: list[Message] = []
+        self._buffer = bytearray()
+
+    @override
+    def write_message(self, message: Message) -> None:
+        if isinstance(message, ActivateVersionMessage):
+            self._held.append(message)
+        else:
+            self._write(message)
+
+    def release(self) -> None:
+        """Write the ACTIVATE_VERSION messages of a stream that is complete."""
+        for message in self._held:
+            self._write(message)
+        self._held = []
+
+    def discard(self) -> None:
+        """Drop the ACTIVATE_VERSION messages of a stream that failed."""
+        self._held = []
+
+    def flush(self) -> None:
+        """Write what is buffered; raise `OutputError` if that is impossible."""
+        if not self._buffer:
+            return
+        try:
+            _write_all(self._buffer)
+        except OSError as error:
+            abandon_stdout()
+            if isinstance(error, BrokenPipeError):
+                msg = "the reader of the output went away; nothing more can be written"
+            else:
+                msg = f"the output cannot be written: {error.strerror}"
+            raise OutputError(msg) from error
+        finally:
+            self._buffer.clear()
+
+    def _write(self, message: Message) -> None:
+        self.has_written = True
+        start = len(self._buffer)
+        try:
+            _encode_into(message.to_dict(), self._buffer, -1)
+        except UnicodeEncodeError:  # a lone surrogate, which only the SDK's slower encoder escapes
+            del self._buffer[start:]
+            self._buffer += self.format_message(message).encode()
+        self._buffer += b"\n"
+        if not isinstance(message, RecordMessage):
+            self.flush()
+            return
+        if len(self._buffer) >= BUFFER_SIZE:
+            self.flush()
+        if self.shutdown:
+            self.shutdown.check()
+
+
+def _write_all(lines: bytearray) -> None:
+    """Write to the end, also where PYTHONUNBUFFERED makes a full pipe cut a write short."""
+    with memoryview(lines) as view:
+        done = 0
+        while done < len(view):
+            # None: a pipe that does not block is full, and nothing was written.
+            written = t.cast("int | None", sys.stdout.buffer.write(view[done:]))
+            if written is None:
+                clock.sleep(0.05)
+            done += written or 0
+    sys.stdout.buffer.flush()
+
+
+def abandon_stdout() -> None:
+    """Keep the interpreter from writing the rest of its buffer again when it exits."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,222 @@
+"""Validate the settings: their JSON Schema, and what it cannot express."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import typing as t
+from urllib.parse import urlsplit
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+from singer_sdk.helpers._batch import BatchConfig
+
+from tap_kissmetrics.apis import APIS, normalize_url
+from tap_kissmetrics.sdk_extensions.inputs import InputError, describe_schema_errors, show
+from tap_kissmetrics.sdk_extensions.state import parse_instant
+from tap_kissmetrics.settings import ALL
+
+if t.TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator, Mapping
+
+    from tap_kissmetrics.apis import Api
+    from tap_kissmetrics.sdk_extensions.inputs import Settings
+
+BATCH_FORMATS: t.Final = ("jsonl", "parquet")
+"""The formats of batch files that the SDK writes."""
+
+
+def validate_settings(
+    settings: Settings, schema: Mapping[str, t.Any], *, is_complete: bool, reserved_names: Collection[str]
+) -> None:
+    """Raise `InputError`, which names each setting that is missing or wrong and what is allowed.
+
+    Without `is_complete`, as for discovery, credentials may be missing. No user-defined query can have a reserved name.
+    """
+    maps = settings.get("stream_maps")
+    places = [maps, *maps.values()] if isinstance(maps, dict) else []
+    # The SDK's own schema fails at it.
+    if any(isinstance(place, dict) and place.get("__else__") not in (None, "__NULL__") for place in places):
+        msg = "stream_maps: its __else__ must be __NULL__"
+        raise InputError(msg)
+    errors = [*_schema_errors(settings, schema), *_conflicts(settings, schema, reserved_names, is_complete=is_complete)]
+    if errors:
+        raise InputError("; ".join(dict.fromkeys(errors)))
+
+
+def _schema_errors(settings: Settings, schema: Mapping[str, t.Any]) -> Iterator[str]:
+    # Left out: the credentials of each API, which `_conflicts` looks at; what versions of the SDK check differently.
+    validation_errors = [
+        error
+        for error in Draft202012Validator(schema).iter_errors(settings)
+        if error.validator != "anyOf" and not (len(error.path) > 1 and error.path[0] == "batch_config")
+    ]
+    invalid = {name for name, _ in _settings_of_other_apis(settings)}
+    for name, message in describe_schema_errors(validation_errors, settings, schema):
+        invalid.add(name)
+        yield f"{name}: {message}"
+    for name, validate in _VALIDATORS.items():
+        if name in settings and name not in invalid and (problem := validate(settings[name])):
+            yield f"{name}: {problem}"
+
+
+def _conflicts(
+    settings: Settings, schema: Mapping[str, t.Any], reserved_names: Collection[str], *, is_complete: bool
+) -> Iterator[str]:
+    """Yield the settings that do not go together."""
+    name = settings.get("api", "core")
+    if api := APIS.get(name) if isinstance(name, str) else None:
+        if is_complete and api.login not in settings:
+            yield f"{api.login} is required: put it in the config file or in TAP_KISSMETRICS_{api.login.upper()}"
+        for setting, other in _settings_of_other_apis(settings):
+            # Meltano passes on defaults, and empty values for absent ones.
+            if settings[setting] not in ("", [], schema["properties"][setting].get("default")):
+                yield f"{setting}: belongs to api: {other}; this is api: {name}"
+        yield from _wrong_id_types(settings, api)
+    if settings.get("batch_config") and settings.get("emit_activate_version_messages"):
+        yield (
+            "emit_activate_version_messages: cannot be true together with batch_config, "
+            "for records in files have no version"
+        )
+    queries = settings.get("queries")
+    queries = [query for query in queries if isinstance(query, dict)] if isinstance(queries, list) else []
+    names = [query_name for query in queries if isinstance(query_name := query.get("name"), str)]
+    for query_name in dict.fromkeys(names):
+        if query_name in reserved_names:
+            yield f"queries: {query_name} is the name of another stream"
+        elif names.count(query_name) > 1:
+            yield f"queries: {query_name} is the name of two queries"
+
+
+def _settings_of_other_apis(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield each setting that only another API has, with the name of that API."""
+    chosen = settings.get("api", "core")
+    for name, api in APIS.items():
+        yield from ((setting, name) for setting in api.settings if name != chosen and setting in settings)
+
+
+def _wrong_id_types(settings: Settings, api: Api) -> Iterator[str]:
+    for name in ("product_ids", "report_ids", "metric_ids"):
+        ids = settings.get(name)
+        for one in ids if api.has_numeric_ids and isinstance(ids, list) and ids != [ALL] else ():
+            if not str(one).isdecimal():
+                yield f"{name}: must be numbers where api is query, not {one!r}"
+
+
+def _validate_api_token(token: str) -> str | None:
+    if not re.fullmatch(r"[!-~]+", token):
+        return (
+            "must be the bare token, without spaces, line breaks or characters outside "
+            "ASCII, and not empty (its value is not shown)"
+        )
+    return None
+
+
+def _validate_username(username: str) -> str | None:
+    if not username or ":" in username or not username.isprintable():
+        return "must not be empty, nor have a colon or a line break (its value is not shown)"
+    return None
+
+
+def _validate_password(password: str) -> str | None:
+    return None if password.isprintable() else "must not have a line break (its value is not shown)"
+
+
+def _validate_url(url: str) -> str | None:
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError:
+        return f"{_show_url(url)} is not a URL"
+    if re.search(r"[\s\x00-\x1f]", url) or not host:
+        return f"must be a URL such as https://api.kissmetrics.com/core, not {_show_url(url)}"
+    if parts.username is not None or parts.query or parts.fragment:
+        return "must not hold a user, a password, a query or a fragment"
+    if parts.scheme == "https" or (parts.scheme == "http" and _is_loopback(host)):
+        try:
+            normalize_url(url)
+        except ValueError:
+            return f"{_show_url(url)} is not a URL"
+        return None
+    return f"must start with https:// (http:// is for this machine only), not {_show_url(url)}"
+
+
+def _show_url(url: str) -> str:
+    return "what it is (its value may hold a secret)" if set("@?") & set(url) else repr(url)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _validate_start_date(value: str) -> str | None:
+    if parse_instant(value):
+        return None
+    return f"must be a date-time such as 2024-01-31T00:00:00Z, not {value!r}"
+
+
+def _validate_ids(ids: list[str | int]) -> str | None:
+    for one in ids:
+        if not re.fullmatch(r"[\w-]+", str(one), re.ASCII):
+            return f"must be ids, not {one!r}"
+    return None
+
+
+def _validate_report_ids(ids: list[str | int]) -> str | None:
+    return None if ids == [ALL] else _validate_ids(ids)
+
+
+def _validate_queries(queries: list[Settings]) -> str | None:
+    for query in queries:
+        schema, key = query.get("schema"), query.get("primary_key") or []
+        if schema is None:
+            if key:
+                return f"{query['name']} has a primary_key and no schema; give the schema of its rows"
+            continue
+        try:
+            Draft202012Validator.check_schema(schema)
+        except SchemaError as error:
+            return f"the schema of {query['name']} is no JSON Schema: {error.message}"
+        columns = schema.get("properties")
+        if not columns or not all(isinstance(column, dict) for column in columns.values()):
+            return f"the schema of {query['name']} must have properties, each an object"
+        if missing := [column for column in key if column not in columns]:
+            return f"the primary_key of {query['name']} names {missing[0]!r}, which its schema does not have"
+    return None
+
+
+def _validate_batch_config(config: Settings) -> str | None:
+    size = config.get("batch_size")
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        return f"its batch_size must be an integer from 1 on, not {show(size)}"
+    storage, encoding = config.get("storage"), config.get("encoding")
+    if not isinstance(storage, dict) or not isinstance(storage.get("root"), str):
+        return "must have a storage with a root, such as file:///tmp/batches"
+    if not isinstance(encoding, dict) or encoding.get("format") not in BATCH_FORMATS:
+        return f"must have an encoding with a format, {' or '.join(BATCH_FORMATS)}"
+    try:
+        # Private: the SDK itself makes it only once a stream is synced, and lets its errors through.
+        BatchConfig.from_dict(config).storage.get_url("")
+    except TypeError as error:  # for members that it does not know
+        return str(error).partition("__init__() ")[2] or str(error)
+    except (ImportError, NotImplementedError, ValueError) as error:
+        return str(error)
+    return None
+
+
+_VALIDATORS: t.Final[dict[str, Callable[[t.Any], str | None]]] = {
+    "api_token": _validate_api_token,
+    "username": _validate_username,
+    "password": _validate_password,
+    "api_url": _validate_url,
+    "query_url": _validate_url,
+    "start_date": _validate_start_date,
+    "product_ids": _validate_ids,
+    "report_ids": _validate_report_ids,
+    "metric_ids": _validate_ids,
+    "queries": _validate_queries,
+    "batch_config": _validate_batch_config,
+}
