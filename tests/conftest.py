@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.documents import DOCUMENTS, PROJECT
+from scripts.documents import DOCUMENTS, PROJECT
 from tests.sandbox import Account, Sandbox, make_account, make_query_account
 from tests.support.clock import Clock
 from tests.support.fork import FORKS

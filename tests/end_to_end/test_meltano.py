@@ -18,8 +18,8 @@ import yaml
 from tests.support.catalogs import at_or_after, ids
 from tests.support.expected import expected
 from tests.support.results import all_report_rows, result_sandbox
+from tests.support.tables import code_block
 from tests.support.targets import PROJECT
-from tests.tables import code_block
 
 if TYPE_CHECKING:
     from tests.sandbox import Record, Sandbox

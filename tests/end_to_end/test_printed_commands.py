@@ -15,8 +15,8 @@ import pytest
 from tests.sandbox import RESOURCES
 from tests.support.catalogs import at_or_after, instant
 from tests.support.run import environment, settings_for, write_json
+from tests.support.tables import code_block
 from tests.support.targets import PROJECT
-from tests.tables import code_block
 
 if TYPE_CHECKING:
     from collections.abc import Callable

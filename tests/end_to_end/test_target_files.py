@@ -15,8 +15,8 @@ from tests.sandbox import RESOURCES
 from tests.support.catalogs import choose
 from tests.support.results import THIS_MONTH, metric_ids, result_sandbox
 from tests.support.run import write_json
+from tests.support.tables import assert_same, code_block, columns_of
 from tests.support.tap import sync
-from tests.tables import assert_same, code_block, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

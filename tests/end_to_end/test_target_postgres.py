@@ -14,8 +14,8 @@ from tests.sandbox import RESOURCES, faults
 from tests.support.catalogs import choose
 from tests.support.results import all_report_rows, report_rows, result_sandbox
 from tests.support.run import write_json
+from tests.support.tables import DATES, assert_same, code_block, columns_of
 from tests.support.tap import sync
-from tests.tables import DATES, assert_same, code_block, columns_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,8 @@ import yaml
 
 from tests.sandbox import Sandbox, make_account
 from tests.support.catalogs import choose
+from tests.support.tables import code_block
 from tests.support.tap import sync_here
-from tests.tables import code_block
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

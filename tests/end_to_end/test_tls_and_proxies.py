@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName
 
 pytestmark = pytest.mark.usefixtures("clock")
 

@@ -15,8 +15,8 @@ from tests.sandbox import RESOURCES, Sandbox, faults
 from tests.support.catalogs import at_or_after, choose, ids
 from tests.support.expected import expected
 from tests.support.run import lines_of, write_json
+from tests.support.tables import assert_same
 from tests.support.tap import sync
-from tests.tables import assert_same
 
 if TYPE_CHECKING:
     from tests.sandbox import Record

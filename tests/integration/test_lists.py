@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_kissmetrics.tap import TapKissmetrics
-from tests.sandbox import RESOURCES, Account, Form, Sandbox, faults, make_account
-from tests.sandbox.data import PARENTS
+from tests.sandbox import PARENTS, RESOURCES, Account, Form, Sandbox, faults, make_account
 from tests.support.examples import examples
 from tests.support.expected import assert_complete, assert_streams
 from tests.support.tap import sync, sync_here

@@ -11,8 +11,8 @@ from tests.sandbox import Sandbox, faults
 from tests.support.fault_runs import watched_sync
 from tests.support.results import THIS_MONTH, is_page, metric_ids, only, result_sandbox, results, rows_of
 from tests.support.run import settings_for, write_json
+from tests.support.tables import code_block
 from tests.support.tap import run_tap, sync, sync_here
-from tests.tables import code_block
 
 if TYPE_CHECKING:
     from pathlib import Path

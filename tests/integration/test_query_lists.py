@@ -19,8 +19,7 @@ from tests.support.tap import catalog_of, run_tap, sync, sync_here
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox import QueryAccount, Record
-    from tests.sandbox.switches import ArrayKey
+    from tests.sandbox import ArrayKey, QueryAccount, Record
 
 
 KEY = "last_sent_at"

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.sandbox import Fault
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName, Fault
 
 
 pytestmark = pytest.mark.usefixtures("clock")

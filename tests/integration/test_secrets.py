@@ -15,7 +15,7 @@ from tests.support.tap import run_tap
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName
 
 pytestmark = pytest.mark.usefixtures("clock")
 

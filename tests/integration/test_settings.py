@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.about import OWN_SETTINGS
+from scripts.about import OWN_SETTINGS
 from tests.sandbox import RESOURCES, Sandbox
 from tests.support.run import settings_for, write_json
 from tests.support.tap import run_tap, sync

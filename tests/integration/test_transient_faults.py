@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.sandbox import Request
-    from tests.sandbox.breaks import Place
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName, Request
+    from tests.sandbox.faults import Place
 
 ONCE: faults.When = {"resource": "events", "nth": 2}
 """The second page of the events, which are seven pages, once."""

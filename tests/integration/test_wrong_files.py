@@ -17,8 +17,7 @@ from tests.support.tap import attempt, catalog_of, run_tap, sync
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox import Sandbox
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName, Sandbox
 
 
 NO_JSON = [

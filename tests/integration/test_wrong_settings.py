@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sandbox.data import PARENTS
+from tests.sandbox import PARENTS
 from tests.support.expected import in_order_of_sync
 from tests.support.fault_runs import small_sandbox, watched_sync
 from tests.support.refusals import assert_refused

@@ -11,11 +11,9 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.about import ABOUT, OWN_SETTINGS, SETTINGS
-from tests.documents import PROJECT
-from tests.meltano_documents import extractor, meltano_setting
-from tests.stream_documents import ENTRIES
-from tests.tables import code_block
+from scripts.about import ABOUT, ENTRIES, OWN_SETTINGS, SETTINGS
+from scripts.documents import PROJECT, extractor, meltano_setting
+from tests.support.tables import code_block
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -11,16 +11,8 @@ import pytest
 from tap_kissmetrics.sdk_extensions.logs import StreamLogger
 from tap_kissmetrics.sdk_extensions.records import MAX_INTEGER_DIGITS, RecordConformer
 
-
-class Same:
-    """Stands for the value as it is, and a warning."""
-
-    def __repr__(self) -> str:
-        """Name it in the tests' ids."""
-        return "same"
-
-
-SAME: Any = Same()
+SAME: Any = "as it is"
+"""Stands for the value as it is, and a warning."""
 
 D = decimal.Decimal
 

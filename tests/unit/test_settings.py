@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from scripts.about import OWN_SETTINGS
 from tap_kissmetrics.apis import QUERY as QUERY_API
 from tap_kissmetrics.sdk_extensions.inputs import InputError
 from tap_kissmetrics.tap import TapKissmetrics
 from tap_kissmetrics.validation import validate_settings
-from tests.about import OWN_SETTINGS
 
 SECRET = "a-secret-that-must-never-be-shown"  # noqa: S105 - it opens nothing
 

@@ -6,8 +6,8 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
 
+from scripts.about import ENTRIES
 from tests.sandbox import QUERY_RESOURCES, RESOURCES
-from tests.stream_documents import ENTRIES
 from tests.support.expected import exact, expected
 from tests.support.targets import PROJECT
 
