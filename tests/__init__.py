@@ -6,5 +6,5 @@ What runs the tap, and when to use which:
 - the same with `runner=run_forked`: in a process of its own, where one is the subject; with `runner=run_started` in an
   interpreter that starts for it, where that is.
 - `support.process.live_tap`: a process while it runs, for signals and for readers that go away.
-- `support.fault_runs.watched_sync`: a sync at DEBUG, whose output is searched for secrets and tracebacks too.
+- `support.cases.watched_sync`: a sync at DEBUG, whose output is searched for secrets and tracebacks too.
 """

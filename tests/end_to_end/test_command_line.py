@@ -14,8 +14,8 @@ import pytest
 from scripts.about import ABOUT, SETTINGS
 from tap_kissmetrics.tap import TapKissmetrics
 from tests.sandbox import RESOURCES, Sandbox, faults
+from tests.support.assertions import assert_complete
 from tests.support.catalogs import KEYS
-from tests.support.expected import assert_complete
 from tests.support.in_process import run_in_process
 from tests.support.process import run_forked, run_started
 from tests.support.run import environment, settings_for, write_json

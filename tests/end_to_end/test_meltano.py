@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.support.assertions import expected
 from tests.support.catalogs import at_or_after, ids
-from tests.support.expected import expected
 from tests.support.results import all_report_rows, result_sandbox
 from tests.support.tables import code_block
 from tests.support.targets import PROJECT
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tests.sandbox import Record, Sandbox
     from tests.support.fork import Forks
     from tests.support.targets import Programs
+
+pytestmark = pytest.mark.slow
 
 KEY = "last_sent_at"
 
@@ -143,7 +145,6 @@ def test_el(project: Project, sandbox: Sandbox) -> None:
     first_night(project, sandbox, "el", *PLUGINS, "--state-id=nightly")
 
 
-@pytest.mark.slow
 def test_el_with_state_ids(project: Project, sandbox: Sandbox) -> None:
     """Night after night under one, all again with `--full-refresh`; then two products side by side."""
     two_nights(project, sandbox, "el", *PLUGINS, "--state-id=nightly")
@@ -168,14 +169,12 @@ def test_el_with_state_ids(project: Project, sandbox: Sandbox) -> None:
     assert {"nightly", "product-0", "product-1"} <= set(project.run("state", "list").split())
 
 
-@pytest.mark.slow
 def test_run(project: Project, sandbox: Sandbox) -> None:
     """It makes a state id of its own."""
     two_nights(project, sandbox, "run", *PLUGINS)
     assert "dev:tap-kissmetrics-to-target-jsonl" in project.run("state", "list").split()
 
 
-@pytest.mark.slow
 def test_the_query_api(project: Project) -> None:
     """Events by bookmark of each product, reports with their results; what belongs to the Core API is left as it is."""
     with result_sandbox("query") as sandbox:
@@ -199,7 +198,6 @@ def test_the_query_api(project: Project) -> None:
     assert loaded.keys() == {"events", "report_results"}
 
 
-@pytest.mark.slow
 def test_connection_test(project: Project, sandbox: Sandbox) -> None:
     """`meltano config test`."""
     assert "Plugin configuration is valid" in project.run("config", "test", "tap-kissmetrics")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sandbox import Sandbox, faults, make_account
-from tests.support.fault_runs import SMALL, assert_discreet
+from tests.support.assertions import assert_discreet
+from tests.support.cases import SMALL
 from tests.support.process import PIPE, TAP, live_tap
 from tests.support.run import Run, environment, settings_for, write_json
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pytest
 
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account
-from tests.support.fault_runs import SMALL, assert_discreet, small_sandbox, watched_sync
+from tests.support.assertions import assert_discreet
+from tests.support.cases import SMALL, small_sandbox, watched_sync
 from tests.support.process import PIPE, WAITS, live_tap
 from tests.support.run import Run, environment, settings_for, write_json
 from tests.support.tap import catalog_of

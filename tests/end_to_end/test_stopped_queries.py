@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sandbox import faults
-from tests.support.fault_runs import assert_discreet, assert_says
+from tests.support.assertions import assert_discreet, assert_says
 from tests.support.process import WAITS, live_tap
 from tests.support.results import is_poll, only, result_sandbox, results
 from tests.support.run import write_json

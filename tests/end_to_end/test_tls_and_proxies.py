@@ -9,8 +9,9 @@ import pytest
 import trustme
 
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account, make_query_account
+from tests.support.assertions import assert_every_record_once, assert_says
+from tests.support.cases import SMALL, SMALL_QUERY, watched_sync
 from tests.support.connect_proxy import connect_proxy
-from tests.support.fault_runs import SMALL, SMALL_QUERY, assert_every_record_once, assert_says, watched_sync
 
 if TYPE_CHECKING:
     import socket

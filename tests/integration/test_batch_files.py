@@ -12,8 +12,8 @@ from urllib.request import url2pathname
 import pytest
 
 from tests.sandbox import RESOURCES, Sandbox, faults
+from tests.support.assertions import expected
 from tests.support.catalogs import at_or_after, choose, ids
-from tests.support.expected import expected
 from tests.support.run import lines_of, write_json
 from tests.support.tables import assert_same
 from tests.support.tap import sync

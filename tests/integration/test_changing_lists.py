@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sandbox import faults
+from tests.support.assertions import assert_met, expected
+from tests.support.cases import small_sandbox, watched_sync
 from tests.support.examples import examples
-from tests.support.expected import expected
-from tests.support.fault_runs import assert_met, small_sandbox, watched_sync
 from tests.support.tap import sync
 from tests.unit.test_pagination import changes
 

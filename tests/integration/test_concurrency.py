@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sandbox import Sandbox, faults, make_account
-from tests.support.fault_runs import SMALL, assert_every_record_once, watched_sync
+from tests.support.assertions import assert_every_record_once
+from tests.support.cases import SMALL, watched_sync
 from tests.support.process import PIPE, live_tap
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sandbox import RESOURCES, faults
+from tests.support.assertions import in_order_of_sync
 from tests.support.catalogs import choose
-from tests.support.expected import in_order_of_sync
 from tests.support.process import live_tap
 from tests.support.run import write_json
 from tests.support.tap import sync

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tap_kissmetrics.tap import TapKissmetrics
 from tests.sandbox import PARENTS, RESOURCES, Account, Form, Sandbox, faults, make_account
+from tests.support.assertions import assert_complete, assert_streams
 from tests.support.examples import examples
-from tests.support.expected import assert_complete, assert_streams
 from tests.support.tap import sync, sync_here
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ import re
 from typing import TYPE_CHECKING
 
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account, make_query_account
-from tests.support.expected import in_order_of_sync
-from tests.support.fault_runs import SMALL
+from tests.support.assertions import in_order_of_sync
+from tests.support.cases import SMALL
 from tests.support.run import write_json
 from tests.support.tap import catalog_of, sync
 

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from tests.sandbox import RESOURCES, Sandbox
-from tests.support.expected import assert_streams
+from tests.support.assertions import assert_streams
 from tests.support.run import write_json
 from tests.support.tap import catalog_of, sync, sync_here
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sandbox import Sandbox, faults
-from tests.support.fault_runs import watched_sync
+from tests.support.cases import watched_sync
 from tests.support.results import THIS_MONTH, is_page, metric_ids, only, result_sandbox, results, rows_of
 from tests.support.run import settings_for, write_json
 from tests.support.tables import code_block

@@ -10,18 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sandbox import RESOURCES, Sandbox, faults
-from tests.support.fault_matrix import BOTH, Case, in_each_api, row
-from tests.support.fault_runs import (
-    EVENTS,
-    HASTY,
-    PAGE_SIZE,
+from tests.support.assertions import (
     assert_discreet,
     assert_every_record_once,
     assert_met,
     assert_only_the_events_failed,
-    small_sandbox,
-    watched_sync,
 )
+from tests.support.cases import BOTH, EVENTS, HASTY, PAGE_SIZE, Case, in_each_api, row, small_sandbox, watched_sync
 from tests.support.run import write_json
 
 if TYPE_CHECKING:

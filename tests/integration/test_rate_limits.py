@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sandbox import faults
-from tests.support.fault_runs import assert_every_record_once, small_sandbox, watched_sync
+from tests.support.assertions import assert_every_record_once
+from tests.support.cases import small_sandbox, watched_sync
 from tests.support.results import all_report_rows, result_sandbox, results
 from tests.support.tap import run_tap, sync
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sandbox import faults
-from tests.support.fault_runs import assert_says
+from tests.support.assertions import assert_says
 from tests.support.results import (
     ALL,
     all_report_rows,

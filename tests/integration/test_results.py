@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sandbox import faults
-from tests.support.fault_runs import watched_sync
+from tests.support.cases import watched_sync
 from tests.support.results import (
     ALL,
     SPAN,

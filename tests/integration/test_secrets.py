@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sandbox import faults
-from tests.support.fault_matrix import BOTH
-from tests.support.fault_runs import assert_discreet, secrets_of, small_sandbox, watched_sync
+from tests.support.assertions import assert_discreet, secrets_of
+from tests.support.cases import BOTH, small_sandbox, watched_sync
 from tests.support.run import settings_for
 from tests.support.tap import run_tap
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.fault_matrix import BOTH
+from tests.support.cases import BOTH
 from tests.support.results import metric_ids, result_sandbox, results, rows_of
 from tests.support.run import settings_for
 from tests.support.tap import run_tap, sync

@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sandbox import Sandbox, faults, make_account, make_query_account
+from tests.support.assertions import assert_every_record_once, assert_met, assert_says
+from tests.support.cases import BOTH, QUERY, Case, in_each_api, row, small_sandbox, watched_sync
 from tests.support.clock import Clock
-from tests.support.fault_matrix import BOTH, QUERY, Case, in_each_api, row
-from tests.support.fault_runs import (
-    assert_every_record_once,
-    assert_met,
-    assert_says,
-    small_sandbox,
-    watched_sync,
-)
 from tests.support.process import live_tap
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sandbox import Sandbox, faults, make_account
+from tests.support.assertions import assert_complete, assert_every_record_once
+from tests.support.cases import small_sandbox, watched_sync
 from tests.support.examples import examples
-from tests.support.expected import assert_complete
-from tests.support.fault_runs import assert_every_record_once, small_sandbox, watched_sync
 from tests.support.tap import sync, sync_here
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from tests.sandbox import RESOURCES
-from tests.support.expected import expected
-from tests.support.fault_runs import assert_says, small_sandbox
-from tests.support.refusals import assert_refused
+from tests.support.assertions import assert_refused, assert_says, expected
+from tests.support.cases import small_sandbox
 from tests.support.run import settings_for, write_json
 from tests.support.tap import attempt, catalog_of, run_tap, sync
 

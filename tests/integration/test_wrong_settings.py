@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sandbox import PARENTS
-from tests.support.expected import in_order_of_sync
-from tests.support.fault_runs import small_sandbox, watched_sync
-from tests.support.refusals import assert_refused
+from tests.support.assertions import assert_refused, in_order_of_sync
+from tests.support.cases import small_sandbox, watched_sync
 from tests.support.run import environment, settings_for
 from tests.support.tap import run_tap, sync
 

@@ -19,7 +19,8 @@ import pytest
 import tap_kissmetrics
 from scripts.documents import PROJECT
 from tap_kissmetrics import sdk_extensions
-from tests.support.fault_runs import assert_every_record_once, small_sandbox
+from tests.support.assertions import assert_every_record_once
+from tests.support.cases import small_sandbox
 from tests.support.run import Run, environment, settings_for, write_json
 
 if TYPE_CHECKING:

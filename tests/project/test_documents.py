@@ -13,7 +13,7 @@ from scripts.about import OWN_SETTINGS, SETTINGS, tap_of
 from scripts.documents import PROJECT, main
 from tap_kissmetrics.apis import APIS
 from tests.sandbox import QUERY_RESOURCES, RESOURCES, Sandbox
-from tests.support.expected import assert_complete
+from tests.support.assertions import assert_complete
 from tests.support.tap import run_tap
 
 if TYPE_CHECKING:

@@ -77,6 +77,7 @@ class TestDefinition:
         for key in ("name", "namespace", "label", "executable"):
             assert definition[key] == of_project[key]
 
+    @pytest.mark.slow  # for Meltano has to be installed
     def test_it_fits_the_schema_of_meltano(self, definition: dict[str, Any], programs: Programs) -> None:
         (path,) = programs.install("meltano").glob("lib/*/site-packages/meltano/schemas/meltano.schema.json")
         validator = Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))

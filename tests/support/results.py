@@ -9,7 +9,7 @@ import pytest
 
 from tap_kissmetrics.tap import TapKissmetrics
 from tests.sandbox import QueryAccount, Sandbox, make_account, make_query_account
-from tests.support.fault_runs import SMALL, SMALL_QUERY, watched_sync
+from tests.support.cases import SMALL, SMALL_QUERY, watched_sync
 from tests.support.in_process import signals_kept
 from tests.support.run import settings_for, write_json
 

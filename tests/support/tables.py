@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scripts.about import ENTRIES
 from tests.sandbox import QUERY_RESOURCES, RESOURCES
-from tests.support.expected import exact, expected
+from tests.support.assertions import exact, expected
 from tests.support.targets import PROJECT
 
 if TYPE_CHECKING:

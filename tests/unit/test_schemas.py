@@ -10,7 +10,7 @@ import pytest
 from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.sandbox import QUERY_RESOURCES, RESOURCES, make_account, make_query_account
-from tests.support.expected import expected
+from tests.support.assertions import expected
 from tests.support.tap import run_tap
 
 if TYPE_CHECKING:
