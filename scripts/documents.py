@@ -173,7 +173,9 @@ def _snapshot(entry: Entry, _: str) -> str:
     return json.dumps(ordered, indent=2, ensure_ascii=False) + "\n"
 
 
-_ENTRY_KEYS = ("tap_stream_id", "replication_key", "replication_method", "key_properties", "schema", "stream", "metadata")
+_ENTRY_KEYS = (
+    *("tap_stream_id", "replication_key", "replication_method", "key_properties", "schema", "stream", "metadata"),
+)
 """The order of the keys of a catalog entry, which differs between versions of the SDK."""
 
 
