@@ -174,13 +174,7 @@ def _snapshot(entry: Entry, _: str) -> str:
 
 
 _ENTRY_KEYS = (
-    "tap_stream_id",
-    "replication_key",
-    "replication_method",
-    "key_properties",
-    "schema",
-    "stream",
-    "metadata",
+    *("tap_stream_id", "replication_key", "replication_method", "key_properties", "schema", "stream", "metadata"),
 )
 """The order of the keys of a catalog entry, which differs between versions of the SDK."""
 

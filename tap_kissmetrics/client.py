@@ -60,8 +60,8 @@ class KissmetricsStream(ExtendedStream):
 
     @override
     def validate_response(self, response: requests.Response) -> None:
-        super().validate_response(response)
         self._raise_for_status(response.status_code, response)
+        super().validate_response(response)
 
     @override
     def error_for_exception(self, error: requests.RequestException) -> Exception:
@@ -104,7 +104,7 @@ class ListStream(KissmetricsStream):
 
     @override
     def get_url(self, context: Context | None) -> str:
-        scope = f"/products/{quote(str(context['product_id']), safe='')}" if context else ""
+        scope = f"/products/{quote(str(context['product_id']), safe='', errors='surrogatepass')}" if context else ""
         return f"{self.url_base}{scope}{self.path}"
 
     @override

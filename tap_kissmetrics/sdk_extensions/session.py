@@ -1,52 +1,35 @@
-"""An HTTP session that bounds where requests go, how many run at once, how often they start and how long they take."""
+"""An HTTP session that bounds where requests go, how many run at once, and how often they start."""
 
 from __future__ import annotations
 
-import http.client
-import io
-import re
 import threading
-import time
 import typing as t
 from collections import deque
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, nullcontext
-from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from typing_extensions import override
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import LocationValueError
 
 from tap_kissmetrics.sdk_extensions import clock
-from tap_kissmetrics.sdk_extensions.decoding import decode_json
-from tap_kissmetrics.sdk_extensions.logs import REDACTOR
+from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested
+from tap_kissmetrics.sdk_extensions.transport import RootAdapter
 
 if t.TYPE_CHECKING:
     import logging
-    import socket
-    from collections.abc import Iterable, Iterator
-
-    from typing_extensions import Buffer
+    from collections.abc import Iterable
 
     from tap_kissmetrics.sdk_extensions.shutdown import Shutdown
 
-RATE_LIMIT_PERIOD = 61.0
+RATE_LIMIT_PERIOD: t.Final = 61.0
 """Seconds; one more than a minute, because servers count a request when it arrives."""
+
+GRACE_PERIOD: t.Final = 5.0
+"""Seconds that a shutdown waits for the response to a request that changes something on the server."""
 
 MIN_LOGGED_WAIT: t.Final = 5.0
 """Seconds from which on a wait for the rate limit is logged."""
-
-MAX_RESPONSE_TIMEOUTS: t.Final = 5
-"""Read timeouts after which a response that still trickles in is abandoned."""
-
-BUFFER_SIZE: t.Final = 2**18
-"""Bytes that are read from a socket at once. Threads that read 10 KiB at a time wait for each other."""
-
-_LOGIN: t.Final = re.compile("//(.*)@")
-"""User and password in the URL of a proxy, which may be malformed."""
 
 
 class RateLimiter:
@@ -58,28 +41,19 @@ class RateLimiter:
         self._logger = logger
         self._started: deque[float] = deque(maxlen=requests_per_minute)
 
+    def record(self) -> None:
+        """Count a request that cannot wait."""
+        self._started.append(clock.monotonic())
+
     def acquire(self) -> None:
         """Wait until another request may start, and count it."""
         if len(self._started) == self._requests_per_minute:
-            wait = max(self._started[0] + RATE_LIMIT_PERIOD - clock.monotonic(), 0)
-            if wait >= MIN_LOGGED_WAIT:
-                self._logger.info("Waiting %.0f s to stay within %d requests a minute", wait, self._requests_per_minute)
-            self._shutdown.sleep(wait)
-        self._started.append(clock.monotonic())
-
-
-class Response(requests.Response):
-    """A response whose body is read in large pieces and decoded exactly."""
-
-    @override
-    def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[t.Any]:
-        return super().iter_content(BUFFER_SIZE, decode_unicode)
-
-    @override
-    def json(self, **kwargs: t.Any) -> t.Any:
-        """Decode the body, once: it is released, for body and records together would double the peak memory."""
-        body, self._content = self.content, b""
-        return decode_json(body)
+            seconds = max(self._started[0] + RATE_LIMIT_PERIOD - clock.monotonic(), 0)
+            if seconds >= MIN_LOGGED_WAIT:
+                limit = self._requests_per_minute
+                self._logger.info("Waiting %.0f s to stay within %d requests a minute", seconds, limit)
+            self._shutdown.sleep(seconds)
+        self.record()
 
 
 class UnsendableRequestError(requests.RequestException):
@@ -113,10 +87,22 @@ class Session(requests.Session):
             if self._rate_limiter:
                 self._rate_limiter.acquire()
             future = self._start(request, kwargs, self._slots)
-        return self._shutdown.wait_for(future)
+        try:
+            return self._shutdown.wait_for(future)
+        except ShutdownRequested:
+            if request.method == "GET":
+                raise
+            # What it starts on the server can be cancelled only once the response names it.
+            wait([future], GRACE_PERIOD)
+            if not future.done():
+                raise
+            return future.result()
 
     def send_now(self, request: requests.PreparedRequest, *, timeout: float) -> requests.Response:
-        """Send a request during a shutdown: past the rate limiter, and for `timeout` seconds at most."""
+        """Send a request that waits neither for the rate limiter nor for a shutdown, for `timeout` seconds at most."""
+        self.request_count += 1
+        if self._rate_limiter:
+            self._rate_limiter.record()
         try:
             # Without a slot: what hangs may hold all of them.
             return self._start(request, {"timeout": timeout, "allow_redirects": False}, nullcontext()).result(timeout)
@@ -163,7 +149,11 @@ class Session(requests.Session):
                     future.set_exception(error)
 
         # Not a thread pool, which the interpreter waits for when it exits; a tap that is stopped exits at once.
-        threading.Thread(target=fetch, name=f"{request.method} {request.path_url}", daemon=True).start()
+        thread = threading.Thread(target=fetch, name=f"{request.method} {request.path_url}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the system allows no more threads
+            fetch()
         return future
 
     def _send(self, request: requests.PreparedRequest, kwargs: dict[str, t.Any]) -> requests.Response:
@@ -202,98 +192,5 @@ def make_session(
     # The only adapters: a request to any other place cannot even be sent.
     session.adapters.clear()
     for root in roots:
-        session.mount(f"{root}/", _Adapter(root, max_concurrency))
+        session.mount(f"{root}/", RootAdapter(root, max_concurrency))
     return session
-
-
-class _Adapter(HTTPAdapter):
-    """Sends over bounded connections, through the proxy that the environment names for one root."""
-
-    def __init__(self, root: str, max_concurrency: int) -> None:
-        with requests.Session() as environment:
-            # Plain HTTP is for this machine only, and never goes through a proxy.
-            environment.trust_env = urlsplit(root).scheme != "http"
-            self._environment = environment.merge_environment_settings(root, {}, None, None, None)
-        proxies = self._environment["proxies"].values()
-        logins = [match[1] for proxy in proxies if (match := _LOGIN.search(proxy))]
-        REDACTOR.add(part for login in logins for part in (login, *re.split("[:/?#]", login)[1:]))
-        super().__init__(pool_maxsize=max_concurrency)
-
-    @override
-    def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
-
-    @override
-    def proxy_manager_for(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
-
-    @override
-    def build_response(self, *args: t.Any, **kwargs: t.Any) -> requests.Response:
-        response = super().build_response(*args, **kwargs)
-        response.__class__ = Response
-        return response
-
-    @override
-    def send(self, request: requests.PreparedRequest, *args: t.Any, **kwargs: t.Any) -> requests.Response:
-        kwargs |= {name: self._environment[name] for name in ("cert", "proxies", "verify")}
-        return super().send(request, *args, **kwargs)
-
-
-class _DeadlineReader(io.RawIOBase):
-    """Raw socket reader with one deadline for the whole response. A socket's own timeout starts anew with each byte."""
-
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
-        super().__init__()
-        self._raw = raw
-        self._sock = sock
-        self._timeout = sock.gettimeout() or 0.0
-        self._deadline = time.monotonic() + MAX_RESPONSE_TIMEOUTS * self._timeout
-
-    @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def readinto(self, buffer: Buffer, /) -> int | None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            msg = f"the answer took more than {MAX_RESPONSE_TIMEOUTS * self._timeout:g} s"
-            raise TimeoutError(msg)
-        self._sock.settimeout(min(left, self._timeout))
-        return t.cast("int | None", self._raw.readinto(buffer))
-
-    @override
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _DeadlineResponse(http.client.HTTPResponse):
-    """A response whose status line, headers and body arrive before the deadline."""
-
-    @override
-    def __init__(self, sock: socket.socket, *args: t.Any, **kwargs: t.Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock), BUFFER_SIZE)
-
-
-class _Connection(HTTPConnection):
-    response_class = _DeadlineResponse
-
-
-class _SecureConnection(HTTPSConnection):
-    response_class = _DeadlineResponse
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
-
-
-_POOLS: t.Final = {"http": _Pool, "https": _SecurePool}

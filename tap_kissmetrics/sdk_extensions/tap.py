@@ -17,7 +17,7 @@ from tap_kissmetrics.sdk_extensions.catalog import read_catalog, validate_state
 from tap_kissmetrics.sdk_extensions.inputs import InputError, read_environment, read_json_file, read_json_stream
 from tap_kissmetrics.sdk_extensions.logs import drop_redundant, plural, summary
 from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
-from tap_kissmetrics.sdk_extensions.stream import ExtendedStream, StreamError
+from tap_kissmetrics.sdk_extensions.stream import AbortRunError, ExtendedStream, StreamError
 from tap_kissmetrics.sdk_extensions.writer import BufferedWriter
 
 if t.TYPE_CHECKING:
@@ -27,7 +27,7 @@ if t.TYPE_CHECKING:
     from tap_kissmetrics.sdk_extensions.session import Session
 
 
-class SyncError(SingerSDKError):
+class StreamsFailedError(SingerSDKError):
     """Some of the selected streams failed; the others are complete."""
 
 
@@ -97,14 +97,14 @@ class ExtendedTap(Tap):
         except SingerSDKError as error:
             msg = f"stream_maps: {error}"
             raise InputError(msg) from error
-        except (AttributeError, KeyError, TypeError) as error:  # which the SDK does not catch
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # which the SDK does not catch
             msg = f"stream_maps: cannot be used: {type(error).__name__}: {error}"
             raise InputError(msg) from error
 
     # Final in the SDK, whose sync ends with the first stream that fails, and has no hook for a stream that is complete.
     @override  # type: ignore[misc]
     def sync_all(self) -> None:
-        """Sync every selected stream; raise `SyncError` in the end if some failed."""
+        """Sync every selected stream; raise `StreamsFailedError` in the end if some failed."""
         streams = t.cast("list[ExtendedStream]", list(self.streams.values()))
         selected = [stream for stream in streams if stream.selected]
         if not selected:
@@ -121,7 +121,7 @@ class ExtendedTap(Tap):
                     self.logger.info("Skipping deselected stream '%s'.", stream.name)
                 elif not self._sync_stream(stream):
                     failed.append(stream.name)
-        except ShutdownRequested:
+        except (ShutdownRequested, AbortRunError):
             if self.message_writer.has_written:
                 # Not through the state writer, which leaves out a state that has not changed.
                 self.message_writer.write_message(StateMessage(value=self.state))
@@ -131,7 +131,7 @@ class ExtendedTap(Tap):
         self.logger.info("In all: %s", total)
         if failed:
             msg = f"{len(failed)} of {plural(len(selected), 'stream')} failed: {', '.join(failed)}"
-            raise SyncError(msg)
+            raise StreamsFailedError(msg)
 
     def _sync_stream(self, stream: ExtendedStream) -> bool:
         """Sync a stream; return whether it is complete."""

@@ -36,7 +36,7 @@ IMPATIENT: dict[str, Any] = {"request_timeout": 0.25}
 
 SOON = r"trying again in \d"
 AGAIN = f"WARNING.*{SOON}"
-WAITING = r"waiting \d+\.\d s, for the API limits its requests"
+WAITING = r"waiting \d+\.\d s, (for the API limits its requests|as the API asks: HTTP 503)"
 BROKEN = rf"no complete answer from 127\.0\.0\.1:\d+: .+{SOON}"
 NO_JSON = f"the API's answer is not JSON.*{SOON}"
 NO_LIST = f"the API's answer holds no list of records.*{SOON}"
