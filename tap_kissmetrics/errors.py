@@ -48,7 +48,7 @@ _RETRIABLE_STATUSES: t.Final = {
 
 _ADVICE: t.Final = {
     HTTPStatus.UNAUTHORIZED: "{api.unauthorized}",
-    HTTPStatus.FORBIDDEN: "{api.login} may not read {path}; deselect the stream or widen the access",
+    HTTPStatus.FORBIDDEN: "{api.login} cannot read {path}; deselect the stream or widen the access",
     HTTPStatus.NOT_FOUND: "nothing at {path}; check {setting} and product_ids",
 }
 
@@ -96,15 +96,15 @@ def error_for_exception(error: requests.RequestException, setting: str) -> Excep
     original = error.__cause__ if isinstance(error, UnsendableRequestError) else error
     if isinstance(original, ValueError) and not isinstance(original, requests.exceptions.InvalidHeader):
         # The URL is malformed, or that of the proxy.
-        return FatalAPIError(f"{host} cannot be asked: {cause}; check {setting}, and the proxy in the environment")
+        return FatalAPIError(f"{host} cannot be reached: {cause}; check {setting}, and the proxy in the environment")
     if isinstance(error, UnsendableRequestError):
         # For instance a file that REQUESTS_CA_BUNDLE names and that does not exist.
-        return FatalAPIError(f"{host} cannot be asked: {cause}")
+        return FatalAPIError(f"{host} cannot be reached: {cause}")
     is_dropped = isinstance(first_cause(error), (ssl.SSLEOFError, ssl.SSLZeroReturnError))
     if isinstance(error, requests.exceptions.SSLError) and not is_dropped:
         return FatalAPIError(f"the certificate of {host} is not accepted: {cause}")
     way = " through the proxy in the environment" if isinstance(error, requests.exceptions.ProxyError) else ""
-    return RetriableAPIError(f"no complete answer from {host}{way}: {cause}")
+    return RetriableAPIError(f"no complete response from {host}{way}: {cause}")
 
 
 def requested_url(error: requests.RequestException) -> str:
@@ -124,15 +124,15 @@ def _describe(status: int, response: requests.Response, api: Api, setting: str, 
     if status < HTTPStatus.BAD_REQUEST:
         host = _host(response.headers.get("Location", "")) or "no host that it names"
         parts.append(
-            f"the API redirects {path} to {host}, and a redirect is not followed, for "
-            f"it would take the token along; set {setting} to the right address"
+            f"the API redirects {path} to {host}, and redirects are not followed, because "
+            f"the credentials would go along; set {setting} to the right address"
         )
     elif advice := _ADVICE.get(known) if known else None:
         parts.append(advice.format(path=path, api=api, setting=setting))
     elif known:
         parts.append(f"{known.phrase} for {path}")
     if message := _message(_decode(response) if body is None else body):
-        parts.append(f"the API says: {message}")
+        parts.append(f"API message: {message}")
     return REDACTOR.redact(": ".join(parts))
 
 

@@ -128,7 +128,7 @@ class ExtendedTap(Tap):
             raise
         records = sum(stream.progress.records for stream in streams)
         total = summary(records, self.session.request_count, clock.monotonic() - started_at)
-        self.logger.info("In all: %s", total)
+        self.logger.info("Total: %s", total)
         if failed:
             msg = f"{len(failed)} of {plural(len(selected), 'stream')} failed: {', '.join(failed)}"
             raise StreamsFailedError(msg)
@@ -183,7 +183,7 @@ class ExtendedTap(Tap):
             super().cb_test(ctx, param, value)
         except click.exceptions.Exit:
             if reads:
-                cls.logger.info("The test is passed: each stream can be read")
+                cls.logger.info("Connection test passed: every stream can be read")
             raise
 
     @classmethod

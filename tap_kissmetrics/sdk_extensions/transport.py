@@ -102,7 +102,7 @@ class _DeadlineReader(io.RawIOBase):
     def readinto(self, buffer: Buffer, /) -> int | None:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            msg = f"the answer took more than {MAX_RESPONSE_TIMEOUTS * self._timeout:g} s"
+            msg = f"the response took more than {MAX_RESPONSE_TIMEOUTS * self._timeout:g} s"
             raise TimeoutError(msg)
         self._sock.settimeout(min(left, self._timeout))
         return t.cast("int | None", self._raw.readinto(buffer))

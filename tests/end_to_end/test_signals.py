@@ -98,7 +98,7 @@ def test_while_the_tap_is_set_up(tmp_path: Path) -> None:
                 tap.process.send_signal(signal.SIGTERM)
                 run = tap.ends()
             assert run.code in {128 + signal.SIGTERM, -signal.SIGTERM, 0}  # negative: before Python could do anything
-            assert run.code or "In all: " in run.stderr
+            assert run.code or "Total: " in run.stderr
             for message in run.of_type("STATE"):
                 assert message["value"]["bookmarks"]["accounts"]["replication_key_value"] >= "2015-01-01T00:00:00Z"
 
@@ -115,7 +115,7 @@ def test_while_it_waits(fault: faults.Fault, sandbox: Sandbox, tmp_path: Path, c
     """It does not sit the wait out; and a wait that the server asks for is no longer than five minutes."""
     fault.seen = 0
     sandbox.faults.append(fault)
-    log = "waiting 300.0 s, for the API limits its requests" if fault.name != "status 503" else "trying again in"
+    log = "waiting 300.0 s because of the API's rate limit" if fault.name != "status 503" else "retrying in"
     with live_tap(sandbox, tmp_path, "--catalog", catalog, **WAITS) as tap:
         tap.until(lambda: log in tap.log)
         tap.process.send_signal(signal.SIGTERM)

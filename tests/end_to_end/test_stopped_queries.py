@@ -69,7 +69,7 @@ def test_between_two_polls(sandbox: Sandbox, tmp_path: Path) -> None:
     assert query.cancelled
     assert [request.path for request in cancellations(sandbox)] == [f"/v3/queries/{query.id}"]
     assert sandbox.requests[-1].method == "DELETE"
-    assert_says(run, f"query {query.id} is cancelled")
+    assert_says(run, f"query {query.id} was cancelled")
     assert run.records("reports") == sandbox.account.records["reports"]
     assert results(run) == []
 
@@ -80,7 +80,7 @@ def test_during_a_poll(fault: faults.Fault, sandbox: Sandbox, tmp_path: Path) ->
     """Neither the answer nor the back-off is waited for."""
     sandbox.faults.append(fault)
     with live_tap(sandbox, tmp_path, **WAITS, **REPORTS) as tap:
-        tap.until(lambda: polls(sandbox) and (fault.name == "hang" or "trying again in" in tap.log))
+        tap.until(lambda: polls(sandbox) and (fault.name == "hang" or "retrying in" in tap.log))
         stop(tap)
     assert [query.cancelled for query in sandbox.queries] == [True]
 
@@ -113,7 +113,7 @@ def test_a_cancellation_that_fails(fault: faults.Fault, within: float, sandbox: 
         tap.until(lambda: polls(sandbox))
         run = stop(tap, within=within)
     assert len(cancellations(sandbox)) == 1
-    assert_says(run, f"WARNING.*query {sandbox.queries[0].id} goes on: it could not be cancelled")
+    assert_says(run, f"WARNING.*query {sandbox.queries[0].id} is still running: it could not be cancelled")
     assert_discreet(run, sandbox)
 
 
@@ -137,5 +137,5 @@ def test_in_the_core_api(tmp_path: Path) -> None:
         tap.until(lambda: polls(sandbox))
         run = stop(tap)
     assert cancellations(sandbox) == []
-    assert_says(run, f"query {sandbox.queries[0].id} goes on: the Core API has nothing to end it")
+    assert_says(run, f"query {sandbox.queries[0].id} is still running: the Core API cannot cancel it")
     assert_discreet(run, sandbox)

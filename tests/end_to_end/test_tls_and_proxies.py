@@ -96,7 +96,7 @@ def test_handshakes_that_are_dropped_are_tried_again(
     with secure(handshakes) as sandbox:
         run = watched_sync(sandbox, tmp_path, env=trusting, max_concurrency=1).succeeded()
     assert handshakes.dropped == 0
-    assert run.stderr.count("; trying again in") == 2
+    assert run.stderr.count("; retrying in") == 2
     assert_every_record_once(run, sandbox.account)
 
 
@@ -105,7 +105,7 @@ def test_patience_ends_over_tls_too(authority: trustme.CA, trusting: dict[str, s
     slow = faults.drip(0.1, resource="events", nth=1)
     with secure(Handshakes(authority), faults=[slow]) as sandbox:
         run = watched_sync(sandbox, tmp_path, env=trusting, request_timeout=0.3).succeeded()
-    assert_says(run, r"events: no complete answer from .*(took more than 1.5 s|timed out); trying again in")
+    assert_says(run, r"events: no complete response from .*(took more than 1.5 s|timed out); retrying in")
     assert_every_record_once(run, sandbox.account)
 
 
@@ -134,7 +134,7 @@ def test_a_proxy_that_is_down(authority: trustme.CA, trusting: dict[str, str], t
         env = {**trusting, "NO_PROXY": "", "HTTPS_PROXY": through}
         run = watched_sync(sandbox, tmp_path, env=env, retry_timeout=0.5)
     assert run.code == 1
-    assert_says(run, r"ERROR.*no complete answer from 127.0.0.1:\d+ through the proxy in the environment: .*refused")
+    assert_says(run, r"ERROR.*no complete response from 127.0.0.1:\d+ through the proxy in the environment: .*refused")
     assert PROXY_PASSWORD not in run.stdout + run.stderr
     assert sandbox.requests == []
 

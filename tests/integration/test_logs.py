@@ -53,17 +53,17 @@ def test_a_sync_from_its_first_line_to_its_last(tmp_path: Path) -> None:
         expected += ["Starting incremental sync of 'accounts' with bookmark value: None"] * (name == "accounts")
         expected += ["Reading the Core API at " + re.escape(sandbox.url)] * (name == "accounts")
         expected += [f"{name}: {count} records to read"]
-        expected += [f"accounts: this login may see {names}"] * (name == "accounts")
+        expected += [f"accounts: these credentials can access {names}"] * (name == "accounts")
         expected += [rf"{name}: complete: {count} records, {asked} requests?, \d+\.\d s"]
     total, requests = sum(sandbox.account.counts.values()), len(sandbox.requests)
-    assert_logged(run, *expected, rf"In all: {total} records, {requests} requests, \d+\.\d s")
+    assert_logged(run, *expected, rf"Total: {total} records, {requests} requests, \d+\.\d s")
 
 
 def test_a_test_of_the_connection(tmp_path: Path) -> None:
     """It says how it ended, and nothing of failures: `--test` ends each stream after one record."""
     with Sandbox() as sandbox:
         run = sync(sandbox, tmp_path, "--test").succeeded()
-    assert lines_of(run)[-1] == "The test is passed: each stream can be read"
+    assert lines_of(run)[-1] == "Connection test passed: every stream can be read"
     assert "fail" not in run.stderr
     assert "METRIC" not in run.stderr
 
@@ -86,8 +86,8 @@ def test_requests_that_failed_count_and_so_do_waits(clock: Clock, tmp_path: Path
         each_request_takes(1.0, clock, sandbox)
         run = sync(sandbox, tmp_path).succeeded()
     lines = lines_of(run)
-    assert any(re.fullmatch(r"accounts: HTTP 503: .*; trying again in \d\.\d s", line) for line in lines)
-    waiting = "events: waiting 1.0 s, for the API limits its requests; requests_per_minute sets a pace"
+    assert any(re.fullmatch(r"accounts: HTTP 503: .*; retrying in \d\.\d s", line) for line in lines)
+    waiting = "events: waiting 1.0 s because of the API's rate limit; set requests_per_minute to stay within it"
     assert waiting in lines
     (events,) = [line for line in lines if line.startswith("events: complete")]
     told = re.fullmatch(r"events: complete: 430 records, 2 requests, (\d+\.\d) s", events)
@@ -132,7 +132,7 @@ def test_of_the_query_api_the_product_is_told(clock: Clock, tmp_path: Path) -> N
         catalog = write_json(tmp_path / "catalog.json", catalog_of(tmp_path, {"api": "query"}, products={}, events={}))
         run = sync(sandbox, tmp_path, "--catalog", catalog).succeeded()
     lines = lines_of(run)
-    assert f"products: this login may see {', '.join(names[:10])} and 2 more" in lines
+    assert f"products: these credentials can access {', '.join(names[:10])} and 2 more" in lines
     assert any(re.fullmatch(r"events: \d+ records, product \d+ of 12, \d\d s", line) for line in lines)
 
 

@@ -35,43 +35,43 @@ def message(text: str) -> str:
     return json.dumps({"meta": {"status": 400, "message": text}, "data": None})
 
 
-BROKEN = r"no complete answer from 127\.0\.0\.1:\d+: "
+BROKEN = r"no complete response from 127\.0\.0\.1:\d+: "
 IMPATIENT: dict[str, Any] = {"request_timeout": 0.25}
 
 grow = itertools.count(1)
 
 RESPONSES = [
-    row("403", faults.status(403, **EVENTS), says="HTTP 403: api_token may not read /core/events; deselect the stream",
+    row("403", faults.status(403, **EVENTS), says="HTTP 403: api_token cannot read /core/events; deselect the stream",
         apis=BOTH),
-    row("403 from the third page on", faults.status(403, **LATER), says="HTTP 403: api_token may not read /core/even",
+    row("403 from the third page on", faults.status(403, **LATER), says="HTTP 403: api_token cannot read /core/even",
         ahead=True),
     row("404", faults.status(404, **EVENTS), says="HTTP 404: nothing at /core/events; check api_url and product_ids",
         apis=BOTH),
-    row("400", faults.status(400, **EVENTS), says="HTTP 400: Bad Request for /core/events: the API says: This is the ",
+    row("400", faults.status(400, **EVENTS), says="HTTP 400: Bad Request for /core/events: API message: This is the ",
         apis=BOTH),
-    row("a 4xx without a name", faults.status(499, **EVENTS), says="HTTP 499: the API says: This is the answer"),
+    row("a 4xx without a name", faults.status(499, **EVENTS), says="HTTP 499: API message: This is the answer"),
     row("503 from the third page on", faults.status(503, **LATER), says="HTTP 503: .* for /core/events", ahead=True,
         apis=BOTH),
     row("429 for good", faults.status(429, **EVENTS), says="HTTP 429", backoff_factor=0.002, ahead=True, apis=BOTH),
     row("503 with Retry-After for good", faults.retry_after(0.5, code=503, **EVENTS), says="HTTP 503",
         backoff_factor=0.002),
-    row("meta.status 403 in 200", faults.meta_status(403, **EVENTS), says="HTTP 403: api_token may not read",
+    row("meta.status 403 in 200", faults.meta_status(403, **EVENTS), says="HTTP 403: api_token cannot read",
         apis=BOTH),
-    row("meta.status 500 in 200 for good", faults.meta_status(500, **EVENTS), says="HTTP 500.*the API says: Somethi"),
+    row("meta.status 500 in 200 for good", faults.meta_status(500, **EVENTS), says="HTTP 500.*API message: Somethi"),
     row("connection reset each time", faults.reset(**LATER), says=BROKEN, ahead=True, apis=BOTH),
     row("server that hangs each time", faults.hang(**LATER), says=f"{BROKEN}.*timed out", **IMPATIENT, ahead=True),
-    row("server that drips each time", faults.drip(0.02, **LATER), says=f"{BROKEN}(the answer took|timed out)",
+    row("server that drips each time", faults.drip(0.02, **LATER), says=f"{BROKEN}(the response took|timed out)",
         **IMPATIENT),
-    row("page that never ends", faults.endless(**LATER), says=f"{BROKEN}the answer", retry_timeout=0, **IMPATIENT),
+    row("page that never ends", faults.endless(**LATER), says=f"{BROKEN}the response", retry_timeout=0, **IMPATIENT),
     row("truncated JSON each time", faults.truncated_json(**LATER), says=r"is not JSON \(\d+ bytes, application/json",
         ahead=True, apis=BOTH),
     row("HTML each time", faults.html_page(**LATER), says=r"is not JSON \(\d+ bytes, text/html"),
-    row("null each time", faults.null_body(**LATER), says="holds no list of records", ahead=True, apis=BOTH),
+    row("null each time", faults.null_body(**LATER), says="contains no list of records", ahead=True, apis=BOTH),
     row("an error beside an empty list", faults.rewrite(lambda _: {"data": [], "error": {"message": "no"}}, **EVENTS),
-        says="the API says: no", apis=BOTH),
+        says="API message: no", apis=BOTH),
     row("a status and a message beside an empty list",
         faults.rewrite(lambda _: {"data": [], "status": 500, "message": "down"}, **EVENTS),
-        says="HTTP 500: .*the API says: down", apis=BOTH),
+        says="HTTP 500: .*API message: down", apis=BOTH),
 ]  # fmt: skip
 
 LISTS = [
@@ -89,7 +89,7 @@ LISTS = [
         says="no new records at offset 0 of a list of 60", ahead=True),
     row("empty list whose total is another each time", faults.empty_page(**EVENTS), faults.total_random(**EVENTS),
         says="no new records at offset 0 of a list of "),
-    row("one record a page", faults.ignore_limit(1, **EVENTS), says="the server gives one record a page", ahead=True),
+    row("one record a page", faults.ignore_limit(1, **EVENTS), says="the server sends one record a page", ahead=True),
     row("total that grows with each request", faults.total(lambda true: true + next(grow), **EVENTS),
         says=r"no new records at offset 59 of a list of \d+", ahead=True),
     row("total that is too large", faults.total(lambda true: true + 10, **EVENTS),
@@ -132,7 +132,7 @@ def test_an_account_that_never_rests(tmp_path: Path) -> None:
         run = watched_sync(sandbox, tmp_path, **HASTY)
     asked = [request for request in sandbox.requests if request.resource == "events"]
     assert len(asked) < 200
-    assert_only_the_events_failed(run, sandbox, "the list never rests")
+    assert_only_the_events_failed(run, sandbox, "the list does not stop changing")
 
 
 def test_an_account_that_changes_each_time(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_an_echoed_token_is_hidden(code: int, tmp_path: Path) -> None:
     """A server that repeats the token in the body, a header and the reason does not get it into the log."""
     with small_sandbox(faults.echo_token(code, **EVENTS), token="sandbox/token+with%signs=&of{every}kind") as sandbox:  # noqa: S106
         run = watched_sync(sandbox, tmp_path, **{**HASTY, "backoff_factor": 0.002})
-    assert_only_the_events_failed(run, sandbox, rf"HTTP {code}.*the API says: Cannot do that with Bearer \(hidden\)$")
+    assert_only_the_events_failed(run, sandbox, rf"HTTP {code}.*API message: Cannot do that with Bearer \(hidden\)$")
 
 
 @pytest.mark.parametrize("shown", [170, 190, 200])
@@ -162,7 +162,7 @@ def test_an_echoed_token_is_hidden_where_the_message_is_clipped(shown: int, tmp_
     with small_sandbox() as sandbox:
         sandbox.faults.append(faults.status(400, body=message("x" * shown + sandbox.token), **EVENTS))
         run = watched_sync(sandbox, tmp_path, **HASTY)
-    assert_only_the_events_failed(run, sandbox, "HTTP 400: Bad Request for /core/events: the API says: x")
+    assert_only_the_events_failed(run, sandbox, "HTTP 400: Bad Request for /core/events: API message: x")
 
 
 def test_a_failed_stream_keeps_its_bookmark(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
         pass
     run = watched_sync(sandbox, tmp_path, **HASTY)
     assert run.code == 1
-    assert re.match(r"accounts: no complete answer from 127\.0\.0\.1:\d+: .*refused", run.errors[0])
+    assert re.match(r"accounts: no complete response from 127\.0\.0\.1:\d+: .*refused", run.errors[0])
     assert set(run.failed) == set(RESOURCES)
 
 

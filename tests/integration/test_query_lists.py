@@ -251,7 +251,7 @@ def test_a_server_that_has_nothing_for_a_while(tmp_path: Path) -> None:
     with small_sandbox(nothing, api="query") as sandbox:
         run = sync(sandbox, tmp_path, page_size=10).succeeded()
     assert_streams(run, in_order(sandbox.account))
-    assert "the list is empty, and was not a moment ago" in run.stderr
+    assert "the list is empty, but was not a moment ago" in run.stderr
 
 
 @pytest.mark.parametrize("value", [None, faults.MISSING], ids=["null", "absent"])
@@ -280,4 +280,4 @@ def test_a_product_that_is_no_id(value: object, tmp_path: Path) -> None:
                                              and None, resource="events"))  # fmt: skip
         run = sync(sandbox, tmp_path)
     assert run.failed == ["events"]
-    assert "has a product_id that is no id: a table cannot take it" in run.errors[0]
+    assert "has a product_id that is not an id, but part of its primary key" in run.errors[0]

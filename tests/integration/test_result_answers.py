@@ -39,7 +39,7 @@ def test_an_error_without_words(api: ApiName, error: object, tmp_path: Path) -> 
     with result_sandbox(api, reports=1, polls_until_complete=1, faults=[failed]) as sandbox:
         run = read_results(sandbox, tmp_path)
     assert run.code == 1
-    assert "the query failed: the API says: " in run.errors[0]
+    assert "the query failed: API message: " in run.errors[0]
     assert run.failed == ["report_results"]
 
 
@@ -48,7 +48,7 @@ def test_an_error_beside_the_rows(tmp_path: Path) -> None:
     expired = faults.rewrite(lambda _: {"error": "the result has expired", "data": []}, where=is_page)
     with result_sandbox("core", reports=1, faults=[expired]) as sandbox:
         run = read_results(sandbox, tmp_path, retry_timeout=0)
-    assert run.errors[0].endswith("the API says: the result has expired")
+    assert run.errors[0].endswith("API message: the result has expired")
     assert run.failed == ["report_results"]
     assert "goes on" not in run.stderr
 
@@ -92,7 +92,7 @@ def test_an_id_that_no_address_can_have(name: str, tmp_path: Path) -> None:
     odd = faults.body(f'{{"id": "{name}"}}', where=is_start)
     with result_sandbox("query", reports=1, faults=[odd]) as sandbox:
         run = sync(sandbox, tmp_path, **ALL)
-    assert run.errors[0].endswith("the API's answer does not name the query that it started")
+    assert run.errors[0].endswith("the response does not name the query that was started")
     assert run.failed == ["report_results"]
     assert "Traceback" not in run.stderr
 
@@ -104,7 +104,7 @@ def test_what_nobody_waits_for_is_cancelled(tmp_path: Path) -> None:
         run = read_results(sandbox, tmp_path)
     assert "HTTP 403: " in run.errors[0]
     assert sandbox.queries[0].cancelled
-    assert_says(run, f"query {sandbox.queries[0].id} is cancelled")
+    assert_says(run, f"query {sandbox.queries[0].id} was cancelled")
 
 
 def test_numbers_that_are_written_as_text(tmp_path: Path) -> None:

@@ -63,8 +63,8 @@ def test_survives_what_passes(api: ApiName, tmp_path: Path) -> None:
         for report, query in zip(sandbox.account.records["reports"], wanted, strict=True)
         for row in report_rows(sandbox, report, query)
     ]
-    assert_says(run, "trying again in")
-    assert_says(run, "waiting .* for the API limits its requests")
+    assert_says(run, "retrying in")
+    assert_says(run, "waiting .* because of the API's rate limit")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_survives_rows_that_come_again(period: int, page_size: int, cap: int | N
     assert results(run) == all_report_rows(sandbox)
 
 
-OTHER_ROW = "the row at offset 9 is not the one that was there before"
+OTHER_ROW = "the row at offset 9 is not the one that was read before"
 
 
 @pytest.mark.parametrize(
@@ -116,9 +116,9 @@ OTHER_ROW = "the row at offset 9 is not the one that was there before"
         pytest.param(faults.status(503, where=is_start), "HTTP 503: ", id="503 to the start for good"),
         pytest.param(faults.status(403, where=is_poll), "HTTP 403: ", id="403 to a poll"),
         pytest.param(faults.status(500, where=is_poll), "HTTP 500: ", id="500 to a poll for good"),
-        pytest.param(faults.null_body(where=is_poll), "does not say whether the query is completed", id="null"),
-        pytest.param(faults.body(b"{}", where=is_start), "answer (names no|does not name)", id="no id"),
-        pytest.param(faults.body(b"{}", where=is_poll), "does not say whether the query is completed", id="nothing"),
+        pytest.param(faults.null_body(where=is_poll), "does not report whether the query is completed", id="null"),
+        pytest.param(faults.body(b"{}", where=is_start), "response (names no|does not name)", id="no id"),
+        pytest.param(faults.body(b"{}", where=is_poll), "does not report whether the query is completed", id="nothing"),
     ],
 )  # fmt: skip
 @both
@@ -149,7 +149,7 @@ def test_refuses_a_server_that_gives_one_row_a_page(api: ApiName, tmp_path: Path
         run = read_results(sandbox, tmp_path)
     assert run.code == 1
     assert run.errors[0].endswith(
-        "the server gives one row a page: pages cannot overlap, so missing rows would not be noticed"
+        "the server sends one row a page: pages cannot overlap, so missing rows would not be noticed"
     )
     assert run.failed == ["report_results"]
 
@@ -157,8 +157,8 @@ def test_refuses_a_server_that_gives_one_row_a_page(api: ApiName, tmp_path: Path
 @pytest.mark.parametrize(
     ("rows", "says", "pages"),
     [
-        ([["a", 1], ["b", 2], ["a", 1]], "it gives the same rows at 2 as before", 1),
-        ([["a", 1], ["a", 1]], r"it gives the same rows at \d+ as before", 1),
+        ([["a", 1], ["b", 2], ["a", 1]], "it sends the same rows at 2 as before", 1),
+        ([["a", 1], ["a", 1]], r"it sends the same rows at \d+ as before", 1),
     ],
     ids=["rows that end as they begin", "rows that are all the same"],
 )
@@ -179,8 +179,8 @@ def test_refuses_a_server_that_gives_the_same_rows_for_ever(
 @pytest.mark.parametrize(
     ("outcome", "says"),
     [
-        ("fail", "the query failed: the API says: The query could not be completed"),
-        ("fail_completed", "the query failed: the API says: The query could not be completed"),
+        ("fail", "the query failed: API message: The query could not be completed"),
+        ("fail_completed", "the query failed: API message: The query could not be completed"),
         ("cancelled", "(the server has ended the query.*)?HTTP 404: .*There is no such query"),
     ],
 )
@@ -209,7 +209,7 @@ def test_one_that_fails_does_not_stop_the_others(api: ApiName, tmp_path: Path) -
         sandbox.faults.append(faults.rewrite(lambda _: {"completed": False, "error": {"message": "too many people"}},
                                              where=is_second))  # fmt: skip
         run = read_results(sandbox, tmp_path)
-    says = "the query failed: the API says: too many people"
+    says = "the query failed: API message: too many people"
     first, second, third = sandbox.account.records["reports"]
     assert run.code == 1
     assert run.errors[:-1] == [
@@ -233,7 +233,7 @@ def test_a_query_that_never_completes(api: ApiName, tmp_path: Path) -> None:
     )
     assert query.cancelled is (api == "query")
     assert query.polls < 6
-    assert_says(run, f"query {query.id} (is cancelled|goes on: the Core API has nothing to end it)")
+    assert_says(run, f"query {query.id} (was cancelled|is still running: the Core API cannot cancel it)")
 
 
 @pytest.mark.parametrize("way", ["both lost", "elsewhere", "upwards"])
@@ -247,6 +247,6 @@ def test_a_run_that_points_nowhere(way: str, tmp_path: Path) -> None:
         ]
         run = sync(sandbox, tmp_path, **ALL)
     assert run.code == 1
-    says = f"the API's answer names no query-status below {sandbox.query_url}; check query_url"
+    says = f"the response names no query-status below {sandbox.query_url}; check query_url"
     assert run.errors[0].endswith(says)
     assert [request.method for request in sandbox.requests if request.resource == "queries"] == ["POST"]

@@ -47,7 +47,7 @@ def test_tokens_of_every_kind_are_hidden(token: str, tmp_path: Path) -> None:
     with small_sandbox(faults.echo_token(400, resource="events"), token=token) as sandbox:
         run = watched_sync(sandbox, tmp_path)
     assert run.code == 1
-    assert run.errors[0].endswith("the API says: Cannot do that with Bearer (hidden)")
+    assert run.errors[0].endswith("API message: Cannot do that with Bearer (hidden)")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_logins_of_every_kind_are_hidden(code: int, username: str, password: str
     happening = faults.echo_token(code, resource="events")
     with small_sandbox(happening, api="query", username=username, password=password) as sandbox:
         run = watched_sync(sandbox, tmp_path, retry_timeout=0.1, backoff_factor=0.001)
-        assert run.errors[0].endswith("the API says: Cannot do that with Basic (hidden)")
+        assert run.errors[0].endswith("API message: Cannot do that with Basic (hidden)")
         sandbox.faults[:] = [faults.status(code, reason=f"{username} and {password or username}")]
         run = watched_sync(sandbox, tmp_path, retry_timeout=0.1, backoff_factor=0.001)
     assert run.code == 1

@@ -34,12 +34,12 @@ BRIEF: dict[str, Any] = {"backoff_factor": 0.005}
 IMPATIENT: dict[str, Any] = {"request_timeout": 0.25}
 """0.25 s for each read, and 1.25 s for a whole response."""
 
-SOON = r"trying again in \d"
+SOON = r"retrying in \d"
 AGAIN = f"WARNING.*{SOON}"
-WAITING = r"waiting \d+\.\d s, (for the API limits its requests|as the API asks: HTTP 503)"
-BROKEN = rf"no complete answer from 127\.0\.0\.1:\d+: .+{SOON}"
-NO_JSON = f"the API's answer is not JSON.*{SOON}"
-NO_LIST = f"the API's answer holds no list of records.*{SOON}"
+WAITING = r"waiting \d+\.\d s( because of the API's rate limit|, as the API asks: HTTP 503)"
+BROKEN = rf"no complete response from 127\.0\.0\.1:\d+: .+{SOON}"
+NO_JSON = f"the response is not JSON.*{SOON}"
+NO_LIST = f"the response contains no list of records.*{SOON}"
 
 
 def moments_of_requests(sandbox: Sandbox, clock: Clock) -> dict[tuple[Any, ...], list[float]]:
@@ -85,7 +85,7 @@ IN_TURN: dict[str, list[tuple[Callable[..., faults.Fault], str]]] = {
         (partial(faults.data, None), NO_LIST),
         (partial(faults.data, faults.MISSING), NO_LIST),
         (partial(faults.data, {}), NO_LIST),
-        (partial(faults.body, b'{"error": "overloaded"}'), f"says: overloaded; {SOON}"),
+        (partial(faults.body, b'{"error": "overloaded"}'), f"message: overloaded; {SOON}"),
     ],
 }  # fmt: skip
 """Faults that pass, each with the line that is logged."""
@@ -222,7 +222,7 @@ def test_each_pause_is_twice_the_one_before(clock: Clock, tmp_path: Path) -> Non
         moments = moments_of_requests(sandbox, clock)
         run = watched_sync(sandbox, tmp_path, backoff_factor=factor, max_concurrency=1, retry_timeout=120).succeeded()
     assert_every_record_once(run, sandbox.account)
-    told = [float(wait) for wait in re.findall(r"trying again in (\d+\.\d) s", run.stderr)]
+    told = [float(wait) for wait in re.findall(r"retrying in (\d+\.\d) s", run.stderr)]
     (times,) = [moments for (path, *_), moments in moments.items() if path == "/core/metrics"]
     gaps = [after - before for before, after in itertools.pairwise(times)]
     assert len(told) == len(gaps) == 5
@@ -237,7 +237,7 @@ def test_survives_a_server_that_comes_up_late(tmp_path: Path) -> None:
     with small_sandbox() as gone:
         port = int(gone.url.split(":")[2].split("/")[0])
     with live_tap(gone, tmp_path, backoff_factor=0.02, retry_timeout=60) as tap:
-        tap.until(lambda: tap.log.count("trying again in") >= 3)
+        tap.until(lambda: tap.log.count("retrying in") >= 3)
         with small_sandbox(port=port) as sandbox:
             run = tap.ends().succeeded()
     assert_every_record_once(run, sandbox.account)

@@ -66,7 +66,7 @@ def assert_refused_here(sandbox: Sandbox, *says: str, **given: object) -> None:
 NO_OBJECT = "is not of type 'object'"
 
 STATES: list[tuple[Any, str]] = [
-    ({"type": "STATE", "value": {"bookmarks": {}}}, "is a whole STATE message; give only what is in its value"),
+    ({"type": "STATE", "value": {"bookmarks": {}}}, "is a whole STATE message; give only its value"),
     *(
         ({"bookmarks": {"accounts": {"progress_markers": wrong_value}}}, "bookmarks.accounts.progress_markers: ")
         for wrong_value in cast("tuple[object, ...]", (5, None, []))
@@ -119,7 +119,7 @@ CATALOGS: list[tuple[dict[str, Any], str]] = [
     ({"metadata": [{"breadcrumb": [], "metadata": {"selected": "false"}}]}, "stream events: metadata[0].meta"),
     ({"metadata": [{"breadcrumb": ["properties", "name"], "metadata": {"selected": 0}}]}, "stream events: meta"),
     ({"schema": {"properties": {}}}, "stream events: schema.properties: {} "),
-    ({"schema": {"properties": {"id": {"type": 5}}}}, "the schema of stream events is no JSON Schema: "),
+    ({"schema": {"properties": {"id": {"type": 5}}}}, "the schema of stream events is not a JSON Schema: "),
     ({"key_properties": ["nope"]}, "key_properties of stream events must be a list of columns of its schema"),
     *(({"key_properties": wrong_value}, "stream events: key_properties: ")
       for wrong_value in cast("tuple[object, ...]", ("id", 5))),
@@ -201,7 +201,7 @@ def test_what_is_of_others_in_a_catalog(catalog: str, sandbox: Sandbox, tmp_path
     root = {"breadcrumb": [], "metadata": {"selected": True}}
     value["streams"].append({"tap_stream_id": "evnets", "metadata": [root]})
     run = sync(sandbox, tmp_path, "--catalog", write_json(tmp_path / "catalog.json", value)).succeeded()
-    assert_says(run, "WARNING.*The catalog selects streams that there are not with these settings: evnets$")
+    assert_says(run, "WARNING.*The catalog selects streams that do not exist with these settings: evnets$")
     assert run.records("events") == expected("events", sandbox.account.records["events"])
 
 

@@ -35,7 +35,7 @@ def test_certificates_that_are_not_there(tmp_path: Path) -> None:
         url = sandbox.url.replace("http:", "https:")
         run = sync(sandbox, tmp_path, api_url=url, env={"REQUESTS_CA_BUNDLE": "/nonexistent.pem"})
     assert run.code == 1
-    assert "cannot be asked: Could not find a suitable TLS CA certificate bundle" in run.errors[0]
+    assert "cannot be reached: Could not find a suitable TLS CA certificate bundle" in run.errors[0]
     assert "Traceback" not in run.stderr
 
 
@@ -58,7 +58,7 @@ def test_a_secret_in_an_address(sandbox: Sandbox, tmp_path: Path) -> None:
 def test_a_batch_config(sandbox: Sandbox, tmp_path: Path) -> None:
     """A size of 0 would write nothing at all, and end well."""
     config = {"batch_size": 0, "storage": {"root": "file:///tmp"}}
-    assert_refused(sync(sandbox, tmp_path, batch_config=config), sandbox, "batch_config: its batch_size must be")
+    assert_refused(sync(sandbox, tmp_path, batch_config=config), sandbox, "batch_config: batch_size must be")
 
 
 @pytest.mark.parametrize("name", ["backoff_factor"])

@@ -42,25 +42,25 @@ def test_a_success_is_no_error(status: int) -> None:
             FatalAPIError,
             "HTTP 399: the API redirects /core/events to no host that it names, and",
         ),
-        (400, FatalAPIError, "HTTP 400: Bad Request for /core/events: the API says: No"),
+        (400, FatalAPIError, "HTTP 400: Bad Request for /core/events: API message: No"),
         (401, AuthenticationError, "HTTP 401: api_token is wrong or expired; make a new one in the account settings"),
-        (402, FatalAPIError, "HTTP 402: Payment Required for /core/events: the API says: No"),
-        (403, FatalAPIError, "HTTP 403: api_token may not read /core/events; deselect the stream or widen the access"),
-        (404, NotFoundError, "HTTP 404: nothing at /core/events; check api_url and product_ids: the API says: No"),
-        (405, FatalAPIError, "HTTP 405: Method Not Allowed for /core/events: the API says: No"),
-        (408, RetriableAPIError, "HTTP 408: Request Timeout for /core/events: the API says: No"),
-        (410, FatalAPIError, "HTTP 410: Gone for /core/events: the API says: No"),
-        (418, FatalAPIError, "HTTP 418: I'm a Teapot for /core/events: the API says: No"),
+        (402, FatalAPIError, "HTTP 402: Payment Required for /core/events: API message: No"),
+        (403, FatalAPIError, "HTTP 403: api_token cannot read /core/events; deselect the stream or widen the access"),
+        (404, NotFoundError, "HTTP 404: nothing at /core/events; check api_url and product_ids: API message: No"),
+        (405, FatalAPIError, "HTTP 405: Method Not Allowed for /core/events: API message: No"),
+        (408, RetriableAPIError, "HTTP 408: Request Timeout for /core/events: API message: No"),
+        (410, FatalAPIError, "HTTP 410: Gone for /core/events: API message: No"),
+        (418, FatalAPIError, "HTTP 418: I'm a Teapot for /core/events: API message: No"),
         (422, FatalAPIError, "HTTP 422: Unprocessable "),
-        (425, RetriableAPIError, "HTTP 425: Too Early for /core/events: the API says: No"),
-        (429, RateLimitError, "HTTP 429: Too Many Requests for /core/events: the API says: No"),
-        (451, FatalAPIError, "HTTP 451: Unavailable For Legal Reasons for /core/events: the API says: No"),
-        (499, FatalAPIError, "HTTP 499: the API says: No"),
-        (500, RetriableAPIError, "HTTP 500: Internal Server Error for /core/events: the API says: No"),
-        (501, RetriableAPIError, "HTTP 501: Not Implemented for /core/events: the API says: No"),
-        (503, RetriableAPIError, "HTTP 503: Service Unavailable for /core/events: the API says: No"),
-        (599, RetriableAPIError, "HTTP 599: the API says: No"),
-        (1000, RetriableAPIError, "HTTP 1000: the API says: No"),
+        (425, RetriableAPIError, "HTTP 425: Too Early for /core/events: API message: No"),
+        (429, RateLimitError, "HTTP 429: Too Many Requests for /core/events: API message: No"),
+        (451, FatalAPIError, "HTTP 451: Unavailable For Legal Reasons for /core/events: API message: No"),
+        (499, FatalAPIError, "HTTP 499: API message: No"),
+        (500, RetriableAPIError, "HTTP 500: Internal Server Error for /core/events: API message: No"),
+        (501, RetriableAPIError, "HTTP 501: Not Implemented for /core/events: API message: No"),
+        (503, RetriableAPIError, "HTTP 503: Service Unavailable for /core/events: API message: No"),
+        (599, RetriableAPIError, "HTTP 599: API message: No"),
+        (1000, RetriableAPIError, "HTTP 1000: API message: No"),
     ],
 )
 def test_a_status(status: int, kind: type[Exception], says: str) -> None:
@@ -97,7 +97,7 @@ def test_the_words_of_each_api(api: Any, login: str) -> None:
     forbidden, missing = (
         str(error_for_response(status, make_response(), api=api, setting="query_url")) for status in (403, 404)
     )
-    assert f"{login} may not read" in forbidden
+    assert f"{login} cannot read" in forbidden
     assert "check query_url and product_ids" in missing
 
 
@@ -130,14 +130,14 @@ def test_a_redirect(location: str, host: str) -> None:
         (None, ""),
         (5, ""),
         ({"data": "not a message"}, ""),
-        ("No", ": the API says: No"),
-        ({"message": "No"}, ": the API says: No"),
-        ({"messages": ["No", "and no"]}, ": the API says: No; and no"),
-        ({"error": {"message": "No", "code": 5}}, ": the API says: No"),
-        ({"errors": [{"detail": "No"}, 5, None]}, ": the API says: No"),
-        ({"meta": {"message": "No"}}, ": the API says: No"),
-        ({"message": "no\r\n\tmore\x00\x1b[31m"}, ": the API says: no more[31m"),
-        ({"message": "x" * 1000}, f": the API says: {'x' * MAX_QUOTED_LENGTH}..."),
+        ("No", ": API message: No"),
+        ({"message": "No"}, ": API message: No"),
+        ({"messages": ["No", "and no"]}, ": API message: No; and no"),
+        ({"error": {"message": "No", "code": 5}}, ": API message: No"),
+        ({"errors": [{"detail": "No"}, 5, None]}, ": API message: No"),
+        ({"meta": {"message": "No"}}, ": API message: No"),
+        ({"message": "no\r\n\tmore\x00\x1b[31m"}, ": API message: no more[31m"),
+        ({"message": "x" * 1000}, f": API message: {'x' * MAX_QUOTED_LENGTH}..."),
     ],
 )
 def test_the_message_of_a_body(body: object, message: str) -> None:
@@ -150,11 +150,15 @@ def test_the_message_of_a_body(body: object, message: str) -> None:
     ("error", "kind", "says"),
     [
         (requests.exceptions.SSLError("bad certificate"), FatalAPIError, "the certificate of .* is not accepted: bad"),
-        (requests.exceptions.ProxyError("down"), RetriableAPIError, "no complete answer from .* through the proxy in"),
-        (requests.exceptions.ConnectionError("refused"), RetriableAPIError, "no complete answer from .*: refused"),
-        (requests.exceptions.ReadTimeout("timed out"), RetriableAPIError, "no complete answer from .*: timed out"),
-        (requests.exceptions.InvalidURL("nonsense"), FatalAPIError, "cannot be asked: nonsense; check api_url, and"),
-        (requests.exceptions.InvalidHeader("twice"), RetriableAPIError, "no complete answer from .*: twice"),
+        (
+            requests.exceptions.ProxyError("down"),
+            RetriableAPIError,
+            "no complete response from .* through the proxy in",
+        ),
+        (requests.exceptions.ConnectionError("refused"), RetriableAPIError, "no complete response from .*: refused"),
+        (requests.exceptions.ReadTimeout("timed out"), RetriableAPIError, "no complete response from .*: timed out"),
+        (requests.exceptions.InvalidURL("nonsense"), FatalAPIError, "cannot be reached: nonsense; check api_url, and"),
+        (requests.exceptions.InvalidHeader("twice"), RetriableAPIError, "no complete response from .*: twice"),
     ],
 )
 def test_an_exception(error: requests.RequestException, kind: type[Exception], says: str) -> None:

@@ -143,7 +143,7 @@ class TestPaginator:
 def test_one_record_a_page(form: str, total: str) -> None:
     """Pages cannot overlap: it is refused, and nothing is taken for complete."""
     server = ListServer(list(range(10)), cap=1, form=form, total=total)
-    with pytest.raises(FatalAPIError, match="the server gives one record a page"):
+    with pytest.raises(FatalAPIError, match="the server sends one record a page"):
         walk(server, 1000, 200)
 
 
@@ -194,7 +194,7 @@ class TestPages:
         pages = OverlapPaginator(10)
         pages.update(page([1, 2, 3]))
         for _ in range(3):
-            with pytest.raises(RetriableAPIError, match="the list is empty, and was not a moment ago"):
+            with pytest.raises(RetriableAPIError, match="the list is empty, but was not a moment ago"):
                 pages.validate(page([]))
         pages.validate(page([]))
 
@@ -238,11 +238,11 @@ class TestRows:
     @pytest.mark.parametrize(
         ("first", "rows", "total", "says"),
         [
-            (["a", "b", "c"], ["a", "b", "c"], None, "the row at offset 2 is not the one that was there before"),
-            (["a", "b", "c"], [], None, "the row at offset 2 is not the one that was there before"),
+            (["a", "b", "c"], ["a", "b", "c"], None, "the row at offset 2 is not the one that was read before"),
+            (["a", "b", "c"], [], None, "the row at offset 2 is not the one that was read before"),
             (["a", "b", "c"], ["c"], 9, "no new rows at offset 2 of a result of 9"),
             (["a", "b"], ["b"], 3, "no new rows at offset 1 of a result of 3"),
-            (["a", "a"], ["a", "a"], None, "the server ignores offset: it gives the same rows at 1 as before"),
+            (["a", "a"], ["a", "a"], None, "the server ignores offset: it sends the same rows at 1 as before"),
         ],
     )
     def test_a_page_that_does_not_continue(
@@ -269,7 +269,7 @@ class TestRows:
     def test_one_row_a_page_is_refused(self) -> None:
         pages = RowPaginator(3)
         pages.update(self.rows(["a"]))
-        with pytest.raises(FatalAPIError, match="the server gives one row a page"):
+        with pytest.raises(FatalAPIError, match="the server sends one row a page"):
             pages.update(self.rows(["b"], 1))
 
     @pytest.mark.parametrize(("rows", "total"), [([], None), (["a", "b"], 2), ([], 0)])

@@ -16,11 +16,11 @@ ROWS = [{"id": "a"}, {"id": "b"}]
 @pytest.mark.parametrize(
     ("body", "headers", "says"),
     [
-        (b"", {}, "the API's answer is not JSON (0 bytes, no content type)"),
-        (b"<html>", {"Content-Type": "text/html"}, "the API's answer is not JSON (6 bytes, text/html)"),
-        (b'{"data": [', {}, "the API's answer is not JSON (10 bytes, no content type)"),
-        (b'"\xff"', {}, "the API's answer is not JSON (3 bytes, no content type)"),
-        (b"{}", {"Content-Type": "x" * 500}, f"the API's answer is not JSON (2 bytes, {'x' * 200}...)"),
+        (b"", {}, "the response is not JSON (0 bytes, no content type)"),
+        (b"<html>", {"Content-Type": "text/html"}, "the response is not JSON (6 bytes, text/html)"),
+        (b'{"data": [', {}, "the response is not JSON (10 bytes, no content type)"),
+        (b'"\xff"', {}, "the response is not JSON (3 bytes, no content type)"),
+        (b"{}", {"Content-Type": "x" * 500}, f"the response is not JSON (2 bytes, {'x' * 200}...)"),
     ],
 )
 def test_a_body_that_is_no_json(body: bytes, headers: dict[str, str], says: str) -> None:
@@ -97,22 +97,22 @@ def test_a_page(body: object, rows: list[Any], limit: int, total: int | None) ->
 @pytest.mark.parametrize(
     ("body", "says"),
     [
-        (None, "the API's answer holds no list of records"),
-        (5, "the API's answer holds no list of records"),
-        ("soon", "the API's answer holds no list of records"),
-        ({}, "the API's answer holds no list of records"),
-        ({"data": None}, "the API's answer holds no list of records"),
-        ({"data": {}}, "the API's answer holds no list of records"),
-        ({"data": None, "events": []}, "the API's answer holds no list of records"),
-        ({"events": [], "properties": []}, "the API's answer holds no list of records"),
-        ({"links": []}, "the API's answer holds no list of records"),
-        ({"data": [], "error": "down"}, "the API says: down"),
-        ({"data": [], "errors": ["a shard is down"]}, "the API says: a shard is down"),
-        ({"data": [], "error": {"message": "no"}}, "the API says: no"),
-        ({"data": [], "error": True}, "the API says: True"),
-        ({"data": [], "error": 500}, "the API says: 500"),
-        ({"data": [], "error": {"code": 5}}, "the API says: {'code': 5}"),
-        ({"data": ROWS, "errors": [{"code": 17}]}, "the API says: [{'code': 17}]"),
+        (None, "the response contains no list of records"),
+        (5, "the response contains no list of records"),
+        ("soon", "the response contains no list of records"),
+        ({}, "the response contains no list of records"),
+        ({"data": None}, "the response contains no list of records"),
+        ({"data": {}}, "the response contains no list of records"),
+        ({"data": None, "events": []}, "the response contains no list of records"),
+        ({"events": [], "properties": []}, "the response contains no list of records"),
+        ({"links": []}, "the response contains no list of records"),
+        ({"data": [], "error": "down"}, "API message: down"),
+        ({"data": [], "errors": ["a shard is down"]}, "API message: a shard is down"),
+        ({"data": [], "error": {"message": "no"}}, "API message: no"),
+        ({"data": [], "error": True}, "API message: True"),
+        ({"data": [], "error": 500}, "API message: 500"),
+        ({"data": [], "error": {"code": 5}}, "API message: {'code': 5}"),
+        ({"data": ROWS, "errors": [{"code": 17}]}, "API message: [{'code': 17}]"),
     ],
 )
 def test_a_body_without_a_page(body: object, says: str) -> None:
@@ -136,8 +136,8 @@ NO_OBJECTS: list[Any] = [None, "text", [], 5]
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ({"name": "x"}, "has no id: a table cannot take it"),
-        *(({"id": key}, "has no id: a table cannot take it") for key in BAD_IDS),
+        ({"name": "x"}, "has no id, which is its primary key"),
+        *(({"id": key}, "has no id, which is its primary key") for key in BAD_IDS),
         *((row, "is not an object") for row in NO_OBJECTS),
     ],
 )

@@ -113,10 +113,10 @@ BATCHES: dict[str, Any] = {"encoding": {"format": "jsonl"}, "storage": {"root": 
 @pytest.mark.parametrize(
     ("config", "says"),
     [
-        ({"batch_size": 0, "storage": {"root": "file:///tmp"}}, "its batch_size must be an integer from 1 on, not 0"),
+        ({"batch_size": 0, "storage": {"root": "file:///tmp"}}, "batch_size must be an integer of 1 or more, not 0"),
         (
             {"batch_size": 10.0, "storage": {"root": "file:///tmp"}},
-            "its batch_size must be an integer from 1 on, not 10.0",
+            "batch_size must be an integer of 1 or more, not 10.0",
         ),
         ({"encoding": {"format": "jsonl"}}, "must have a storage with a root"),
         ({"storage": {"root": "file:///tmp"}}, "must have an encoding with a format, jsonl or parquet"),
@@ -230,7 +230,7 @@ WRONG_QUERIES: list[tuple[Any, str]] = [
     ([{**QUERY, "query_params": "SELECT 1"}], "[0].query_params: 'SELECT 1' is not of type 'object'"),
     ([{k: v for k, v in QUERY.items() if k != "query_type"}], "[0]: 'query_type' is a required property"),
     ([{**QUERY, "params": {}}], "[0]: Additional properties are not allowed ('params' was unexpected)"),
-    ([{**QUERY, "schema": {"type": "people"}}], "the schema of people is no JSON Schema: 'people' is not"),
+    ([{**QUERY, "schema": {"type": "people"}}], "the schema of people is not a JSON Schema: 'people' is not"),
     ([{**QUERY, "schema": {}}], NO_COLUMNS),
     ([{**QUERY, "schema": {"properties": {}}}], NO_COLUMNS),
     ([{**QUERY, "schema": {"properties": {"a": True}}}], NO_COLUMNS),
