@@ -281,3 +281,12 @@ def test_a_product_that_is_no_id(value: object, tmp_path: Path) -> None:
         run = sync(sandbox, tmp_path)
     assert run.failed == ["events"]
     assert "has a product_id that is not an id, but part of its primary key" in run.errors[0]
+
+
+def test_an_id_that_no_url_can_hold(v3: Sandbox, tmp_path: Path) -> None:
+    """The lists of that product fail in one line, without a traceback."""
+    v3.faults.append(faults.body('{"data": [{"id": "a\\ud800"}]}', resource="products"))
+    run = sync(v3, tmp_path)
+    assert run.code == 1
+    assert "Traceback" not in run.stderr
+    assert run.failed == ["reports", "events", "properties"]
