@@ -120,7 +120,7 @@ class TestWriting:
             with pytest.raises((RecursionError, ValueError)):
                 writer.write_message(RecordMessage(stream="s", record={"id": 2, "loop": loop}))
             writer.flush()
-            lines = stdout.buffer.getvalue().split(b"\n")  # type: ignore[attr-defined]
+            lines = stdout.buffer.getvalue().split(b"\n")
         assert [json.loads(line)["record"] for line in lines[:-1]] == [{"id": 1}]
         assert lines[-1] == b""
 
