@@ -1,4 +1,4 @@
-"""The lists of the vendor's references, written by hand: a mistake in a schema fails a test that does not read the schema."""
+"""The lists of the vendor's references, written by hand: the tests compare the schemas with them."""
 
 from __future__ import annotations
 
