@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import pytest
 
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account
-from tests.support.assertions import assert_discreet
+from tests.support.assertions import assert_discreet, assert_every_record_once
 from tests.support.cases import SMALL, small_sandbox, watched_sync
-from tests.support.process import PIPE, WAITS, live_tap
+from tests.support.process import PIPE, TAP, WAITS, live_tap
 from tests.support.run import Run, environment, settings_for, write_json
 from tests.support.tap import catalog_of
 
@@ -269,3 +269,19 @@ def test_while_it_starts(number: int, sandbox: Sandbox, tmp_path: Path) -> None:
     assert "Traceback" not in run.stderr
     assert run.stdout == ""
     assert sandbox.requests == []
+
+
+def test_a_signal_that_is_ignored_from_the_start_stays_ignored(sandbox: Sandbox, tmp_path: Path) -> None:
+    """As SIGHUP under `nohup`."""
+    sandbox.latency = 0.1
+    config = write_json(tmp_path / "config.json", settings_for(sandbox, page_size=10))
+    command = ["sh", "-c", 'trap "" HUP; exec "$@"', "sh", *TAP, "--config", str(config)]
+    process = subprocess.Popen(
+        command, env=environment(measured=False), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    while not sandbox.requests:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGHUP)
+    stdout, stderr = process.communicate(timeout=30)
+    assert process.returncode == 0, stderr.decode()
+    assert_every_record_once(Run(0, stdout.decode(), stderr.decode()), sandbox.account)

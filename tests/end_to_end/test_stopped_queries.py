@@ -11,7 +11,7 @@ import pytest
 from tests.sandbox import faults
 from tests.support.assertions import assert_discreet, assert_says
 from tests.support.process import WAITS, live_tap
-from tests.support.results import is_poll, only, result_sandbox, results
+from tests.support.results import is_page, is_poll, only, result_sandbox, results
 from tests.support.run import write_json
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def test_the_cancellation_does_not_wait_for_the_pace(sandbox: Sandbox, tmp_path:
     ("fault", "within"),
     [
         pytest.param(faults.status(500, method="DELETE"), 4, id="500"),
+        pytest.param(faults.redirect("/elsewhere", method="DELETE"), 4, id="a redirect"),
         pytest.param(faults.reset(method="DELETE"), 4, id="reset"),
         pytest.param(faults.hang(method="DELETE"), 9, id="hangs", marks=pytest.mark.slow),
     ],
@@ -115,6 +116,35 @@ def test_a_cancellation_that_fails(fault: faults.Fault, within: float, sandbox: 
     assert len(cancellations(sandbox)) == 1
     assert_says(run, f"WARNING.*query {sandbox.queries[0].id} is still running: it could not be cancelled")
     assert_discreet(run, sandbox)
+
+
+def test_while_it_is_being_started(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Only the response to the POST names the query, so that response is still read."""
+    sandbox.faults.append(faults.drip(0.3, part="all", size=200, method="POST"))
+    with live_tap(sandbox, tmp_path, **WAITS, **REPORTS) as tap:
+        tap.until(lambda: any(request.method == "POST" for request in sandbox.requests))
+        stop(tap, within=8)
+    assert [query.cancelled for query in sandbox.queries] == [True]
+
+
+def test_while_it_is_being_started_by_a_server_that_hangs(sandbox: Sandbox, tmp_path: Path) -> None:
+    """It is named by what it runs, for it has no id."""
+    sandbox.faults.append(faults.hang(method="POST"))
+    with live_tap(sandbox, tmp_path, **WAITS, **REPORTS) as tap:
+        tap.until(lambda: any(request.method == "POST" for request in sandbox.requests))
+        run = stop(tap, within=8)
+    assert_says(run, r"WARNING.*report \d+ \('.*'\): stopped while the query was being started; it may be running")
+
+
+def test_one_that_takes_its_completion_back(tmp_path: Path) -> None:
+    """Its first page came; the second is said not to be there yet."""
+    with result_sandbox("query", reports=1) as sandbox:
+        undone = faults.rewrite(lambda body: {**body, "completed": False}, where=is_page, skip=1)
+        sandbox.faults.append(undone)
+        with live_tap(sandbox, tmp_path, **WAITS, **REPORTS) as tap:
+            tap.until(lambda: undone.seen >= 2)
+            stop(tap)
+    assert len(cancellations(sandbox)) == 1
 
 
 def test_while_rows_are_read(tmp_path: Path) -> None:

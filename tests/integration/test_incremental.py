@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_kissmetrics.sdk_extensions.catalog import REPLICATION_METHODS as METHODS
-from tests.sandbox import RESOURCES, Account, Fault, Sandbox, make_account
-from tests.support.catalogs import KEYS, at_or_after, choose, ids, instant
+from tests.sandbox import RESOURCES, Account, Fault, Sandbox, faults, make_account
+from tests.support.catalogs import at_or_after, choose, ids, instant
 from tests.support.examples import examples
+from tests.support.reference import KEYS
 from tests.support.run import write_json
 from tests.support.tap import run_tap, sync, sync_here
 
@@ -244,3 +245,11 @@ def test_catalog_without_formats_is_no_crash(account: Account, sandbox: Sandbox,
     second = sync(sandbox, tmp_path, "--catalog", path, "--state", state).succeeded()
     bookmark = bookmark_of(first, "events")["replication_key_value"]
     assert ids(second.records("events")) == at_or_after(account.records["events"], "last_sent_at", bookmark)
+
+
+def test_the_clock_of_a_failed_response_does_not_count(sandbox: Sandbox) -> None:
+    """It may be that of a proxy, which is years behind."""
+    sandbox.faults += [faults.status(502, nth=1), faults.header("Date", "Mon, 01 Jan 2001 00:00:00 GMT", nth=1)]
+    run = sync_here(sandbox)
+    newest = max(record["updated_at"] for record in sandbox.account.records["accounts"])
+    assert bookmark_of(run, "accounts")["replication_key_value"] == newest

@@ -150,6 +150,8 @@ CATALOGS: list[tuple[dict[str, Any], str]] = [
      "stream events: metadata[0].metadata.selected-by-default: 'no' is not of type 'boolean', 'null'"),
     ({"replication_method": "INCREMENTAL", "replication_key": "last_sent_at",
       "schema": {"properties": {"id": {"type": "string"}}}}, "replication-key of stream events must be one of id, not"),
+    ({"schema": {"properties": {"id": {"type": "string"}, "tags": {"type": "array", "items": True}}}},
+     "cannot be used: AttributeError"),
     ({"tap_stream_id": "accounts"}, "has the stream accounts twice"),
     ({"tap_stream_id": None}, ".tap_stream_id: None is not of type 'string'"),
 ]  # fmt: skip

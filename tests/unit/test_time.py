@@ -55,6 +55,13 @@ class TestRateLimiter:
         assert clock.slept == pytest.approx(7 + (61 - 3) + (61 - 3), abs=0.5)
         assert caplog.messages == ["Waiting 58 s to stay within 3 requests a minute"] * 2
 
+    def test_what_cannot_wait_counts_as_well(self, clock: Clock) -> None:
+        limiter = RateLimiter(3, Shutdown(), LOGGER)
+        for _ in range(3):
+            limiter.record()
+        limiter.acquire()
+        assert clock.slept == pytest.approx(61, abs=0.5)
+
     def test_short_waits_are_not_logged(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
         limiter = RateLimiter(2, Shutdown(), LOGGER)
         for _ in range(3):
