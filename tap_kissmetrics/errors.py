@@ -4,6 +4,7 @@
       ConfigurationError
         InputError             a setting, a file or a variable is wrong; nothing was requested
       RetriableAPIError        retried for `retry_timeout` seconds
+        NoResponseError        one budget for all streams, as long as the host does not answer
         RateLimitError         retried within a budget of its own
       FatalAPIError            not retried
         NotFoundError          the API has nothing there, or no longer
@@ -30,7 +31,7 @@ import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.sdk_extensions.logs import REDACTOR, describe_cause, first_cause, truncate
-from tap_kissmetrics.sdk_extensions.retry import RateLimitError, parse_retry_after
+from tap_kissmetrics.sdk_extensions.retry import NoResponseError, RateLimitError, parse_retry_after
 from tap_kissmetrics.sdk_extensions.session import UnsendableRequestError
 from tap_kissmetrics.sdk_extensions.stream import RunError
 
@@ -100,7 +101,9 @@ def error_for_exception(error: requests.RequestException, setting: str) -> Excep
     if isinstance(error, requests.exceptions.SSLError) and not is_dropped:
         return FatalAPIError(f"the certificate of {host} is not accepted: {cause}")
     way = " through the proxy in the environment" if isinstance(error, requests.exceptions.ProxyError) else ""
-    return RetriableAPIError(f"no complete answer from {host}{way}: {cause}")
+    no_response = NoResponseError(f"no complete answer from {host}{way}: {cause}")
+    no_response.host = host
+    return no_response
 
 
 def requested_url(error: requests.RequestException) -> str:

@@ -9,6 +9,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from tap_kissmetrics.errors import describe_error
 from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.pagination import Page, ResultPage
+from tap_kissmetrics.sdk_extensions.records import identity
 
 if t.TYPE_CHECKING:
     import requests
@@ -46,13 +47,13 @@ def reported_status(body: object) -> int:
     return next((status for status in statuses if status is not None and status >= 400), 0)  # noqa: PLR2004
 
 
-def read_page(body: object, *, offset: int, limit: int) -> Page:
+def read_page(body: object, *, offset: int, limit: int, has_numeric_ids: bool = False) -> Page:
     """Read a page of records, requested with this offset and limit.
 
     Raises `RetriableAPIError` as `read_result_page`, and `FatalAPIError` for a record without a primary key.
     """
     page = read_result_page(body, offset=offset, limit=limit)
-    ids = [_primary_key(row, offset + i) for i, row in enumerate(page.rows)]
+    ids = [identity(_id_of(row, offset + i), is_numeric=has_numeric_ids) for i, row in enumerate(page.rows)]
     return Page(page.offset, page.limit, page.rows, page.total, ids)
 
 
@@ -82,7 +83,7 @@ def read_result_page(body: object, *, offset: int, limit: int) -> ResultPage:
     )
 
 
-def _primary_key(record: object, position: int) -> RecordId:
+def _id_of(record: object, position: int) -> RecordId:
     if not isinstance(record, dict):
         msg = f"the record at offset {position} is not an object"
         raise FatalAPIError(msg)

@@ -81,10 +81,11 @@ def _conflicts(
     queries = settings.get("queries")
     queries = [query for query in queries if isinstance(query, dict)] if isinstance(queries, list) else []
     names = [query_name for query in queries if isinstance(query_name := query.get("name"), str)]
-    for query_name in dict.fromkeys(names):
-        if query_name in reserved_names:
+    tables = [query_name.lower() for query_name in names]  # many databases ignore the case
+    for query_name, table in zip(names, tables, strict=True):
+        if table in reserved_names:
             yield f"queries: {query_name} is the name of another stream"
-        elif names.count(query_name) > 1:
+        elif tables.count(table) > 1:
             yield f"queries: {query_name} is the name of two queries"
 
 

@@ -180,13 +180,15 @@ class Progress:
     def complete(self) -> None:
         """Log that the stream is complete."""
         seconds = 0.0 if self._started_at is None else clock.monotonic() - self._started_at
-        skipped = f", {self.skipped:,} of them before the bookmark and left out" if self.skipped else ""
-        self._logger.info("complete: %s%s", summary(self.records, self.requests, seconds), skipped)
+        self._logger.info("complete: %s", summary(self.records, self.skipped, self.requests, seconds))
+        if self.records and self.skipped == self.records:
+            self._logger.warning("all records are older than the bookmark or start_date: nothing was written")
 
 
-def summary(records: int, requests: int, seconds: float) -> str:
-    """Sum up a read, such as "65,535 records, 66 requests, 8.4 s"."""
-    return f"{plural(records, 'record')}, {plural(requests, 'request')}, {seconds:.1f} s"
+def summary(records: int, skipped: int, requests: int, seconds: float) -> str:
+    """Sum up a read: "65,535 records, 66 requests, 8.4 s", or "637 read, 636 written, 8 requests, 0.4 s"."""
+    counts = f"{records:,} read, {records - skipped:,} written" if skipped else plural(records, "record")
+    return f"{counts}, {plural(requests, 'request')}, {seconds:.1f} s"
 
 
 def plural(count: int, noun: str) -> str:

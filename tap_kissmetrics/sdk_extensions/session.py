@@ -98,6 +98,8 @@ class Session(requests.Session):
         self.max_concurrency = max_concurrency
         self.request_count = 0
         """Requests whose response was asked for, retries included."""
+        self.unreachable: set[str] = set()
+        """Hosts that did not answer until a retry budget was used up, and have not answered since."""
         self._rate_limiter = rate_limiter
         self._shutdown = shutdown
         self._slots = threading.Semaphore(max_concurrency)
@@ -168,12 +170,14 @@ class Session(requests.Session):
 
     def _send(self, request: requests.PreparedRequest, kwargs: dict[str, t.Any]) -> requests.Response:
         try:
-            return super().send(request, **kwargs)
+            response = super().send(request, **kwargs)
         except requests.RequestException as error:
             error.request = request  # which is missing if the body breaks off
             raise
         except (OSError, LocationValueError, UnicodeError) as error:
             raise UnsendableRequestError(request=request) from error
+        self.unreachable.discard(urlsplit(str(request.url)).netloc)
+        return response
 
     @override
     def get_redirect_target(self, resp: requests.Response) -> None:
