@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.documents import DOCUMENTS, PROJECT
+from scripts.documents import DOCUMENTS, PROJECT
 from tests.postgres import Postgres, find_programs, programs_in_wheel, serve
 from tests.sandbox import Account, Sandbox, make_account, make_query_account
 from tests.tap_in_process import signals_kept

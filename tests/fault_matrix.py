@@ -10,8 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tests.sandbox import Fault
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName, Fault
 
 CORE: tuple[ApiName, ...] = ("core",)
 QUERY: tuple[ApiName, ...] = ("query",)

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
-    from tests.sandbox import Account, Fault
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import Account, ApiName, Fault
     from tests.tap_process import Run
 
 SMALL: dict[str, Any] = {"products": 3, "reports": 7, "events": 60, "properties": 25, "metrics": 5}

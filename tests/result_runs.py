@@ -16,8 +16,7 @@ from tests.tap_process import settings_for, write_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox import Query, Record, Request
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName, Query, Record, Request
     from tests.tap_process import Run
 
 ALL: dict[str, Any] = {"report_ids": ["*"]}

@@ -6,9 +6,9 @@ import datetime as dt
 import re
 from typing import TYPE_CHECKING, Any
 
+from scripts.about import ENTRIES
 from tests.expected import exact, expected
 from tests.sandbox import QUERY_RESOURCES, RESOURCES
-from tests.stream_documents import ENTRIES
 from tests.targets import PROJECT
 
 if TYPE_CHECKING:

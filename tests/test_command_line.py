@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from scripts.about import ABOUT, SETTINGS
 from tap_kissmetrics.tap import TapKissmetrics
-from tests.about import ABOUT, SETTINGS
 from tests.catalogs import KEYS
 from tests.expected import assert_complete
 from tests.sandbox import RESOURCES, Sandbox, faults

@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.sandbox import Request
-    from tests.sandbox.messages import Response
-    from tests.sandbox.wire import Wire
+    from tests.sandbox import Request, Response, Wire
 
 PAGES = 40
 """Pages of the events, at 10 records a page."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from scripts.about import OWN_SETTINGS, SETTINGS, tap_of
+from scripts.documents import PROJECT, main
 from tap_kissmetrics.apis import APIS
-from tests.about import OWN_SETTINGS, SETTINGS, tap_of
-from tests.documents import PROJECT, main
 from tests.expected import assert_complete
 from tests.sandbox import QUERY_RESOURCES, RESOURCES, Sandbox
 from tests.tap_process import run_tap

@@ -27,8 +27,7 @@ from tests.tap_process import write_json
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox import Fault, Request
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName, Fault, Request
 
 pytestmark = pytest.mark.usefixtures("_untraced")
 

@@ -22,7 +22,7 @@ from tests.sandbox import faults
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName
 
 pytestmark = pytest.mark.usefixtures("_untraced")
 

@@ -11,10 +11,8 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from tests.about import ABOUT, OWN_SETTINGS, SETTINGS
-from tests.documents import PROJECT
-from tests.meltano_documents import extractor, meltano_setting
-from tests.stream_documents import ENTRIES
+from scripts.about import ABOUT, ENTRIES, OWN_SETTINGS, SETTINGS
+from scripts.documents import PROJECT, extractor, meltano_setting
 from tests.tables import code_block
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from tests.documents import PROJECT
+from scripts.documents import PROJECT
 from tests.tap_process import environment
 
 if TYPE_CHECKING:

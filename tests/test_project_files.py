@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.about import ABOUT, SETTINGS
-from tests.documents import PROJECT
+from scripts.about import ABOUT, SETTINGS
+from scripts.documents import PROJECT
 from tests.targets import requirements
 
 USES = re.compile(r"uses: (?P<action>[\w./-]+)@(?P<commit>[0-9a-f]{40}) # (?P<tag>v\d+\.\d+\.\d+)$")

@@ -19,8 +19,7 @@ from tests.tap_process import catalog_of, run_tap, settings_for, sync, write_jso
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox import QueryAccount, Record
-    from tests.sandbox.switches import ArrayKey
+    from tests.sandbox import ArrayKey, QueryAccount, Record
 
 pytestmark = pytest.mark.usefixtures("_untraced")
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from tap_kissmetrics.tap import TapKissmetrics
 from tests.examples import examples
 from tests.expected import assert_complete, assert_streams
-from tests.sandbox import RESOURCES, Account, Form, Sandbox, faults, make_account
-from tests.sandbox.data import PARENTS
+from tests.sandbox import PARENTS, RESOURCES, Account, Form, Sandbox, faults, make_account
 from tests.tap_in_process import sync_here
 from tests.tap_process import sync
 

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.sandbox import Fault
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName, Fault
 
 
 @pytest.mark.parametrize(

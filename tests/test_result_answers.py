@@ -25,9 +25,7 @@ from tests.tap_process import sync
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox import Fault, Request
-    from tests.sandbox.messages import Response
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName, Fault, Request, Response
 
 
 @pytest.mark.parametrize("error", [True, 500, {"code": 5}, [["out of memory"]]], ids=str)

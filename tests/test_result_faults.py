@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.sandbox import Fault, Request
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName, Fault, Request
 
 BRIEF: dict[str, Any] = {"backoff_factor": 0.005}
 

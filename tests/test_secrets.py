@@ -14,7 +14,7 @@ from tests.tap_process import run_tap, settings_for
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName
 
 each_api = pytest.mark.parametrize("api", BOTH)
 

@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.sandbox import Sandbox
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName, Sandbox
     from tests.tap_process import Run
 
 SECRET = "a-secret-that-must-never-be-shown"  # noqa: S105 - it opens nothing

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.about import RESULTS_OF
-from tests.documents import PROJECT, main
-from tests.stream_documents import ENTRIES, SNAPSHOTS, columns
+from scripts.about import ENTRIES, RESULTS_OF
+from scripts.documents import PROJECT, SNAPSHOTS, columns, main
 from tests.tap_process import run_tap
 
 if TYPE_CHECKING:

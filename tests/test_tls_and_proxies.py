@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName
 
 PROXY_PASSWORD = "proxy-password-that-opens-nothing-else"  # noqa: S105 - there is nothing to open
 

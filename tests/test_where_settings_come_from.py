@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.about import OWN_SETTINGS
+from scripts.about import OWN_SETTINGS
 from tests.sandbox import RESOURCES, Sandbox
 from tests.tap_process import run_tap, settings_for, sync, write_json
 

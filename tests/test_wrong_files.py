@@ -18,8 +18,7 @@ from tests.tap_process import catalog_of, run_tap, settings_for, sync, write_jso
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox import Sandbox
-    from tests.sandbox.switches import ApiName
+    from tests.sandbox import ApiName, Sandbox
 
 
 NO_JSON = [

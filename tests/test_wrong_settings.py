@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from scripts.about import OWN_SETTINGS
 from tap_kissmetrics.apis import QUERY
-from tests.about import OWN_SETTINGS
 from tests.expected import in_order_of_sync
 from tests.fault_runs import small_sandbox, watched_sync
 from tests.refusals import assert_refused
-from tests.sandbox.data import PARENTS
+from tests.sandbox import PARENTS
 from tests.tap_process import environment, run_tap, settings_for, sync
 
 if TYPE_CHECKING:

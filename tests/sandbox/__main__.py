@@ -1,9 +1,9 @@
-"""The sandbox in the shell: `python -m tests.sandbox [options] -- COMMAND...`; see `--help`."""
+"""The sandbox in a shell: `python -m tests.sandbox [options] -- COMMAND...`; see `--help`."""
 
 from __future__ import annotations
 
 import argparse
-import inspect
+import dataclasses
 import os
 import signal
 import subprocess
@@ -11,78 +11,132 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
-from tests.sandbox.data import RESOURCES, make_account
-from tests.sandbox.named import NAMED, make_fault
-from tests.sandbox.query_data import QUERY_RESOURCES, make_query_account
-from tests.sandbox.server import Sandbox
-from tests.sandbox.switches import PASSWORD, TOKEN, USERNAME
+from tests.sandbox import faults
+from tests.sandbox.data import COUNTS, QUERY_COUNTS, make_account, make_query_account
+from tests.sandbox.server import PASSWORD, TOKEN, USERNAME, Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
     from tests.sandbox.account import Account
+    from tests.sandbox.faults import Fault
 
-_NOT_FOUND, _NOT_RUNNABLE, _SIGNALLED = 127, 126, 128  # as a shell has them
-_COUNTS = {"core": make_account().counts, "query": make_query_account().counts}
-_NAMES = {"core": "Core", "query": "v3"}
-_RESOURCES = tuple(dict.fromkeys((*RESOURCES, *QUERY_RESOURCES)))
+_NOT_FOUND, _NOT_RUNNABLE, _SIGNALLED = 127, 126, 128  # exit codes of a shell
+_RESOURCES = tuple(dict.fromkeys((*COUNTS, *QUERY_COUNTS)))
+_METHODS = ("GET", "POST", "DELETE")
+
+_ELSEWHERE = "http://example.invalid/core"
+
+FAULTS: dict[str, tuple[str, Callable[[], Fault]]] = {
+    "server-error": ("answers 503 to the 2nd and 3rd request", lambda: faults.status(503, skip=1, times=2)),
+    "unauthorized": ("answers 401", lambda: faults.status(401)),
+    "forbidden": ("answers 403", lambda: faults.status(403)),
+    "not-found": ("answers 404", lambda: faults.status(404)),
+    "bad-request": ("answers 400", lambda: faults.status(400)),
+    "retry-after": ("answers 429 with Retry-After: 1, once", lambda: faults.retry_after(1, nth=2)),
+    "retry-after-date": ("answers 503 with Retry-After as a date, once",
+                         lambda: faults.retry_after(2, code=503, as_date=True, nth=2)),
+    "rate-limit": ("15 requests a minute, 429 without Retry-After", lambda: faults.rate_limit(15, 60)),
+    "rate-limit-told": ("15 requests a minute, 429 with Retry-After", lambda: faults.rate_limit(15, 60, tell=True)),
+    "close": ("closes the connection without an answer, once", lambda: faults.close(nth=2)),
+    "close-in-body": ("closes it halfway in the body, once", lambda: faults.close("in_body", nth=2)),
+    "reset": ("resets the connection without an answer, once", lambda: faults.reset(nth=2)),
+    "reset-in-headers": ("resets it in the headers, once", lambda: faults.reset("in_headers", nth=2)),
+    "reset-after-headers": ("resets it after the headers, once", lambda: faults.reset("after_headers", nth=2)),
+    "reset-in-body": ("resets it halfway in the body, once", lambda: faults.reset("in_body", nth=2)),
+    "hang": ("never answers the 2nd request", lambda: faults.hang(nth=2)),
+    "hang-in-body": ("stops sending halfway in the body, once", lambda: faults.hang("in_body", nth=2)),
+    "drip": ("sends one byte of the body a second, once", lambda: faults.drip(1.0, nth=2)),
+    "drip-all": ("sends one byte a second from the status line on, once", lambda: faults.drip(1.0, part="all", nth=2)),
+    "short-body": ("sends less than Content-Length, once", lambda: faults.short_body(nth=2)),
+    "bad-gzip": ("declares gzip for a body that is not, once", lambda: faults.bad_gzip(nth=2)),
+    "truncated-json": ("cuts off the JSON, once", lambda: faults.truncated_json(nth=2)),
+    "html": ("answers 200 with an HTML page, once", lambda: faults.html_page(nth=2)),
+    "empty-body": ("answers 200 with no body, once", lambda: faults.empty_body(nth=2)),
+    "null-body": ("answers 200 with null, once", lambda: faults.null_body(nth=2)),
+    "scalar-body": ("answers 200 with a number, once", lambda: faults.scalar_body(nth=2)),
+    "null-data": ('answers 200 with "data": null, once', lambda: faults.data(None, nth=2)),
+    "no-data": ("answers 200 without data, once", lambda: faults.data(faults.MISSING, nth=2)),
+    "meta-status": ("answers 200 with meta.status 500, once", lambda: faults.meta_status(500, nth=2)),
+    "redirect": ("redirects to another host", lambda: faults.redirect(_ELSEWHERE)),
+    "echo-token": ("answers 400 and repeats the token everywhere", faults.echo_token),
+    "ignore-offset": ("always serves the first page", faults.ignore_offset),
+    "ignore-limit": ("always serves the whole list", faults.ignore_limit),
+    "ignore-limit-20": ("always serves 20 rows", lambda: faults.ignore_limit(20)),
+    "overlap": ("starts each page 3 rows early", lambda: faults.overlap(3)),
+    "total-missing": ("has no pagination.total", lambda: faults.total(faults.MISSING)),
+    "total-null": ("has a pagination.total of null", lambda: faults.total(None)),
+    "total-text": ("has a pagination.total that is text", lambda: faults.total(str)),
+    "total-small": ("has half the true pagination.total", lambda: faults.total(lambda true: true // 2)),
+    "total-large": ("has a pagination.total that is 10 too large", lambda: faults.total(lambda true: true + 10)),
+    "total-random": ("has a random pagination.total", faults.total_random),
+    "no-links": ("has neither links nor a Link header", faults.no_links),
+    "empty-page": ("serves no rows to the 2nd request for events", lambda: faults.empty_page(resource="events", nth=2)),
+    "endless": ("sends the rows of events for ever", lambda: faults.endless(resource="events")),
+}  # fmt: skip
+"""Name: what it does, and how it is made. Those that happen once happen to the second request."""
+
+_DESCRIPTION = """\
+Serve a made-up Kissmetrics account on a loopback port while COMMAND runs, with
+the settings of tap-kissmetrics (TAP_KISSMETRICS_API_URL and so on) in its
+environment. The exit code is that of COMMAND, or 128 plus the number of the
+signal that ended it. Without COMMAND, print the settings and serve until
+Ctrl-C.
+"""
+
+_EPILOG = """\
+faults:
+{faults}
+
+A fault takes parameters, as in --fault reset:resource=events,skip=1,times=3
+  resource=NAME       only requests for this resource
+  method=NAME         only requests with this method
+  nth=N               only the Nth of these requests
+  skip=N              not the first N of these requests
+  times=N             so often; times=always without an end
+--fault may be given several times.
+"""
 
 
 def _parser() -> argparse.ArgumentParser:
-    names = "\n".join(f"  {name:<20}{text}" for name, (text, _) in NAMED.items())
+    listed = "\n".join(f"  {name:<20}{text}" for name, (text, _) in FAULTS.items())
     parser = argparse.ArgumentParser(
         prog="python -m tests.sandbox",
         usage="%(prog)s [options] [-- COMMAND...]",
-        description="Serve a made-up Kissmetrics account on a loopback port while COMMAND runs, with the\n"
-        "settings of tap-kissmetrics for it set (TAP_KISSMETRICS_API_URL and the others). The exit code is that of\n"
-        "COMMAND, or 128 and the number of the signal that ended it. Without COMMAND: print the settings and serve\n"
-        "until Ctrl-C.",
-        epilog=f"faults:\n{names}\n\n"
-        "With :resource=events,method=GET,nth=2,skip=1,times=3 (or times=always) behind the name a fault concerns\n"
-        "one resource, method or request, begins later, or happens so often. --fault may be given several times.",
+        description=_DESCRIPTION,
+        epilog=_EPILOG.format(faults=listed),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        "--api",
-        choices=("core", "query"),
-        default="core",
-        help="the Core API, or the Query API v3 (default: %(default)s)",
+    add = parser.add_argument
+    add("--api", choices=("core", "query"), default="core", help="Core API or Query API v3 (default: %(default)s)")
+    add(
+        "--form",
+        choices=("envelope", "bare"),
+        default="envelope",
+        help="form of Core's responses (default: %(default)s)",
     )
-    parser.add_argument("--form", choices=("envelope", "bare"), default="envelope", help="the form of Core's answers")
-    parser.add_argument(
-        "--array-key",
-        choices=("data", "resource", "events"),
-        default="data",
-        help="where lists of v3 have their rows (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--cap",
-        type=_count,
-        metavar="N",
-        help="the largest limit that is honoured (default: any; of v3 10,000)",
-    )
-    parser.add_argument("--rate-limit", type=_count, metavar="N", help="requests a minute (default: any number)")
-    parser.add_argument("--rows", type=_count, default=120, metavar="N", help="of each query (default: %(default)s)")
-    parser.add_argument(
-        "--latency",
-        type=_seconds,
-        default=0.0,
-        metavar="SECONDS",
-        help="to wait before each answer",
-    )
-    parser.add_argument("--port", type=_count, default=0, metavar="N", help="of 127.0.0.1 (default: a free one)")
-    parser.add_argument("--token", default=TOKEN, help="the token that Core lets in (default: %(default)s)")
-    parser.add_argument("--username", default=USERNAME, help="the user that v3 lets in (default: %(default)s)")
-    parser.add_argument("--password", default=PASSWORD, help="that user's password (default: %(default)s)")
-    parser.add_argument("--no-gzip", action="store_true", help="never compress")
-    parser.add_argument("--fault", type=_fault, action="append", default=[], metavar="NAME", help="see below")
-    parser.add_argument("--counts", action="store_true", help="tell in the end, on stderr, what there was to read")
-    parser.add_argument("--seed", type=_count, default=0, metavar="N", help="of the made-up data (default: 0)")
+    keys = ("data", "resource", "events")
+    add("--array-key", choices=keys, default="data", help="key of the rows in lists of v3 (default: %(default)s)")
+    add("--cap", type=_count, metavar="N", help="largest limit that is honoured (default: any, in v3 10,000)")
+    add("--rate-limit", type=_count, metavar="N", help="requests a minute (default: any number)")
+    add("--rows", type=_count, default=120, metavar="N", help="rows of each query (default: %(default)s)")
+    add("--latency", type=_seconds, default=0.0, metavar="SECONDS", help="time before each response (default: none)")
+    add("--port", type=_count, default=0, metavar="N", help="port of 127.0.0.1 (default: a free one)")
+    add("--token", default=TOKEN, help="token of Core (default: %(default)s)")
+    add("--username", default=USERNAME, help="user of v3 (default: %(default)s)")
+    add("--password", default=PASSWORD, help="password of v3 (default: %(default)s)")
+    add("--no-gzip", action="store_false", dest="gzip", help="never compress")
+    add("--fault", type=make_fault, action="append", default=[], dest="faults", metavar="NAME", help="see below")
+    add("--counts", action="store_true", help="print on stderr, at the end, what the account holds and the requests")
+    add("--seed", type=_count, default=0, metavar="N", help="seed of the made-up data (default: 0)")
     for resource in _RESOURCES:
-        counts = [f"{_COUNTS[api][resource]} in {name}" for api, name in _NAMES.items() if resource in _COUNTS[api]]
-        text = f"how many {resource} (default: {', '.join(counts)})"
-        parser.add_argument(f"--{resource}", type=_count, metavar="N", help=text)
+        counts = [
+            f"{counts[resource]} in {name}"
+            for name, counts in (("Core", COUNTS), ("v3", QUERY_COUNTS))
+            if resource in counts
+        ]
+        add(f"--{resource}", type=_count, metavar="N", help=f"number of {resource} (default: {', '.join(counts)})")
     return parser
 
 
@@ -104,24 +158,46 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def _fault(text: str) -> object:
-    try:
-        return make_fault(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
+def make_fault(text: str) -> Fault:
+    """Make the fault of NAME or NAME:KEY=VALUE,... `times` and `skip` replace the `nth` of the named fault."""
+    name, _, parameters = text.partition(":")
+    if name not in FAULTS:
+        message = f"there is no fault {name!r}; there are {', '.join(FAULTS)}"
+        raise argparse.ArgumentTypeError(message)
+    fault = FAULTS[name][1]()
+    for parameter in filter(None, parameters.split(",")):
+        key, _, value = parameter.partition("=")
+        match key:
+            case "resource" if value in {*COUNTS, *QUERY_COUNTS, "queries"}:
+                fault = dataclasses.replace(fault, resource=value)
+            case "method" if value in _METHODS:
+                fault = dataclasses.replace(fault, method=value)
+            case "times" if value == "always":
+                fault = dataclasses.replace(fault, times=None, nth=None)
+            case "nth" if value.isdecimal():
+                fault = dataclasses.replace(fault, nth=int(value))
+            case "times" if value.isdecimal():
+                fault = dataclasses.replace(fault, times=int(value), nth=None)
+            case "skip" if value.isdecimal():
+                fault = dataclasses.replace(fault, skip=int(value), nth=None)
+            case _:
+                known = "resource=NAME, method=NAME, nth=N, skip=N, times=N or times=always"
+                message = f"{parameter!r} is not understood: {known}"
+                raise argparse.ArgumentTypeError(message)
+    return fault
 
 
 class _Runner:
-    """Runs a command and passes SIGTERM and SIGINT on to it."""
+    """Runs a command and forwards SIGTERM and SIGINT to it."""
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
         self._early: int | None = None
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._pass_on)
+            signal.signal(number, self._forward)
 
     def run(self, command: Sequence[str], env: dict[str, str]) -> int:
-        """Run the command; return its exit code in the way of a shell."""
+        """Run the command; return its exit code as a shell does."""
         try:
             self._child = subprocess.Popen(command, env=env)
         except FileNotFoundError:
@@ -135,7 +211,7 @@ class _Runner:
         code = self._child.wait()
         return code if code >= 0 else _SIGNALLED - code
 
-    def _pass_on(self, number: int, _frame: FrameType | None) -> None:
+    def _forward(self, number: int, _frame: FrameType | None) -> None:
         if self._child is None:
             self._early = number
         elif number != signal.SIGINT or not _in_foreground():
@@ -143,7 +219,7 @@ class _Runner:
 
 
 def _in_foreground() -> bool:
-    """Tell whether Ctrl-C in a terminal reaches the command by itself, as a member of the terminal's process group."""
+    """Tell whether a terminal's Ctrl-C reaches the command by itself, as a member of the foreground process group."""
     try:
         return os.tcgetpgrp(sys.__stdin__.fileno() if sys.__stdin__ else 0) == os.getpgrp()
     except (OSError, ValueError):
@@ -160,55 +236,39 @@ def _serve_until_signal(sandbox: Sandbox) -> int:
     return 0
 
 
-def _tell_counts(sandbox: Sandbox) -> None:
+def _print_counts(sandbox: Sandbox) -> None:
     for resource, count in sandbox.account.counts.items():
-        asked = sum(request.resource == resource for request in sandbox.requests)
-        print(f"sandbox: {count:>7} {resource:<10} in the account, {asked} requests", file=sys.stderr)
+        requests = sum(request.resource == resource for request in sandbox.requests)
+        print(f"sandbox: {count:>7} {resource:<10} in the account, {requests} requests", file=sys.stderr)
     if sandbox.queries:
-        asked = sum(request.resource == "queries" for request in sandbox.requests)
-        print(f"sandbox: {len(sandbox.queries):>7} queries    were started, {asked} requests", file=sys.stderr)
-
-
-def _account(options: argparse.Namespace, parser: argparse.ArgumentParser) -> Account:
-    counts = {name: getattr(options, name) for name in _RESOURCES if getattr(options, name) is not None}
-    make: Callable[..., Account] = make_account if options.api == "core" else make_query_account
-    for name in counts:
-        if name not in inspect.signature(make).parameters:
-            parser.error(f"--{name}: {_NAMES[options.api]} lists none")
-    return make(options.seed, **counts)
+        requests = sum(request.resource == "queries" for request in sandbox.requests)
+        print(f"sandbox: {len(sandbox.queries):>7} queries    were started, {requests} requests", file=sys.stderr)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Run the sandbox as the arguments say; return the exit code."""
+    """Run the sandbox; return the exit code."""
     cut = list(arguments).index("--") if "--" in arguments else len(arguments)
     parser, command = _parser(), arguments[cut + 1 :]
-    options = parser.parse_args(arguments[:cut])
+    options = vars(parser.parse_args(arguments[:cut]))
+    # What is left in `options` are arguments of `Sandbox`.
+    seed, print_counts = options.pop("seed"), options.pop("counts")
+    given = {resource: options.pop(resource) for resource in _RESOURCES}
+    counts = {resource: count for resource, count in given.items() if count is not None}
+    for resource in counts:
+        if resource not in (COUNTS if options["api"] == "core" else QUERY_COUNTS):
+            parser.error(f"--{resource}: {'Core' if options['api'] == 'core' else 'v3'} lists none")
+    make: Callable[..., Account] = make_account if options["api"] == "core" else make_query_account
     try:
-        sandbox = Sandbox(
-            _account(options, parser),
-            api=options.api,
-            form=options.form,
-            array_key=options.array_key,
-            cap=options.cap,
-            rate_limit=options.rate_limit,
-            rows=options.rows,
-            latency=options.latency,
-            token=options.token,
-            username=options.username,
-            password=options.password,
-            faults=options.fault,
-            gzip=not options.no_gzip,
-            port=options.port,
-        )
+        sandbox = Sandbox(make(seed, **counts), **options)
     except (OSError, OverflowError) as error:
-        print(f"sandbox: port {options.port}: {error}", file=sys.stderr)
+        print(f"sandbox: port {options['port']}: {error}", file=sys.stderr)
         return 1
     sandbox.warm()
     runner = _Runner() if command else None
     with sandbox:
         code = runner.run(command, os.environ | sandbox.env) if runner else _serve_until_signal(sandbox)
-    if options.counts:
-        _tell_counts(sandbox)
+    if print_counts:
+        _print_counts(sandbox)
     return code
 
 

@@ -1,4 +1,4 @@
-"""A request as the sandbox records it, the window of a list that answers it, and the answer before it is sent."""
+"""HTTP messages: the request as it is recorded, the page of a list, the response before it is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ErrorForm = Literal["envelope", "messages"]
-"""{meta, data, links}, as Core's answers are, or {status, messages} of v3."""
+"""The form of error bodies: {meta, data, links} of the Core API, or {status, messages} of v3."""
 
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -19,7 +19,7 @@ _ESCAPING_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 
 
 def to_json(value: object) -> bytes:
-    """Write a value as compact JSON in UTF-8; text that UTF-8 cannot hold (lone surrogates) is escaped."""
+    """Encode a value as compact JSON in UTF-8; a text that UTF-8 cannot hold (lone surrogates) is escaped."""
     try:
         return _ENCODER.encode(value).encode()
     except UnicodeEncodeError:
@@ -28,39 +28,28 @@ def to_json(value: object) -> bytes:
 
 @dataclass
 class Request:
-    """One request, as it arrived.
+    """A request, as it arrived."""
 
-    Attributes:
-        number: 1 for the first request of the sandbox.
-        path: Without the query string, for instance `/core/products/UUID/events`.
-        query: The last value of each argument.
-        headers: By lower-case name.
-        at: When it arrived: seconds of `time.monotonic`.
-        in_flight: How many requests, this one included, were being answered when it arrived.
-        resource: Which resource it asks for, "queries" for all that has to do with queries; None for the directory and
-            for unknown paths.
-        is_list: Whether it asks for a list, plain or scoped, or for the rows of a query that has completed.
-        error_form: How the API that it was sent to writes errors.
-        status: The status of the answer, None while there is none. What a fault that breaks the line would have sent.
-    """
-
-    number: int
+    number: int  # 1 for the first request of the sandbox
     method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    at: float
-    in_flight: int
+    path: str  # without the query string, for instance /core/products/UUID/events
+    query: dict[str, str]  # the last value of each parameter
+    headers: dict[str, str]  # by lower-case name
+    at: float  # when it arrived, in seconds of time.monotonic
+    in_flight: int  # requests being answered when it arrived, this one included
     body: bytes = b""
-    resource: str | None = None
-    is_list: bool = False
+    parts: list[str] = field(
+        default_factory=list
+    )  # of the path below the root of the API: ["products", UUID, "events"]
+    resource: str | None = None  # "queries" for everything about queries; None for the directory and unknown paths
+    is_list: bool = False  # a list, plain or scoped, or the rows of a completed query
     error_form: ErrorForm = "envelope"
-    status: int | None = None
+    status: int | None = None  # of the response; that of a fault that breaks the connection is the one it cut off
 
 
 @dataclass
 class Page:
-    """Which rows of a list are sent (`offset`, `limit`), and what the answer says of it (`shown_...`)."""
+    """The rows of a list that are sent (`offset`, `limit`), and what the envelope reports (`shown_...`)."""
 
     offset: int
     limit: int
@@ -70,30 +59,26 @@ class Page:
 
 @dataclass
 class Response:
-    """An answer before it is compressed (unless `compress` is false) and sent with its `Content-Length`.
-
-    Attributes:
-        reason: The reason phrase, by default the usual one.
-        done: What has happened in the account when this is the answer. Of an answer that a fault puts in the place of
-            this one, nothing has: a query that was refused does not exist.
-    """
+    """A response before it is compressed (unless `compress` is false) and gets its `Content-Length`."""
 
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
-    reason: str | None = None
+    reason: str | None = None  # by default the standard phrase
     compress: bool = True
-    done: Callable[[], None] | None = None
+    # Applies the effect of the request, such as the start of a query. A fault that replaces the response drops it: a
+    # query that was refused does not exist.
+    commit: Callable[[], None] | None = None
 
     @classmethod
-    def of_json(cls, status: int, value: object, done: Callable[[], None] | None = None) -> Response:
-        """Make a JSON answer of a value, or of JSON that is written already."""
+    def of_json(cls, status: int, value: object, commit: Callable[[], None] | None = None) -> Response:
+        """Make a JSON response of a value, or of bytes that are JSON already."""
         body = value if isinstance(value, bytes) else to_json(value)
-        return cls(status, body, {"Content-Type": "application/json; charset=utf-8"}, done=done)
+        return cls(status, body, {"Content-Type": "application/json; charset=utf-8"}, commit=commit)
 
     @classmethod
     def of_error(cls, status: int, message: str, form: ErrorForm = "envelope") -> Response:
-        """Make the body of an error. Core's reference documents none; this is what its envelope suggests."""
+        """Make an error response. The reference of the Core API documents none; this is what its envelope suggests."""
         if form == "messages":
             return cls.of_json(status, {"status": status, "messages": [message]})
         return cls.of_json(status, {"meta": {"status": status, "message": message}, "data": None, "links": []})
@@ -103,12 +88,22 @@ class Response:
         return json.loads(self.body)
 
     def head(self) -> bytes:
-        """Write the status line and the headers, up to and with the empty line."""
-        reason = self.reason
-        if reason is None:
-            reason = _PHRASES.get(self.status, "")
-        lines = [
-            f"HTTP/1.1 {self.status} {reason}",
-            *(f"{name}: {value}" for name, value in self.headers.items()),
-        ]
+        """Encode the status line and the headers, with the empty line that ends them."""
+        reason = _PHRASES.get(self.status, "") if self.reason is None else self.reason
+        lines = [f"HTTP/1.1 {self.status} {reason}", *(f"{name}: {value}" for name, value in self.headers.items())]
         return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+
+
+class RefusalError(Exception):
+    """A request that the API refuses, with a status, a message and headers."""
+
+    def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
+        """Refuse a request."""
+        super().__init__(message)
+        self._status, self._message, self._headers = status, message, headers or {}
+
+    def response(self, form: ErrorForm) -> Response:
+        """Make the error response."""
+        response = Response.of_error(self._status, self._message, form)
+        response.headers.update(self._headers)
+        return response

@@ -1,133 +1,110 @@
-"""Asynchronous queries, whichever API starts them: how they come along, and the rows that they give."""
+"""Asynchronous queries of both APIs: the bodies that start them, their progress, and the rows that they return."""
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import random
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from tests.sandbox.account import date, uuid
-from tests.sandbox.lists import RefusalError
+from tests.sandbox.data import QUERY_TYPES, QueryAccount, date, uuid
+from tests.sandbox.messages import RefusalError
 
 if TYPE_CHECKING:
-    from tests.sandbox.switches import Switches
+    from tests.sandbox.messages import Request
+    from tests.sandbox.server import Sandbox
 
+Body = dict[str, Any]
 Row = dict[str, Any] | list[Any]
 
-State = Literal["under way", "completed", "failed", "gone"]
+State = Literal["running", "completed", "failed", "gone"]
 
 Kind = Literal["report", "metric", "query", "run"]
-"""POST /queries/report, /queries/metric and /queries of v3; the run of a report of Core."""
+"""What started a query: POST /queries/report, /queries/metric or /queries of v3, or the run of a report of Core."""
 
-ERROR = "The query could not be completed"
-
-_UNFINISHED = 0.25
+_PROGRESS_OF_ENDLESS = 0.25
 _REPEATED_EVERY = 10
 _CITIES = ("Zürich", None, "São Paulo", "京都市", "", 'The "Big" Apple')
 
 
 @dataclass(eq=False)
 class Query:
-    """A query as it was asked for, and what has become of it.
+    """A query that was started, and what became of it."""
 
-    Attributes:
-        id: A UUID.
-        kind: What started it.
-        body: The JSON object that was sent to start it.
-        query_type: What is asked: "funnel", "sql", ...; of metrics "metric", of report runs "people_search_v2".
-        at: When it was started: seconds of `time.monotonic`.
-        polls: How many times its status was told, the first time that it is completed included and no later one.
-        completed: Whether it was told that it is completed.
-        cancelled: Whether it was cancelled by a DELETE.
-        result: All its rows, once they were asked for. May be changed under the sandbox's lock.
-    """
-
-    id: str
+    id: str  # a UUID
     kind: Kind
-    body: dict[str, Any]
-    query_type: str
-    at: float = field(default_factory=time.monotonic)
-    polls: int = 0
-    completed: bool = False
-    cancelled: bool = False
-    result: list[Row] | None = field(default=None, repr=False)
+    body: Body  # the JSON object that started it
+    query_type: str  # "funnel", "sql" and so on; "metric" for metrics, "people_search_v2" for report runs
+    at: float = field(default_factory=time.monotonic)  # when it was started
+    polls: int = 0  # status responses, up to the first one that reported it as completed
+    completed: bool = False  # whether a status response has reported it as completed
+    cancelled: bool = False  # by a DELETE
+    result: list[Row] | None = field(default=None, repr=False)  # all rows, once requested; change them under the lock
 
-    def state(self, switches: Switches) -> State:
-        """Tell what a client is to be told now."""
+    def state(self, sandbox: Sandbox) -> State:
+        """Return the state that a client sees now."""
         if self.cancelled:
             return "gone"
         if self.completed:
             return "completed"
-        is_due = self.polls >= switches.polls_until_complete
-        match switches.query_outcome:
+        is_due = self.polls >= sandbox.polls_until_complete
+        match sandbox.query_outcome:
             case "complete" if is_due:
                 return "completed"
             case "fail" | "fail_completed" if is_due:
                 return "failed"
             case "cancelled" if is_due:
                 return "gone"
-        return "under way"
+        return "running"
 
-    def progress(self, switches: Switches) -> float:
-        """Return which part of a query under way is done: more than 0, less than 1."""
-        if switches.query_outcome == "never":
-            return _UNFINISHED
-        part = (self.polls + 1) / (switches.polls_until_complete + 1)
+    def progress(self, sandbox: Sandbox) -> float:
+        """Return the share of a running query that is done: more than 0, less than 1."""
+        if sandbox.query_outcome == "never":
+            return _PROGRESS_OF_ENDLESS
+        part = (self.polls + 1) / (sandbox.polls_until_complete + 1)
         return round(min(max(part, 0.01), 0.99), 2)
 
-    def told(self, state: State) -> None:
-        """Note that a client was told a state."""
+    def polled(self, state: State) -> None:
+        """Record that a status response reported a state."""
         self.polls += not self.completed
         self.completed = state == "completed"
 
     def cancel(self) -> None:
-        """Note that a client has cancelled it."""
+        """Record that a client has cancelled it."""
         self.cancelled = True
 
 
 class Queries:
-    """The queries of a sandbox.
+    """The queries of a sandbox; `all` holds those that were started, in order."""
 
-    Attributes:
-        all: Every query, in the order of their start.
-    """
-
-    def __init__(self, switches: Switches) -> None:
-        """Begin with none."""
+    def __init__(self, sandbox: Sandbox) -> None:
+        """Start with none."""
         self.all: list[Query] = []
-        self._switches = switches
+        self._sandbox = sandbox
         self._random = random.Random(0)  # noqa: S311 - no secret
 
-    def new(self, kind: Kind, body: dict[str, Any], query_type: str) -> Query:
-        """Make a query. It exists once it is among `all`."""
+    def new(self, kind: Kind, body: Body, query_type: str) -> Query:
+        """Make a query, which exists once it is in `all`."""
         return Query(uuid(self._random), kind, body, query_type)
 
-    def known(self, query_id: str) -> Query | None:
-        """Return the query with an id, None where there is none."""
-        return next((query for query in self.all if query.id == query_id), None)
-
-    def state(self, query_id: str) -> State:
-        """Tell the state of the query with an id; one that does not exist is gone."""
-        query = self.known(query_id)
-        return query.state(self._switches) if query else "gone"
+    def is_completed(self, query_id: str) -> bool:
+        """Tell whether there is a query with this id, and it is completed."""
+        return any(query.id == query_id and query.state(self._sandbox) == "completed" for query in self.all)
 
     def find(self, query_id: str) -> Query:
-        """Return the query with an id.
-
-        Raises:
-            RefusalError: It does not exist, or not any more.
-        """
-        query = self.known(query_id)
-        if query is None or query.state(self._switches) == "gone":
-            raise RefusalError(404, "There is no such query")
-        return query
+        """Return the query with an id; raise `RefusalError` if it does not exist, or no longer."""
+        for query in self.all:
+            if query.id == query_id and query.state(self._sandbox) != "gone":
+                return query
+        raise RefusalError(404, "There is no such query")
 
     def rows(self, query: Query) -> list[Row]:
         """Return all rows of a query, always the same."""
         if query.result is None:
-            wanted = self._switches.rows
-            query.result = wanted(query) if callable(wanted) else self._make(query, wanted)
+            rows = self._sandbox.rows
+            query.result = rows(query) if callable(rows) else self._make(query, rows)
         return query.result
 
     def _make(self, query: Query, count: int) -> list[Row]:
@@ -140,7 +117,7 @@ class Queries:
                 rows.append([12_345 + number, f"bob{number}@example.com"])
             else:
                 row = _row(rng, number)
-                as_array = self._switches.row_form == "array" and query.query_type != "sql"
+                as_array = self._sandbox.row_form == "array" and query.query_type != "sql"
                 rows.append(list(row.values()) if as_array else row)
         return rows
 
@@ -153,3 +130,87 @@ def _row(rng: random.Random, number: int) -> dict[str, Any]:
         "Last city": _CITIES[number % len(_CITIES)],
         "last_seen": date(rng) if number % 7 else None,
     }
+
+
+# The bodies that start a query. Each function returns the body and the type of the query, or raises a `RefusalError`.
+
+
+def report_query(request: Request, sandbox: Sandbox) -> tuple[Body, str]:
+    """Read the body of POST /queries/report."""
+    body = _json_object(request)
+    report = sandbox.account.find("reports", _integer(body, "report_id"))
+    if report is None:
+        raise RefusalError(422, "The report_id is unknown")
+    return body, _query_type(body.get("query_type", report["report_type"]), body)
+
+
+def metric_query(request: Request, sandbox: Sandbox) -> tuple[Body, str]:
+    """Read the body of POST /queries/metric."""
+    body = _json_object(request)
+    account = sandbox.account
+    if not isinstance(account, QueryAccount) or _integer(body, "metric_id") not in account.metric_ids:
+        raise RefusalError(422, "The metric_id is unknown")
+    return body, _query_type(body.get("query_type", "metric"), body)
+
+
+def product_query(request: Request, sandbox: Sandbox) -> tuple[Body, str]:
+    """Read the body of POST /queries."""
+    body = _json_object(request)
+    if sandbox.account.find("products", _integer(body, "product_id")) is None:
+        raise RefusalError(422, "The product_id is unknown")
+    parameters = body.get("query_params")
+    if not isinstance(parameters, dict):
+        raise RefusalError(422, "The query_params must be an object")
+    return body, _query_type(body.get("query_type"), {**body, **parameters})
+
+
+def date_span(request: Request) -> Body:
+    """Read the body that runs a report of the Core API: two dates in order."""
+    body = _json_object(request)
+    try:
+        start, end = (_date(body[name]) for name in ("start_date", "end_date"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RefusalError(400, "start_date and end_date must be dates of ISO 8601") from error
+    if start > end:
+        raise RefusalError(400, "start_date must not be after end_date")
+    return body
+
+
+def _json_object(request: Request) -> Body:
+    if not request.headers.get("content-type", "").startswith("application/json"):
+        raise RefusalError(415, "The Content-Type must be application/json")
+    try:
+        body = json.loads(request.body)
+    except ValueError as error:
+        raise RefusalError(400, "The body is not JSON") from error
+    if not isinstance(body, dict):
+        raise RefusalError(400, "The body must be an object")
+    return body
+
+
+def _integer(body: Body, name: str) -> int:
+    value = body.get(name)
+    if type(value) is not int:
+        raise RefusalError(422, f"The {name} must be an integer")
+    return value
+
+
+def _query_type(query_type: object, body: Body) -> str:
+    if not isinstance(query_type, str) or query_type not in QUERY_TYPES:
+        raise RefusalError(422, f"The query_type must be one of {', '.join(QUERY_TYPES)}")
+    for name in ("sort", "order"):
+        if name in body and not isinstance(body[name], str):
+            raise RefusalError(422, f"The {name} must be text")
+    span = body.get("date_range")
+    if span is None and query_type == "people_search":
+        return query_type
+    if not isinstance(span, dict) or not isinstance(span.get("type"), str):
+        raise RefusalError(422, f"The date_range is required for {query_type}: an object with a type")
+    if span["type"] == "preset" and not isinstance(span.get("preset"), str):
+        raise RefusalError(422, "The date_range has no preset")
+    return query_type
+
+
+def _date(text: str) -> dt.datetime:
+    instant = dt.datetime.fromisoformat(text)
+    return instant if instant.tzinfo else instant.replace(tzinfo=dt.UTC)

@@ -1,8 +1,8 @@
-"""The quick start: the sandbox's account, loaded into JSONL files by Meltano.
+"""The quick start: load the sandbox's account into JSONL files through Meltano.
 
-Run it with `python -m tests.quickstart` where Meltano is installed. It starts the sandbox, lets Meltano install the tap
-and target-jsonl, runs `meltano el` and compares what arrived with what the sandbox holds, record by record. With
-TAP_KISSMETRICS_API=query in its environment the sandbox speaks the Query API v3, and two of its reports are run too.
+Run it with `python -m scripts.quickstart` where Meltano is installed. It starts the sandbox, lets Meltano install the
+tap and target-jsonl, runs `meltano el` and compares the files with the sandbox's account, record by record. With
+TAP_KISSMETRICS_API=query in its environment the sandbox serves the Query API v3, and two of its reports are run too.
 """
 
 from __future__ import annotations
@@ -30,15 +30,11 @@ LOADER = "target-jsonl"
 
 
 class StepFailedError(Exception):
-    """A step of the quick start failed; the message says which, and what to look at."""
+    """A step of the quick start failed; the message names it and what to look at."""
 
 
 def main() -> int:
-    """Run the quick start.
-
-    Returns:
-        The exit code: 0 if every record of the sandbox arrived exactly once, otherwise 1.
-    """
+    """Run the quick start; return the exit code: 0 if every record of the sandbox arrived exactly once, otherwise 1."""
     shutil.rmtree(PROJECT / OUTPUT, ignore_errors=True)  # the loader appends, and an earlier run must not count
     try:
         with Sandbox(api="query" if os.environ.get("TAP_KISSMETRICS_API") == "query" else "core") as sandbox:
@@ -47,43 +43,36 @@ def main() -> int:
             env = meltano_env(sandbox.env | settings(sandbox))
             meltano("install", EXTRACTOR, LOADER, env=env)
             meltano("el", EXTRACTOR, LOADER, env=env)
-            return report(holdings(sandbox))
+            return report(keys_by_stream(sandbox))
     except StepFailedError as error:
         print(error, file=sys.stderr)
         return 1
 
 
 def settings(sandbox: Sandbox) -> dict[str, str]:
-    """Give what the tap is told besides where the sandbox is: of v3, two reports to run, and no pace."""
+    """Return settings for v3 besides those of the sandbox: two reports to run, and a higher rate limit."""
     if sandbox.api == "core":
         return {}
     reports = [record["id"] for record in sandbox.account.records["reports"][:2]]
     return {"TAP_KISSMETRICS_REPORT_IDS": json.dumps(reports), "TAP_KISSMETRICS_REQUESTS_PER_MINUTE": "1000"}
 
 
-def holdings(sandbox: Sandbox) -> dict[str, Counter[str]]:
-    """Tell what the sandbox holds: how often each key is there, for each stream."""
-    held = {stream: Counter(map(key_of, rows)) for stream, rows in sandbox.account.records.items()}
+def keys_by_stream(sandbox: Sandbox) -> dict[str, Counter[str]]:
+    """Count the keys of the sandbox's records, for each stream."""
+    keys = {stream: Counter(map(key_of, rows)) for stream, rows in sandbox.account.records.items()}
     rows = (
         {"query_id": query.id, "position": at} for query in sandbox.queries for at in range(len(query.result or ()))
     )
-    return held | ({"report_results": Counter(map(key_of, rows))} if sandbox.queries else {})
+    return keys | ({"report_results": Counter(map(key_of, rows))} if sandbox.queries else {})
 
 
 def key_of(record: Mapping[str, object]) -> str:
-    """Give what tells a record from all others of its stream."""
+    """Return the primary key of a record as text."""
     return f"{record['query_id']} {record['position']}" if "query_id" in record else str(record["id"])
 
 
 def meltano_env(sandbox_env: Mapping[str, str]) -> dict[str, str]:
-    """Compose the environment of Meltano.
-
-    Args:
-        sandbox_env: The tap's settings for the sandbox, as environment variables.
-
-    Returns:
-        This process's environment without what would lead Meltano elsewhere, and with what the quick start needs.
-    """
+    """Return this process's environment with the sandbox's variables, and without other settings of the plugins."""
     elsewhere = ("MELTANO_", "TAP_KISSMETRICS_", "TARGET_JSONL_")
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(elsewhere)}
     return {
@@ -96,15 +85,7 @@ def meltano_env(sandbox_env: Mapping[str, str]) -> dict[str, str]:
 
 
 def meltano(*arguments: str, env: Mapping[str, str]) -> None:
-    """Run a Meltano command in the project; its output is shown only if it fails.
-
-    Args:
-        *arguments: The command's arguments.
-        env: The command's whole environment.
-
-    Raises:
-        StepFailedError: Meltano is missing, or the command failed.
-    """
+    """Run a Meltano command in the project; raise `StepFailedError` with its output if it fails or is missing."""
     program = shutil.which("meltano", path=sysconfig.get_path("scripts")) or shutil.which("meltano")
     if program is None:
         msg = "Meltano is not installed here. `tox -e demo` brings it along."
@@ -131,19 +112,12 @@ def meltano(*arguments: str, env: Mapping[str, str]) -> None:
         raise StepFailedError(msg)
 
 
-def report(held: Mapping[str, Counter[str]]) -> int:
-    """Print a table of what the sandbox holds and what arrived.
-
-    Args:
-        held: What the sandbox holds, by stream.
-
-    Returns:
-        0 if the files hold every record of every stream exactly once, otherwise 1.
-    """
+def report(keys: Mapping[str, Counter[str]]) -> int:
+    """Print the numbers of records in the sandbox and in the files; return 0 if every record is there exactly once."""
     row = "{:<16}{:>9}{:>9}   {}"
     print("\n" + row.format("stream", "sandbox", "file", "path"))
     complete = True
-    for stream, expected in held.items():
+    for stream, expected in keys.items():
         path = OUTPUT / f"{stream}.jsonl"
         arrived = keys_in(PROJECT / path)
         print(row.format(stream, expected.total(), arrived.total(), path))
@@ -156,14 +130,7 @@ def report(held: Mapping[str, Counter[str]]) -> int:
 
 
 def keys_in(path: Path) -> Counter[str]:
-    """Count the records of a JSONL file by their key.
-
-    Args:
-        path: The file; one that does not exist holds no record.
-
-    Returns:
-        How many lines of the file hold each key.
-    """
+    """Count the keys of the records in a JSONL file; one that does not exist has none."""
     if not path.exists():
         return Counter()
     with path.open(encoding="utf-8") as lines:

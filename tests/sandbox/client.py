@@ -1,4 +1,4 @@
-"""The plainest clients: for tests of the sandbox itself, and of what it was asked."""
+"""HTTP clients for the sandbox's own tests."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 
 
 def session_of(sandbox: Sandbox) -> requests.Session:
-    """Open a session that is let in."""
+    """Open a session with the credentials of the sandbox's API."""
     session = requests.Session()
     if sandbox.api == "query":
         session.auth = (sandbox.username, sandbox.password)
@@ -24,29 +24,24 @@ def session_of(sandbox: Sandbox) -> requests.Session:
 
 
 def send(sandbox: Sandbox, method: str, url: str, body: object = None, **query: object) -> requests.Response:
-    """Send one request, with a JSON body unless that is None, and let in by the sandbox."""
+    """Send one request with credentials, and with a JSON body unless that is None."""
     params = {name: str(value) for name, value in query.items()}
     with session_of(sandbox) as session:
         return session.request(method, url, params=params, json=body, timeout=5, allow_redirects=False)
 
 
 def get(sandbox: Sandbox, path: str, **query: object) -> requests.Response:
-    """Get one page of the API, let in by the sandbox."""
+    """Get a path below the root of the API."""
     return send(sandbox, "GET", f"{sandbox.url}{path}", **query)
 
 
 def raw(sandbox: Sandbox, path: str = "/events", seconds: float = 1.0) -> tuple[bytes, str]:
-    """Send a request over a bare socket and read to the end; return what came, and how it ended."""
+    """Send a request on a plain socket; return what was received, and how it ended: "closed", "reset" or "open"."""
     address = urlsplit(sandbox.url)
+    head = f"GET {address.path}{path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n\r\n"
     received = b""
     with socket.create_connection((address.hostname, address.port), timeout=seconds) as connection:
-        lines = [
-            f"GET {address.path}{path} HTTP/1.1",
-            "Host: sandbox",
-            f"Authorization: Bearer {TOKEN}",
-            "Connection: close",
-        ]
-        connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
+        connection.sendall(head.encode())
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             try:
@@ -62,7 +57,7 @@ def raw(sandbox: Sandbox, path: str = "/events", seconds: float = 1.0) -> tuple[
 
 
 def walk(sandbox: Sandbox, path: str, limit: int) -> list[Record]:
-    """Read a list as a careful client does: on by what was received, until nothing is."""
+    """Read a list up to its first empty page; each offset is the number of rows received before."""
     rows: list[Record] = []
     with session_of(sandbox) as session:
         while True:

@@ -1,0 +1,68 @@
+"""The tap's description of itself: settings and capabilities as in `--about`, streams as in `--discover`."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+from contextlib import redirect_stdout
+from typing import Any
+
+from tap_kissmetrics.apis import APIS
+from tap_kissmetrics.tap import TapKissmetrics
+
+Entry = dict[str, Any]
+"""The catalog entry of a stream."""
+
+RESULTS_OF: dict[str, dict[str, Any]] = {
+    "core": {"report_ids": ["*"]},
+    "query": {"report_ids": ["*"], "metric_ids": [1]},
+}
+"""For each API, the settings with which it has all its streams."""
+
+
+def tap_of(api: str) -> TapKissmetrics:
+    """Make a tap of an API with all its streams: one that runs every report, and a metric."""
+    # A tap takes over these signals when it is made; this process keeps its own handlers.
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        return TapKissmetrics(config={"api": api, **RESULTS_OF[api]}, validate_config=False, setup_mapper=False)
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _about() -> dict[str, Any]:
+    printed = io.StringIO()
+    with redirect_stdout(printed):
+        TapKissmetrics.print_about("json")
+    about: dict[str, Any] = json.loads(printed.getvalue())
+    return about
+
+
+def _sdk_settings() -> dict[str, Any]:
+    schema: dict[str, Any] = {"properties": {}}
+    TapKissmetrics.append_builtin_config(schema)
+    settings: dict[str, Any] = schema["properties"]
+    return settings
+
+
+def _entries(api: str) -> dict[str, Entry]:
+    entries: list[Entry] = json.loads(json.dumps(tap_of(api).catalog_dict))["streams"]
+    return {entry["tap_stream_id"]: entry for entry in entries}
+
+
+ABOUT = _about()
+"""The output of `--about --format json`."""
+
+SETTINGS: dict[str, dict[str, Any]] = ABOUT["settings"]["properties"]
+"""The JSON Schema of every setting, in the order of the tap's; those that the SDK adds come last."""
+
+OWN_SETTINGS = {name: setting for name, setting in SETTINGS.items() if name not in _sdk_settings()}
+"""The settings that the SDK does not add."""
+
+SETTING_GROUPS: list[list[str]] = [choice["required"] for choice in ABOUT["settings"]["anyOf"]]
+"""The groups of settings of which one must be complete."""
+
+ENTRIES = {api: _entries(api) for api in APIS}
+"""The catalog entries by stream, for each API."""

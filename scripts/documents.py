@@ -1,0 +1,338 @@
+"""Generate the documents about settings and streams, and the snapshot of each stream, from the code.
+
+`python -m scripts.documents` lists the documents that are out of date, and exits with 1 if there are any;
+`python -m scripts.documents --write` updates them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import textwrap
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from scripts.about import ABOUT, ENTRIES, OWN_SETTINGS, SETTING_GROUPS, SETTINGS, tap_of
+from tap_kissmetrics.apis import APIS
+from tap_kissmetrics.client import ListStream, ProductListStream, QueryProductListStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from scripts.about import Entry
+    from tap_kissmetrics.client import KissmetricsStream
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+SNAPSHOTS = "tests/snapshots"
+"""The folder of the snapshots: the catalog entry of each stream, one file each."""
+
+# Markdown
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
+
+
+def _code(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
+
+
+def _between(name: str, text: str, marker: str, generated: str) -> str:
+    """Replace what is between the comments `<!-- marker -->` and `<!-- /marker -->`."""
+    start, end = f"<!-- {marker} -->\n", f"<!-- /{marker} -->"
+    if text.count(start) != 1 or text.count(end) != 1:
+        message = f"{name} must have {start.strip()} and {end} once each"
+        raise ValueError(message)
+    before, rest = text.split(start)
+    return f"{before}{start}{generated}{end}{rest.split(end)[1]}"
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+# README.md
+
+
+def _settings_table() -> str:
+    rows = []
+    required = {api.login: f"**required** for `{name}`" for name, api in APIS.items()}
+    for name, setting in OWN_SETTINGS.items():
+        default = required.get(name, "")
+        if "default" in setting:
+            default = f"`{_plain(setting['default'])}`"
+        rows.append((f"`{name}`", default, setting["description"]))
+    return _table(("Setting", "Default", "What it is"), rows)
+
+
+def _streams_tables() -> str:
+    head = ("Stream", "Endpoint", "Product by product", "Primary key", "Replication", "Keys to choose for INCREMENTAL")
+    return "\n".join(
+        f"### {api.title} (`api: {name}`)\n\n{_table(head, [_stream_row(s) for s in tap_of(name).discover_streams()])}"
+        for name, api in APIS.items()
+    )
+
+
+def _stream_row(stream: KissmetricsStream) -> tuple[str, ...]:
+    key = f" on `{stream.replication_key}`" if stream.replication_key else ""
+    return (
+        f"`{stream.name}`",
+        f"`{stream.path}`" if isinstance(stream, ListStream) and not isinstance(stream, QueryProductListStream) else "",
+        f"`/products/{{id}}{stream.path}`" if isinstance(stream, (ProductListStream, QueryProductListStream)) else "",
+        _code(stream.primary_keys),
+        stream.replication_method + key,
+        _code(stream.valid_replication_keys),
+    )
+
+
+def _readme(text: str) -> str:
+    text = _between("README.md", text, "settings", _settings_table())
+    return _between("README.md", text, "streams", _streams_tables())
+
+
+# docs/targets.md
+
+
+def _csv_maps() -> str:
+    """Make the stream maps that write JSON where target-csv would not, for each API."""
+    parts = []
+    for name, api in APIS.items():
+        lines = []
+        for stream, entry in ENTRIES[name].items():
+            fields = entry["schema"]["properties"].items()
+            nested = [column for column, field in fields if {"array", "object"} & set(field["type"])]
+            # A row may hold numbers with a fraction, which are exact until here.
+            as_text = {"row": '"json.dumps(row, default=str)"'}
+            maps = ", ".join(f"{column}: {as_text.get(column, f'json.dumps({column})')}" for column in nested)
+            lines += [f"  {stream}: {{{maps}}}\n"] if maps else []
+        parts.append(f"{api.title}:\n\n<!-- csv: {name} -->\n```yaml\nstream_maps:\n{''.join(lines)}```\n")
+    return "\n".join(parts)
+
+
+def _targets(text: str) -> str:
+    return _between("docs/targets.md", text, "csv", _csv_maps())
+
+
+# docs/streams.md and the snapshots
+
+_STREAMS_HEAD = """\
+# Streams and columns
+
+Generated from the catalog by `python -m scripts.documents --write`. Types are JSON Schema types or formats. A column
+may be null unless marked "never null". `contact.name` is a field of the object `contact`; `links[].href` is a field of
+each object in the array `links`.
+"""
+
+
+def _streams_page(_: str) -> str:
+    return _STREAMS_HEAD + "".join(
+        f"\n## {APIS[api].title} (`api: {api}`)\n" + "".join(map(_stream_section, entries.values()))
+        for api, entries in ENTRIES.items()
+    )
+
+
+def _stream_section(entry: Entry) -> str:
+    (root,) = [part["metadata"] for part in entry["metadata"] if not part["breadcrumb"]]
+    replication = entry["replication_method"]
+    if entry.get("replication_key"):
+        replication += f" on `{entry['replication_key']}`"
+    facts = [
+        f"Primary key: {_code(root['table-key-properties'])}",
+        f"Replication: {replication}",
+        f"Keys to choose for INCREMENTAL: {_code(root.get('valid-replication-keys', [])) or 'none'}",
+    ]
+    rows = [(f"`{name}`", _type(field), field.get("description", "")) for name, field in columns(entry["schema"])]
+    listed = "".join(f"- {fact}\n" for fact in facts)
+    return f"\n### {entry['tap_stream_id']}\n\n{listed}\n{_table(('Column', 'Type', 'What it is'), rows)}"
+
+
+def columns(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the path and the JSON Schema of each column of an object's schema, and of each field in them."""
+    for name, field in schema.get("properties", {}).items():
+        yield f"{prefix}{name}", field
+        yield from columns(field, f"{prefix}{name}.")
+    if isinstance(items := schema.get("items"), dict):
+        yield from columns(items, f"{prefix.removesuffix('.')}[].")
+
+
+def _type(field: dict[str, Any]) -> str:
+    types = field["type"] if isinstance(field["type"], list) else [field["type"]]
+    kind = field.get("format", " or ".join(name for name in types if name != "null"))
+    return kind if "null" in types else f"{kind}, never null"
+
+
+def _snapshot(entry: Entry, _: str) -> str:
+    return json.dumps(entry, indent=2, ensure_ascii=False) + "\n"
+
+
+# meltano.yml, and plugin.yaml for the Meltano projects of others
+
+_MELTANO_KINDS = {
+    "array": "array",
+    "boolean": "boolean",
+    "integer": "integer",
+    # Meltano 4.4 has the kind "decimal", and fails to write it into the tap's config if the value comes from the
+    # environment. With "integer" whole seconds work from everywhere, and others from meltano.yml.
+    "number": "integer",
+    "object": "object",
+    "string": "string",
+}
+"""From a type of JSON Schema to a kind of Meltano."""
+
+_PLUGIN = {
+    "name": ABOUT["name"],
+    "namespace": ABOUT["name"].replace("-", "_"),
+    "label": "Kissmetrics",
+    "description": "Product analytics",
+    "pip_url": ABOUT["name"],  # from PyPI
+    "executable": ABOUT["name"],
+    "domain_url": "https://www.kissmetrics.io/",
+    "keywords": ["api", "meltano_sdk"],
+    "maintenance_status": "beta",
+}
+"""The keys of plugin.yaml besides those of `extractor`."""
+
+
+def extractor() -> dict[str, Any]:
+    """Make the keys of the extractor that follow from the code."""
+    return {
+        "capabilities": sorted(ABOUT["capabilities"]),
+        "settings_group_validation": SETTING_GROUPS,
+        "settings": [meltano_setting(name, setting) for name, setting in SETTINGS.items()],
+    }
+
+
+def meltano_setting(name: str, setting: dict[str, Any]) -> dict[str, Any]:
+    """Make MeltanoHub's definition of a setting from its JSON Schema."""
+    (kind,) = [kind for kind in setting["type"] if kind != "null"]
+    kind = "date_iso8601" if setting.get("format") == "date-time" else _MELTANO_KINDS[kind]
+    options = [
+        {"label": str(value).capitalize(), "value": value} for value in setting.get("enum", []) if value is not None
+    ]
+    definition = {
+        "name": name,
+        "kind": "options" if options else kind,
+        "value": setting.get("default"),
+        "label": setting["title"],
+        "description": setting["description"],
+        "options": options or None,
+        "sensitive": setting.get("secret"),
+    }
+    return {key: value for key, value in definition.items() if value is not None}
+
+
+def _meltano_yml(text: str) -> str:
+    """Replace the generated keys of the extractor; all other lines stay."""
+    found = re.search(r"^  - name: tap-kissmetrics\n(?:    .*\n)+", text, re.MULTILINE)
+    if not found:
+        message = "meltano.yml must have the extractor tap-kissmetrics"
+        raise ValueError(message)
+    block = found.group()
+    for key, value in extractor().items():
+        part = textwrap.indent(_dump(key, value), "    ")
+        lines = re.compile(rf"^    {key}:.*\n(?:    [ -].*\n)*", re.MULTILINE)
+        old = lines.search(block)
+        block = block[: old.start()] + part + block[old.end() :] if old else block + part
+    return text[: found.start()] + block + text[found.end() :]
+
+
+def _plugin_yaml(_: str) -> str:
+    """Make what `meltano add --from-ref` takes, in the form of MeltanoHub's own definitions."""
+    head = (
+        "# Made by `python -m scripts.documents --write`. To use it, see README.md, With Meltano: until the tap is\n"
+        "# published, pip_url is the path of a clone.\n"
+    )
+    return head + "".join(_dump(key, value) for key, value in (_PLUGIN | extractor()).items())
+
+
+def _dump(key: str, value: object) -> str:
+    flow = None if key == "settings_group_validation" else False
+    return yaml.safe_dump({key: value}, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=flow)
+
+
+# Files to copy
+
+
+def _env_example(_: str) -> str:
+    parts = [
+        textwrap.dedent("""\
+            # Copy this file to .env, take the # from the settings that you need, and keep .env to yourself: it holds a
+            # secret. A variable that is already set wins over this file. Lists and objects are written as JSON.
+        """)
+    ]
+    for name, setting in SETTINGS.items():
+        title = f"{setting['title']}. {setting['description']}"
+        about = textwrap.fill(title, 110, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
+        parts.append(f"{about}\n# TAP_KISSMETRICS_{name.upper()}={_plain(setting.get('default', ''))}\n")
+    return "\n".join(parts)
+
+
+def _sample_config(_: str) -> str:
+    """Make the settings that a sync needs, for the first of the ways to log in."""
+    return json.dumps({name: f"YOUR-{name.upper().replace('_', '-')}" for name in SETTING_GROUPS[0]}, indent=2) + "\n"
+
+
+# The command
+
+DOCUMENTS: dict[str, Callable[[str], str]] = {
+    "README.md": _readme,
+    "meltano.yml": _meltano_yml,
+    "plugin.yaml": _plugin_yaml,
+    "docs/streams.md": _streams_page,
+    "docs/targets.md": _targets,
+    ".env.example": _env_example,
+    "sample_config.json": _sample_config,
+    **{
+        f"{SNAPSHOTS}/{api}/{name}.json": partial(_snapshot, entry)
+        for api, entries in ENTRIES.items()
+        for name, entry in entries.items()
+    },
+}
+"""For each document, the function that makes its new text from the old one."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Check or write the documents; return the exit code, which is 1 if a check finds one that is out of date."""
+    about = (__doc__ or "").partition("\n")[0]
+    parser = argparse.ArgumentParser(prog="python -m scripts.documents", description=about)
+    parser.add_argument("--write", action="store_true", help="update the documents that are out of date")
+    parser.add_argument("--root", type=Path, default=PROJECT, help="their folder (default: the project's)")
+    options = parser.parse_args(arguments)
+    exit_code = 0
+    for path, new in _texts(options.root):
+        old = path.read_text(encoding="utf-8") if path.exists() else None
+        if new == old:
+            continue
+        name = path.relative_to(options.root).as_posix()
+        if not options.write:
+            print(f"{name} is out of date; run: python -m scripts.documents --write", file=sys.stderr)
+            exit_code = 1
+            continue
+        if new is None:
+            path.unlink()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(new, encoding="utf-8", newline="\n")
+        print(f"{name} is updated")
+    return exit_code
+
+
+def _texts(root: Path) -> Iterator[tuple[Path, str | None]]:
+    """Yield each document with its new text; that of the snapshot of a removed stream is None."""
+    for name, write in DOCUMENTS.items():
+        path = root / name
+        yield path, write(path.read_text(encoding="utf-8") if path.exists() else "")
+    for path in sorted((root / SNAPSHOTS).rglob("*.json")):
+        if path.relative_to(root).as_posix() not in DOCUMENTS:
+            yield path, None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
