@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 from collections import deque
 from functools import cached_property
+from http import HTTPStatus
 from importlib.resources import files
 from urllib.parse import quote
 
@@ -14,8 +15,9 @@ from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
 from tap_kissmetrics.apis import get_api, setting_of_url
-from tap_kissmetrics.errors import error_for_exception, error_for_response, requested_url
+from tap_kissmetrics.errors import AuthenticationError, error_for_exception, error_for_response, requested_url
 from tap_kissmetrics.responses import is_id, read_json, read_page, reported_status
+from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator
 from tap_kissmetrics.sdk_extensions.records import identity
 from tap_kissmetrics.sdk_extensions.stream import ExtendedStream, RunError
@@ -38,6 +40,8 @@ MAX_LOGGED_NAMES: t.Final = 10
 
 class KissmetricsStream(ExtendedStream):
     """A stream of either API."""
+
+    _is_repair_reported = False
 
     @property
     def api(self) -> Api:
@@ -70,13 +74,22 @@ class KissmetricsStream(ExtendedStream):
 
     def read_json(self, response: requests.Response) -> t.Any:
         """Decode the body of a response; raise the error that it reports inside HTTP 200."""
-        body = read_json(response)
+        body = read_json(response, self._warn_repaired)
         self._raise_for_status(reported_status(body), response, body)
+        self.requests_session.accept_credentials()
         return body
+
+    def _warn_repaired(self, description: str) -> None:
+        if not self._is_repair_reported:
+            self._is_repair_reported = True
+            self.stream_logger.warning("the API sends odd JSON, which is repaired: %s", description)
 
     def _raise_for_status(self, status: int, response: requests.Response, body: object = None) -> None:
         setting = setting_of_url(response.url, self.config)
-        if error := error_for_response(status, response, api=self.api, setting=setting, body=body):
+        error = error_for_response(status, response, api=self.api, setting=setting, body=body)
+        if isinstance(error, AuthenticationError) and self.requests_session.may_be_accepted_again():
+            raise RetriableAPIError(str(error), response)
+        if error:
             raise error
 
 
@@ -144,15 +157,34 @@ class ListStream(KissmetricsStream):
     def validate_response(self, response: requests.Response) -> None:
         # In here a page that is wrong is requested again.
         super().validate_response(response)
+        if response.status_code != HTTPStatus.OK:
+            msg = f"HTTP {response.status_code} is not the status of a list"
+            raise RetriableAPIError(msg, response)
         paginator = self._paginator
+        body = self.read_json(response)
+        self._check_identity(body)
         page = read_page(
-            self.read_json(response),
+            body,
             offset=paginator.current_value,
             limit=paginator.page_size,
             has_numeric_ids=self.api.has_numeric_ids,
         )
         paginator.validate(page)
+        if page.unknown:
+            self.is_complete = False
+            self.stream_logger.warning("an empty list comes with unknown fields: %s", ", ".join(page.unknown))
         self._page = page
+
+    def _check_identity(self, body: object) -> None:
+        """Raise `RetriableAPIError` for the list of another resource: responses on a connection may be out of step."""
+        links = body.get("links") if isinstance(body, dict) else None
+        own = [link for link in links if isinstance(link, dict) and link.get("rel") == "self"] if links else []
+        path = self.get_url(self._context).removeprefix(self.url_base)
+        for href in [str(link.get("href")) for link in own]:
+            # Hosts and roots of links are not to be trusted, and none is requested.
+            if not href.partition("?")[0].rstrip("/").endswith(path):
+                msg = f"the response is that of {truncate(href)}, not of {path}"
+                raise RetriableAPIError(msg)
 
     @override
     def parse_response(self, response: requests.Response) -> Iterable[Record]:

@@ -22,6 +22,7 @@ Each is logged as one line; `__main__` turns those that end a run into an exit c
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import typing as t
 from http import HTTPStatus
@@ -50,7 +51,17 @@ _ADVICE: t.Final = {
     HTTPStatus.NOT_FOUND: "nothing at {path}; check {setting} and product_ids",
 }
 
-_MESSAGE_KEYS: t.Final = ("message", "messages", "error", "errors", "detail", "meta")
+_NO_TLS: t.Final = {
+    "WRONG_VERSION_NUMBER",
+    "HTTP_REQUEST",
+    "UNKNOWN_PROTOCOL",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+}
+_NO_CERTIFICATES: t.Final = {"NO_CERTIFICATE_OR_CRL_FOUND", "BAD_BASE64_DECODE", "NO_START_LINE", "PEM_LIB"}
+"""Reasons of OpenSSL."""
+
+_MESSAGE_KEYS: t.Final = ("message", "messages", "error", "errors", "detail", "description", "reason", "meta")
 """Where the APIs, and servers in front of them, put the message of an error. No error body is documented."""
 
 
@@ -94,12 +105,16 @@ def error_for_exception(error: requests.RequestException, setting: str) -> Excep
     if isinstance(original, ValueError) and not isinstance(original, requests.exceptions.InvalidHeader):
         # The URL is malformed, or that of the proxy.
         return FatalAPIError(f"{host} cannot be asked: {cause}; check {setting}, and the proxy in the environment")
-    if isinstance(error, UnsendableRequestError):
-        # For instance a file that REQUESTS_CA_BUNDLE names and that does not exist.
-        return FatalAPIError(f"{host} cannot be asked: {cause}")
-    is_dropped = isinstance(first_cause(error), (ssl.SSLEOFError, ssl.SSLZeroReturnError))
-    if isinstance(error, requests.exceptions.SSLError) and not is_dropped:
-        return FatalAPIError(f"the certificate of {host} is not accepted: {cause}")
+    first = first_cause(error)
+    if isinstance(first, ssl.SSLCertVerificationError):
+        return FatalAPIError(f"the certificate of {host} is not accepted: {cause}; check REQUESTS_CA_BUNDLE")
+    reason = getattr(first, "reason", None)
+    if reason in _NO_TLS:
+        return FatalAPIError(f"{host} does not speak TLS: {cause}; check {setting}, and the proxy in the environment")
+    if isinstance(error, UnsendableRequestError) or reason in _NO_CERTIFICATES:
+        variables = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+        variable = next((name for name in variables if os.environ.get(name)), "the environment")
+        return FatalAPIError(f"{host} cannot be asked: {cause}; check the certificates of {variable}")
     way = " through the proxy in the environment" if isinstance(error, requests.exceptions.ProxyError) else ""
     no_response = NoResponseError(f"no complete answer from {host}{way}: {cause}")
     no_response.host = host
@@ -126,6 +141,8 @@ def _describe(status: int, response: requests.Response, api: Api, setting: str, 
             f"the API redirects {path} to {host}, and a redirect is not followed, for "
             f"it would take the token along; set {setting} to the right address"
         )
+    elif status == HTTPStatus.FORBIDDEN and "html" in response.headers.get("Content-Type", ""):
+        parts.append(f"{path} is refused by an HTML page, which is not from the API: check firewalls and proxies")
     elif advice := _ADVICE.get(known) if known else None:
         parts.append(advice.format(path=path, api=api, setting=setting))
     elif known:
@@ -162,4 +179,9 @@ def _messages(body: object) -> t.Iterator[str]:
             yield from _messages(item)
     elif isinstance(body, dict):
         for key in _MESSAGE_KEYS:
-            yield from _messages(body.get(key))
+            value = body.get(key)
+            if key == "errors" and isinstance(value, dict) and not value.keys() & set(_MESSAGE_KEYS):
+                for field, messages in value.items():  # {"limit": ["is too large"]}
+                    yield f"{field}: {'; '.join(_messages(messages))}"
+            else:
+                yield from _messages(value)

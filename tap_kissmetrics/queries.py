@@ -16,6 +16,7 @@ from tap_kissmetrics.apis import query_url
 from tap_kissmetrics.client import KissmetricsStream
 from tap_kissmetrics.errors import NotFoundError, describe_error
 from tap_kissmetrics.responses import is_id, read_result_page
+from tap_kissmetrics.sdk_extensions.logs import truncate
 
 if t.TYPE_CHECKING:
     from singer_sdk.helpers.types import Record
@@ -125,6 +126,9 @@ class V3Query(AsyncQuery):
             self.is_closed = True
             msg = f"the server has ended the query, or forgotten what it gave: {error}"
             raise FatalAPIError(msg) from error
+        if isinstance(body, dict) and str(body.get("id", self.id)) != self.id:
+            msg = f"the response is that of query {truncate(str(body['id']))}"
+            raise RetriableAPIError(msg)
         if not self._update_status(body):
             return None
         self.columns = body.get("columns")

@@ -25,7 +25,16 @@ if t.TYPE_CHECKING:
     from tap_kissmetrics.sdk_extensions.inputs import Settings
     from tap_kissmetrics.sdk_extensions.session import Session
 
+MAX_RESPONSE_TIMEOUTS: t.Final = 5
+"""Read timeouts after which a response that still trickles in is abandoned."""
+
 _BUILT_IN_NAMES: t.Final = {stream.name for lists in (*LISTS.values(), RESULTS.values()) for stream in lists}  # type: ignore[misc]
+
+
+def max_response_time(settings: Settings) -> float:
+    """Return the seconds that a whole response may take: short enough for another attempt within `retry_timeout`."""
+    timeout = float(settings["request_timeout"])
+    return max(timeout, min(MAX_RESPONSE_TIMEOUTS * timeout, float(settings["retry_timeout"]) / 2))
 
 
 class TapKissmetrics(ExtendedTap):
@@ -74,6 +83,7 @@ class TapKissmetrics(ExtendedTap):
             [url, query_url(self.config)] if api is CORE else [url],
             max_concurrency=int(self.config["max_concurrency"]),
             requests_per_minute=api.requests_per_minute(self.config),
+            max_response_time=max_response_time(self.config),
             shutdown=self.shutdown,
             logger=self.logger,
         )

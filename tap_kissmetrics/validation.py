@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 import typing as t
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from singer_sdk.helpers._batch import BatchConfig
 
-from tap_kissmetrics.apis import APIS, normalize_url
+from tap_kissmetrics.apis import APIS, CORE, normalize_url
 from tap_kissmetrics.sdk_extensions.inputs import InputError, describe_schema_errors, show
 from tap_kissmetrics.sdk_extensions.state import parse_instant
 from tap_kissmetrics.settings import ALL
@@ -21,6 +22,8 @@ if t.TYPE_CHECKING:
 
     from tap_kissmetrics.apis import Api
     from tap_kissmetrics.sdk_extensions.inputs import Settings
+
+_UNSUPPORTED_KEYWORDS: t.Final = ("$ref", "$defs", "definitions", "const")
 
 BATCH_FORMATS: t.Final = ("jsonl", "parquet")
 """The formats of batch files that the SDK writes."""
@@ -73,6 +76,10 @@ def _conflicts(
             if settings[setting] not in ("", [], schema["properties"][setting].get("default")):
                 yield f"{setting}: belongs to api: {other}; this is api: {name}"
         yield from _wrong_id_types(settings, api)
+    if settings.get("api", CORE.name) == CORE.name and (
+        problem := _validate_core_dates(settings.get("report_date_range"))
+    ):
+        yield f"report_date_range: {problem}"
     if settings.get("batch_config") and settings.get("emit_activate_version_messages"):
         yield (
             "emit_activate_version_messages: cannot be true together with batch_config, "
@@ -159,6 +166,17 @@ def _validate_start_date(value: str) -> str | None:
     return f"must be a date-time such as 2024-01-31T00:00:00Z, not {value!r}"
 
 
+def _validate_core_dates(value: object) -> str | None:
+    if not isinstance(value, dict) or not value:
+        return None  # absent, or reported by the schema
+    if value.keys() != {"start_date", "end_date"} or not all(map(parse_instant, value.values())):
+        return (
+            'must be {"start_date": ..., "end_date": ...} where api is core, each an ISO 8601 date or date-time, '
+            f"not {show(value)}"
+        )
+    return None
+
+
 def _validate_ids(ids: list[str | int]) -> str | None:
     for one in ids:
         if not re.fullmatch(r"[\w-]+", str(one), re.ASCII):
@@ -181,6 +199,8 @@ def _validate_queries(queries: list[Settings]) -> str | None:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
             return f"the schema of {query['name']} is no JSON Schema: {error.message}"
+        if keyword := next((word for word in _UNSUPPORTED_KEYWORDS if f'"{word}":' in json.dumps(schema)), None):
+            return f"the schema of {query['name']} has {keyword}, which the SDK would drop; write it out"
         columns = schema.get("properties")
         if not columns or not all(isinstance(column, dict) for column in columns.values()):
             return f"the schema of {query['name']} must have properties, each an object"

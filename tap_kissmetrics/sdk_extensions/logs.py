@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import errno
+import html
+import json
 import logging
 import re
 import typing as t
 from contextlib import contextmanager
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from typing_extensions import override
 
@@ -19,6 +23,9 @@ REDACTED: t.Final = "(hidden)"
 
 MIN_DISTINCTIVE_LENGTH: t.Final = 12
 """Characters below which a secret may be an everyday word: only whole words are redacted."""
+
+MAX_LINE_LENGTH: t.Final = 4000
+"""Characters of a log message."""
 
 PROGRESS_INTERVAL: t.Final = 10.0
 """Seconds between two progress lines of a stream."""
@@ -38,11 +45,11 @@ class Redactor:
     def add(self, secrets: Iterable[str]) -> None:
         """Redact these values from now on."""
         for secret in secrets:
-            for form in filter(None, (secret, quote(secret, safe="", errors="surrogatepass"))):
+            for form in filter(None, _forms_of(secret)):
                 pattern = re.escape(form)
                 if len(form) < MIN_DISTINCTIVE_LENGTH:
                     pattern = rf"(?<!\w){pattern}(?!\w)"
-                self._patterns[form] = re.compile(pattern)
+                self._patterns[form] = re.compile(pattern, re.IGNORECASE)
 
     def redact(self, text: str) -> str:
         """Return the text without the secrets."""
@@ -58,12 +65,35 @@ class Redactor:
         except (TypeError, ValueError):
             return  # arguments that do not fit the message: logging itself reports that
         redacted = self.redact(message)
+        if len(redacted) > MAX_LINE_LENGTH:
+            redacted = f"{redacted[:MAX_LINE_LENGTH]}... ({len(redacted):,} characters)"
         if redacted != message:
             record.msg, record.args = redacted, ()
         if record.exc_info:
             trace = logging.Formatter().formatException(record.exc_info)
             if self.redact(trace) != trace:
                 record.exc_info, record.exc_text = None, self.redact(trace)
+
+
+def _forms_of(secret: str) -> set[str]:
+    """Return a secret as it stands in a URL, in JSON, in HTML, in a `repr` and in Base64."""
+    escaped = json.dumps(secret)[1:-1]
+    encoded = secret.encode(errors="surrogatepass")
+    return {
+        secret,
+        quote(secret, safe="", errors="surrogatepass"),
+        quote_plus(secret, errors="surrogatepass"),
+        escaped,
+        escaped.replace("/", r"\/"),
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        html.escape(secret),
+        html.escape(secret).replace("&#x27;", "&#39;"),
+        repr(secret)[1:-1],
+        repr(secret + "'")[1:-2],
+        repr(secret + "'\"")[1:-3],
+        base64.b64encode(encoded).decode(),
+        base64.urlsafe_b64encode(encoded).decode(),
+    }
 
 
 REDACTOR: t.Final = Redactor()
@@ -109,6 +139,15 @@ def describe_cause(error: BaseException) -> str:
     """Quote the first error of a chain of exceptions."""
     first = first_cause(error)
     return truncate(str(first)) or type(first).__name__
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Return whether a chain of exceptions is about a full disk."""
+    while error:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class StreamLogger(logging.LoggerAdapter[t.Any]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.pagination import OffsetPaginator
@@ -22,6 +22,11 @@ MAX_PASSES: t.Final = 10
 
 MAX_REPEATED_PAGES: t.Final = 10
 """Times in a row that the first page may come again at other offsets."""
+
+MAX_GROWTH: t.Final = 10
+"""Times its first length that a list may have while it is read, and `MIN_GROWTH` records more."""
+
+MIN_GROWTH: t.Final = 1000
 
 MAX_EMPTY_FIRST_PAGES: t.Final = 3
 """Times that a list may be empty that was not a moment ago, before that is believed."""
@@ -42,6 +47,8 @@ class ResultPage:
     limit: int
     rows: list[t.Any]
     total: int | None
+    unknown: tuple[str, ...] = ()
+    """What stands beside an empty list, and is not known."""
 
     @property
     def end(self) -> int:
@@ -53,7 +60,7 @@ class ResultPage:
 class Page(ResultPage):
     """Records of a list, with the primary key of each."""
 
-    ids: list[RecordId]
+    ids: list[RecordId] = field(default_factory=list)
 
 
 class OverlapPaginator(OffsetPaginator):
@@ -81,9 +88,10 @@ class OverlapPaginator(OffsetPaginator):
         self._overlap_id: RecordId | None = None
         self._overlap_offset = 0
         self._first_page_ids: list[RecordId] = []
-        self._predicted = range(0)
+        self._predicted: list[int] = []
         self._last_length = 0
-        self._max_length = 0
+        self._first_total: int | None = None
+        self._is_empty_confirmed = False
         self._empty_first_pages = 0
         self._step_back = 0
         self._has_moved = False
@@ -130,10 +138,13 @@ class OverlapPaginator(OffsetPaginator):
 
         Raises `FatalAPIError` if the server ignores `offset`, or the list does not stop changing.
         """
-        self._predicted = range(0)
+        self._predicted = []
+        self._check_growth(page)
         is_probe = page.offset > self._overlap_offset  # after a page of one record
         if not page.ids and (not page.offset or is_probe):
-            self._end_pass()
+            if page.offset or page.total is not None or self._is_empty_confirmed:
+                self._end_pass()
+            self._is_empty_confirmed = True  # an empty list that reports no total is requested once more
             return []
         overlaps = not page.offset or (page.ids and self._was_read(page.ids[0]))
         if not overlaps and is_probe:
@@ -157,7 +168,7 @@ class OverlapPaginator(OffsetPaginator):
             self._pages_without_new = self._repeated_pages = 0
         else:
             self._count_page_without_new(page)
-        if self._is_last(page, new_to_pass):
+        if page.ids == [self._overlap_id] and page.offset == self._overlap_offset:
             self._end_pass()
         else:
             self._continue_after(page)
@@ -165,7 +176,6 @@ class OverlapPaginator(OffsetPaginator):
 
     def _continue_after(self, page: Page) -> None:
         self._step_back = 0
-        self._max_length = max(self._max_length, len(page.ids))
         self._first_page_ids = self._first_page_ids if page.offset else page.ids
         self._overlap_id = page.ids[-1]
         self._overlap_offset = page.end - 1
@@ -178,7 +188,9 @@ class OverlapPaginator(OffsetPaginator):
         is_steady = not page.offset or length == self._last_length
         self._last_length = length
         if is_steady and length > 1 and page.total is not None:
-            self._predicted = range(self._next_offset + length - 1, page.total - 1, length - 1)
+            last = page.total - 1  # of the page that holds only the overlap
+            self._predicted = [*range(self._next_offset + length - 1, last, length - 1)]
+            self._predicted += [last] if last > self._next_offset else []
 
     def _read_records(self, page: Page) -> tuple[list[Record], int]:
         """Return the records never read before, and how many are new to this pass."""
@@ -197,13 +209,12 @@ class OverlapPaginator(OffsetPaginator):
     def _was_read(self, key: RecordId) -> bool:
         return self._seen.get(key) == self._pass
 
-    def _is_last(self, page: Page, new_to_pass: int) -> bool:
-        is_only_overlap = page.ids == [self._overlap_id] and page.offset == self._overlap_offset
-        if page.total is None or page.end > page.total or self._has_moved:
-            return is_only_overlap
-        # A full page is not taken for the last, whatever its total, nor is one that repeats several others.
-        is_full = len(page.ids) in {page.limit, self._max_length}
-        return bool(page.end == page.total and (is_only_overlap or ((new_to_pass or self._step_back) and not is_full)))
+    def _check_growth(self, page: Page) -> None:
+        if not page.offset:
+            self._first_total = page.total
+        elif self._first_total and page.total and page.total > MAX_GROWTH * self._first_total + MIN_GROWTH:
+            msg = f"the list grows faster than it is read: from {self._first_total} records to {page.total}"
+            raise FatalAPIError(msg)
 
     def _start_pass(self) -> None:
         if self._pass == MAX_PASSES:

@@ -55,12 +55,20 @@ def parse_retry_after(response: requests.Response) -> float | None:
     except ValueError:
         try:
             date = email.utils.parsedate_to_datetime(header)
-            seconds = max(date.timestamp() - time.time(), 0)
+            seconds = max(date.timestamp() - _server_time(response), 0)
         except (ValueError, OverflowError, OSError):
             return None
     if not math.isfinite(seconds) or seconds < 0:
         return None
     return min(seconds, MAX_RETRY_AFTER)
+
+
+def _server_time(response: requests.Response) -> float:
+    """Return the moment of the response by the server's own clock, or by this one if it sends no usable date."""
+    try:
+        return email.utils.parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return time.time()
 
 
 def retrying(

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import email.message
 import http.client
 import io
+import os
 import re
+import socket
 import threading
 import time
 import typing as t
 from collections import deque
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
-from urllib.parse import urlsplit
+from http import HTTPStatus
+from urllib.parse import unquote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -26,7 +30,6 @@ from tap_kissmetrics.sdk_extensions.logs import REDACTOR
 
 if t.TYPE_CHECKING:
     import logging
-    import socket
     from collections.abc import Iterable, Iterator
 
     from typing_extensions import Buffer
@@ -36,11 +39,17 @@ if t.TYPE_CHECKING:
 RATE_LIMIT_PERIOD = 61.0
 """Seconds; one more than a minute, because servers count a request when it arrives."""
 
+MAX_REJECTIONS: t.Final = 2
+"""Times that accepted credentials may be rejected in a row."""
+
+MAX_BODY_SIZE: t.Final = 2**28
+"""Bytes of an unpacked body; a page of 10,000 usual records has some 10 MiB."""
+
 MIN_LOGGED_WAIT: t.Final = 5.0
 """Seconds from which on a wait for the rate limit is logged."""
 
-MAX_RESPONSE_TIMEOUTS: t.Final = 5
-"""Read timeouts after which a response that still trickles in is abandoned."""
+MAX_INTERIM_RESPONSES: t.Final = 10
+"""Responses with a status of 1xx before the response itself."""
 
 BUFFER_SIZE: t.Final = 2**18
 """Bytes that are read from a socket at once. Threads that read 10 KiB at a time wait for each other."""
@@ -73,13 +82,21 @@ class Response(requests.Response):
 
     @override
     def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[t.Any]:
-        return super().iter_content(BUFFER_SIZE, decode_unicode)
+        size = 0
+        for chunk in super().iter_content(BUFFER_SIZE, decode_unicode):
+            size += len(chunk)
+            if size > MAX_BODY_SIZE:
+                msg = f"the body has more than {MAX_BODY_SIZE >> 20} MiB once it is unpacked"
+                raise requests.exceptions.ContentDecodingError(msg)
+            yield chunk
 
     @override
-    def json(self, **kwargs: t.Any) -> t.Any:
+    def json(self, *, on_repair: t.Callable[[str], None] | None = None, **kwargs: t.Any) -> t.Any:
         """Decode the body, once: it is released, for body and records together would double the peak memory."""
         body, self._content = self.content, b""
-        return decode_json(body)
+        content_type = email.message.Message()
+        content_type["Content-Type"] = self.headers.get("Content-Type", "")
+        return decode_json(body, charset=content_type.get_content_charset(), on_repair=on_repair)
 
 
 class UnsendableRequestError(requests.RequestException):
@@ -98,6 +115,7 @@ class Session(requests.Session):
         self.max_concurrency = max_concurrency
         self.request_count = 0
         """Requests whose response was asked for, retries included."""
+        self._rejections_left = 0
         self.unreachable: set[str] = set()
         """Hosts that did not answer until a retry budget was used up, and have not answered since."""
         self._rate_limiter = rate_limiter
@@ -116,6 +134,15 @@ class Session(requests.Session):
                 self._rate_limiter.acquire()
             future = self._start(request, kwargs, self._slots)
         return self._shutdown.wait_for(future)
+
+    def accept_credentials(self) -> None:
+        """Note that the API accepts the credentials."""
+        self._rejections_left = MAX_REJECTIONS
+
+    def may_be_accepted_again(self) -> bool:
+        """Return whether credentials that were accepted before, and are rejected now, are worth another attempt."""
+        self._rejections_left -= 1
+        return self._rejections_left >= 0
 
     def send_now(self, request: requests.PreparedRequest, *, timeout: float) -> requests.Response:
         """Send a request during a shutdown: past the rate limiter, and for `timeout` seconds at most."""
@@ -193,6 +220,7 @@ def make_session(
     *,
     max_concurrency: int,
     requests_per_minute: int | None,
+    max_response_time: float,
     shutdown: Shutdown,
     logger: logging.Logger,
 ) -> Session:
@@ -206,32 +234,36 @@ def make_session(
     # The only adapters: a request to any other place cannot even be sent.
     session.adapters.clear()
     for root in roots:
-        session.mount(f"{root}/", _Adapter(root, max_concurrency))
+        session.mount(f"{root}/", _Adapter(root, max_concurrency, max_response_time))
     return session
 
 
 class _Adapter(HTTPAdapter):
     """Sends over bounded connections, through the proxy that the environment names for one root."""
 
-    def __init__(self, root: str, max_concurrency: int) -> None:
+    def __init__(self, root: str, max_concurrency: int, max_response_time: float) -> None:
+        self._pools = _pools(max_response_time)
         with requests.Session() as environment:
             # Plain HTTP is for this machine only, and never goes through a proxy.
             environment.trust_env = urlsplit(root).scheme != "http"
             self._environment = environment.merge_environment_settings(root, {}, None, None, None)
+        if self._environment["verify"] is True and (path := os.environ.get("SSL_CERT_FILE")):
+            self._environment["verify"] = path  # which requests does not know
         proxies = self._environment["proxies"].values()
         logins = [match[1] for proxy in proxies if (match := _LOGIN.search(proxy))]
+        logins += [decoded for login in logins if (decoded := unquote(login)) != login]
         REDACTOR.add(part for login in logins for part in (login, *re.split("[:/?#]", login)[1:]))
         super().__init__(pool_maxsize=max_concurrency)
 
     @override
     def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        self.poolmanager.pool_classes_by_scheme = self._pools
 
     @override
     def proxy_manager_for(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
         manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
+        manager.pool_classes_by_scheme = self._pools
         return manager
 
     @override
@@ -249,12 +281,15 @@ class _Adapter(HTTPAdapter):
 class _DeadlineReader(io.RawIOBase):
     """Raw socket reader with one deadline for the whole response. A socket's own timeout starts anew with each byte."""
 
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
+    def __init__(self, raw: io.RawIOBase, sock: socket.socket, max_time: float) -> None:
         super().__init__()
         self._raw = raw
         self._sock = sock
         self._timeout = sock.gettimeout() or 0.0
-        self._deadline = time.monotonic() + MAX_RESPONSE_TIMEOUTS * self._timeout
+        self._max_time = max_time
+        self._deadline = time.monotonic() + max_time
+        self.is_finished = False
+        """Whether to read nothing more from the socket."""
 
     @override
     def readable(self) -> bool:
@@ -262,9 +297,11 @@ class _DeadlineReader(io.RawIOBase):
 
     @override
     def readinto(self, buffer: Buffer, /) -> int | None:
+        if self.is_finished:
+            return 0
         left = self._deadline - time.monotonic()
         if left <= 0:
-            msg = f"the answer took more than {MAX_RESPONSE_TIMEOUTS * self._timeout:g} s"
+            msg = f"the answer took more than {self._max_time:g} s"
             raise TimeoutError(msg)
         self._sock.settimeout(min(left, self._timeout))
         return t.cast("int | None", self._raw.readinto(buffer))
@@ -275,29 +312,62 @@ class _DeadlineReader(io.RawIOBase):
         super().close()
 
 
-class _DeadlineResponse(http.client.HTTPResponse):
-    """A response whose status line, headers and body arrive before the deadline."""
+class _StrictResponse(http.client.HTTPResponse):
+    """A response that arrives before a deadline, and after which its connection is used again only if nothing is odd.
+
+    Otherwise each request could get the response to the one before: http.client takes any interim response but 100 for
+    the response, and leaves what follows a response on the connection.
+    """
+
+    max_time: t.ClassVar[float]
 
     @override
     def __init__(self, sock: socket.socket, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), sock), BUFFER_SIZE)
+        self._reader = _DeadlineReader(self.fp.detach(), sock, self.max_time)
+        self._socket = sock
+        self.fp = io.BufferedReader(self._reader, BUFFER_SIZE)
+
+    @override
+    def begin(self) -> None:
+        super().begin()
+        interim = 0
+        while HTTPStatus.CONTINUE < self.status < HTTPStatus.OK:
+            interim += 1
+            if interim > MAX_INTERIM_RESPONSES:
+                msg = f"more than {MAX_INTERIM_RESPONSES} interim responses"
+                raise http.client.HTTPException(msg)
+            self.headers = self.msg = None  # type: ignore[assignment]  # so that the next one is read
+            super().begin()
+        if interim:
+            self.will_close = True
+
+    # Private, and the only place where a body is known to have ended.
+    def _close_conn(self) -> None:
+        self._reader.is_finished = True
+        if self.fp and self.fp.peek(1):
+            self._socket.shutdown(socket.SHUT_RDWR)  # urllib3 opens another connection then
+        super()._close_conn()  # type: ignore[misc]
 
 
-class _Connection(HTTPConnection):
-    response_class = _DeadlineResponse
+def _pools(max_time: float) -> dict[str, type[HTTPConnectionPool]]:
+    """Return the connection pools of a session whose responses arrive within some seconds."""
 
+    class StrictResponse(_StrictResponse):
+        pass
 
-class _SecureConnection(HTTPSConnection):
-    response_class = _DeadlineResponse
+    StrictResponse.max_time = max_time
 
+    class Connection(HTTPConnection):
+        response_class = StrictResponse
 
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
+    class SecureConnection(HTTPSConnection):
+        response_class = StrictResponse
 
+    class Pool(HTTPConnectionPool):
+        ConnectionCls = Connection
 
-class _SecurePool(HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = SecureConnection
 
-
-_POOLS: t.Final = {"http": _Pool, "https": _SecurePool}
+    return {"http": Pool, "https": SecurePool}

@@ -25,6 +25,7 @@ from tap_kissmetrics.sdk_extensions.logs import (
     describe_cause,
     drop_redundant,
     first_cause,
+    is_disk_full,
     truncate,
 )
 from tap_kissmetrics.sdk_extensions.records import RecordConformer
@@ -291,7 +292,7 @@ class ExtendedStream(RESTStream[int]):
             msg = f"batch_config: {error}"
             raise InputError(msg) from error
         except OSError as error:
-            msg = f"batch_config: {describe_cause(error)}"
+            msg = f"batch_config: {'no space left on the disk' if is_disk_full(error) else describe_cause(error)}"
             raise InputError(msg) from error
         self.state_manager.hold = False
 
