@@ -10,7 +10,7 @@ from typing_extensions import override
 from tap_kissmetrics.apis import CORE, get_api, query_url, secrets_of
 from tap_kissmetrics.results import RESULTS, UserQueryStream
 from tap_kissmetrics.sdk_extensions.logs import redact_logs
-from tap_kissmetrics.sdk_extensions.session import make_session
+from tap_kissmetrics.sdk_extensions.session import Limits, make_session
 from tap_kissmetrics.sdk_extensions.tap import ExtendedTap
 from tap_kissmetrics.settings import SETTINGS
 from tap_kissmetrics.streams import LISTS
@@ -31,7 +31,7 @@ MAX_RESPONSE_TIMEOUTS: t.Final = 5
 _BUILT_IN_NAMES: t.Final = {stream.name for lists in (*LISTS.values(), RESULTS.values()) for stream in lists}  # type: ignore[misc]
 
 
-def max_response_time(settings: Settings) -> float:
+def max_response_time(settings: Mapping[str, t.Any]) -> float:
     """Return the seconds that a whole response may take: short enough for another attempt within `retry_timeout`."""
     timeout = float(settings["request_timeout"])
     return max(timeout, min(MAX_RESPONSE_TIMEOUTS * timeout, float(settings["retry_timeout"]) / 2))
@@ -81,9 +81,11 @@ class TapKissmetrics(ExtendedTap):
         self.logger.info("Reading the %s at %s", api.title, url)
         return make_session(
             [url, query_url(self.config)] if api is CORE else [url],
-            max_concurrency=int(self.config["max_concurrency"]),
-            requests_per_minute=api.requests_per_minute(self.config),
-            max_response_time=max_response_time(self.config),
+            Limits(
+                max_concurrency=int(self.config["max_concurrency"]),
+                requests_per_minute=api.requests_per_minute(self.config),
+                max_response_time=max_response_time(self.config),
+            ),
             shutdown=self.shutdown,
             logger=self.logger,
         )

@@ -68,7 +68,8 @@ def _conflicts(
 ) -> Iterator[str]:
     """Yield the settings that do not go together."""
     name = settings.get("api", "core")
-    if api := APIS.get(name) if isinstance(name, str) else None:
+    api = APIS.get(name) if isinstance(name, str) else None
+    if api:
         if is_complete and api.login not in settings:
             yield f"{api.login} is required: put it in the config file or in TAP_KISSMETRICS_{api.login.upper()}"
         for setting, other in _settings_of_other_apis(settings):
@@ -76,15 +77,23 @@ def _conflicts(
             if settings[setting] not in ("", [], schema["properties"][setting].get("default")):
                 yield f"{setting}: belongs to api: {other}; this is api: {name}"
         yield from _wrong_id_types(settings, api)
-    if settings.get("api", CORE.name) == CORE.name and (
-        problem := _validate_core_dates(settings.get("report_date_range"))
-    ):
+    if api is CORE and (problem := _validate_core_dates(settings.get("report_date_range"))):
         yield f"report_date_range: {problem}"
+    yield from _incomplete_features(settings)
+    yield from _taken_names(settings, reserved_names)
+
+
+def _incomplete_features(settings: Settings) -> Iterator[str]:
+    if settings.get("flattening_enabled") and settings.get("flattening_max_depth") is None:
+        yield "flattening_max_depth is required with flattening_enabled: the number of levels to flatten, such as 1"
     if settings.get("batch_config") and settings.get("emit_activate_version_messages"):
         yield (
             "emit_activate_version_messages: cannot be true together with batch_config, "
             "for records in files have no version"
         )
+
+
+def _taken_names(settings: Settings, reserved_names: Collection[str]) -> Iterator[str]:
     queries = settings.get("queries")
     queries = [query for query in queries if isinstance(query, dict)] if isinstance(queries, list) else []
     names = [query_name for query in queries if isinstance(query_name := query.get("name"), str)]

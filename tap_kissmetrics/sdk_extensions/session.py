@@ -215,34 +215,36 @@ def _has_failed(future: Future[requests.Response]) -> bool:
     return future.done() and (future.exception() is not None or not future.result().ok)
 
 
-def make_session(
-    roots: Iterable[str],
-    *,
-    max_concurrency: int,
-    requests_per_minute: int | None,
-    max_response_time: float,
-    shutdown: Shutdown,
-    logger: logging.Logger,
-) -> Session:
+class Limits(t.NamedTuple):
+    """What a session allows at most."""
+
+    max_concurrency: int
+    requests_per_minute: int | None
+    max_response_time: float
+    """Seconds that a whole response may take."""
+
+
+def make_session(roots: Iterable[str], limits: Limits, *, shutdown: Shutdown, logger: logging.Logger) -> Session:
     """Make a session that sends to URLs below the roots only.
 
     Proxies and certificates are those that the environment names for each root. With `requests_per_minute`, requests
     are sent one after the other.
     """
-    rate_limiter = RateLimiter(requests_per_minute, shutdown, logger) if requests_per_minute else None
-    session = Session(1 if rate_limiter else max_concurrency, rate_limiter, shutdown)
+    pace = limits.requests_per_minute
+    rate_limiter = RateLimiter(pace, shutdown, logger) if pace else None
+    session = Session(1 if rate_limiter else limits.max_concurrency, rate_limiter, shutdown)
     # The only adapters: a request to any other place cannot even be sent.
     session.adapters.clear()
     for root in roots:
-        session.mount(f"{root}/", _Adapter(root, max_concurrency, max_response_time))
+        session.mount(f"{root}/", _Adapter(root, limits))
     return session
 
 
 class _Adapter(HTTPAdapter):
     """Sends over bounded connections, through the proxy that the environment names for one root."""
 
-    def __init__(self, root: str, max_concurrency: int, max_response_time: float) -> None:
-        self._pools = _pools(max_response_time)
+    def __init__(self, root: str, limits: Limits) -> None:
+        self._pools = _pools(limits.max_response_time)
         with requests.Session() as environment:
             # Plain HTTP is for this machine only, and never goes through a proxy.
             environment.trust_env = urlsplit(root).scheme != "http"
@@ -253,7 +255,7 @@ class _Adapter(HTTPAdapter):
         logins = [match[1] for proxy in proxies if (match := _LOGIN.search(proxy))]
         logins += [decoded for login in logins if (decoded := unquote(login)) != login]
         REDACTOR.add(part for login in logins for part in (login, *re.split("[:/?#]", login)[1:]))
-        super().__init__(pool_maxsize=max_concurrency)
+        super().__init__(pool_maxsize=limits.max_concurrency)
 
     @override
     def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
@@ -345,7 +347,7 @@ class _StrictResponse(http.client.HTTPResponse):
     # Private, and the only place where a body is known to have ended.
     def _close_conn(self) -> None:
         self._reader.is_finished = True
-        if self.fp and self.fp.peek(1):
+        if not self.fp.closed and self.fp.peek(1):
             self._socket.shutdown(socket.SHUT_RDWR)  # urllib3 opens another connection then
         super()._close_conn()  # type: ignore[misc]
 
