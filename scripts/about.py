@@ -9,6 +9,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 from tap_kissmetrics.apis import APIS
+from tap_kissmetrics.settings import SETTING_NAMES
 from tap_kissmetrics.tap import TapKissmetrics
 
 Entry = dict[str, Any]
@@ -40,13 +41,6 @@ def _about() -> dict[str, Any]:
     return about
 
 
-def _sdk_settings() -> dict[str, Any]:
-    schema: dict[str, Any] = {"properties": {}}
-    TapKissmetrics.append_builtin_config(schema)
-    settings: dict[str, Any] = schema["properties"]
-    return settings
-
-
 def _entries(api: str) -> dict[str, Entry]:
     entries: list[Entry] = json.loads(json.dumps(tap_of(api).catalog_dict))["streams"]
     return {entry["tap_stream_id"]: entry for entry in entries}
@@ -58,8 +52,14 @@ ABOUT = _about()
 SETTINGS: dict[str, dict[str, Any]] = ABOUT["settings"]["properties"]
 """The JSON Schema of every setting, in the order of the tap's; those that the SDK adds come last."""
 
-OWN_SETTINGS = {name: setting for name, setting in SETTINGS.items() if name not in _sdk_settings()}
-"""The settings that the SDK does not add."""
+# The words of the SDK differ between its versions.
+SETTINGS["batch_config"] |= {
+    "title": "Batch configuration",
+    "description": "Write records to files and name them in BATCH messages: `encoding`, `storage` and `batch_size`.",
+}
+
+OWN_SETTINGS = {name: setting for name, setting in SETTINGS.items() if name in SETTING_NAMES}
+"""The settings of the tap itself, some of which the SDK has from 0.55 on."""
 
 SETTING_GROUPS: list[list[str]] = [choice["required"] for choice in ABOUT["settings"]["anyOf"]]
 """The groups of settings of which one must be complete."""

@@ -9,15 +9,16 @@ import sys
 import typing as t
 
 # Until the tap installs its own handler, Ctrl-C ends the process without a traceback.
-signal.signal(signal.SIGINT, signal.SIG_DFL)
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import click  # noqa: E402
-from singer_sdk.exceptions import SingerSDKError  # noqa: E402
+import click
+from singer_sdk.exceptions import SingerSDKError
 
-from tap_kissmetrics.sdk_extensions.inputs import validate_log_level  # noqa: E402
-from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested  # noqa: E402
-from tap_kissmetrics.sdk_extensions.writer import OutputError, abandon_stdout  # noqa: E402
-from tap_kissmetrics.tap import TapKissmetrics  # noqa: E402
+from tap_kissmetrics.sdk_extensions.inputs import validate_log_level
+from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested
+from tap_kissmetrics.sdk_extensions.writer import OutputError, abandon_stdout
+from tap_kissmetrics.tap import TapKissmetrics
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from tap_kissmetrics.responses import is_id, read_json, read_page, reported_stat
 from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator
 from tap_kissmetrics.sdk_extensions.records import identity
-from tap_kissmetrics.sdk_extensions.stream import ExtendedStream, RunError
+from tap_kissmetrics.sdk_extensions.stream import AbortRunError, ExtendedStream
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -65,8 +65,8 @@ class KissmetricsStream(ExtendedStream):
 
     @override
     def validate_response(self, response: requests.Response) -> None:
-        super().validate_response(response)
         self._raise_for_status(response.status_code, response)
+        super().validate_response(response)
 
     @override
     def error_for_exception(self, error: requests.RequestException) -> Exception:
@@ -123,7 +123,7 @@ class ListStream(KissmetricsStream):
 
     @override
     def get_url(self, context: Context | None) -> str:
-        scope = f"/products/{quote(str(context['product_id']), safe='')}" if context else ""
+        scope = f"/products/{quote(str(context['product_id']), safe='', errors='surrogatepass')}" if context else ""
         return f"{self.url_base}{scope}{self.path}"
 
     @override
@@ -227,7 +227,7 @@ class ListStream(KissmetricsStream):
             if key not in self._lookup_records:
                 try:
                     deque(self.request_records(context), maxlen=0)
-                except RunError:
+                except AbortRunError:
                     raise
                 except (FatalAPIError, RetriableAPIError) as error:
                     if context is None:

@@ -2,19 +2,22 @@
 
     SingerSDKError
       ConfigurationError
-        InputError             a setting, a file or a variable is wrong; nothing was requested
-      RetriableAPIError        retried for `retry_timeout` seconds
-        NoResponseError        one budget for all streams, as long as the host does not answer
-        RateLimitError         retried within a budget of its own
-      FatalAPIError            not retried
-        NotFoundError          the API has nothing there, or no longer
-        RunError
-          AuthenticationError  the credentials are wrong: the run ends
-      StreamError              one stream failed; the others are still synced
-      SyncError                some streams failed; raised at the end of the run
-      OutputError              stdout cannot be written; the run ends
+        InputError                a setting, a file or a variable is wrong; nothing was requested
+      SyncError
+        RetriableSyncError
+          RetriableAPIError       retried for `retry_timeout` seconds
+            NoResponseError       one budget for all streams, while the host does not answer
+            RateLimitError        retried within a budget of its own
+        FatalSyncError
+          FatalAPIError           not retried
+            NotFoundError         the API has nothing there, or no longer
+            AbortRunError         no stream can be read: the run ends
+              AuthenticationError
+      StreamError                 one stream failed; the others are still synced
+      StreamsFailedError          some streams failed; raised at the end of the run
+      OutputError                 stdout, or a batch file, cannot be written: the run ends
     SystemExit
-      ShutdownRequested        a signal ended the run
+      ShutdownRequested           a signal ended the run
 
 Each is logged as one line; `__main__` turns those that end a run into an exit code.
 """
@@ -34,7 +37,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from tap_kissmetrics.sdk_extensions.logs import REDACTOR, describe_cause, first_cause, truncate
 from tap_kissmetrics.sdk_extensions.retry import NoResponseError, RateLimitError, parse_retry_after
 from tap_kissmetrics.sdk_extensions.session import UnsendableRequestError
-from tap_kissmetrics.sdk_extensions.stream import RunError
+from tap_kissmetrics.sdk_extensions.stream import AbortRunError
 
 if t.TYPE_CHECKING:
     from tap_kissmetrics.apis import Api
@@ -65,7 +68,7 @@ _MESSAGE_KEYS: t.Final = ("message", "messages", "error", "errors", "detail", "d
 """Where the APIs, and servers in front of them, put the message of an error. No error body is documented."""
 
 
-class AuthenticationError(RunError):
+class AuthenticationError(AbortRunError):
     """The API does not accept the credentials."""
 
 
@@ -94,6 +97,7 @@ def error_for_response(
     if status == HTTPStatus.TOO_MANY_REQUESTS or retry_after is not None:
         error = RateLimitError(message, response)
         error.retry_after = retry_after
+        error.is_too_many_requests = status == HTTPStatus.TOO_MANY_REQUESTS
         return error
     return RetriableAPIError(message, response)
 

@@ -6,6 +6,7 @@ import abc
 import decimal
 import re
 import typing as t
+from http import HTTPStatus
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -16,7 +17,7 @@ from tap_kissmetrics.apis import query_url
 from tap_kissmetrics.client import KissmetricsStream
 from tap_kissmetrics.errors import NotFoundError, describe_error
 from tap_kissmetrics.responses import is_id, read_result_page
-from tap_kissmetrics.sdk_extensions.logs import truncate
+from tap_kissmetrics.sdk_extensions.logs import describe_cause, truncate
 
 if t.TYPE_CHECKING:
     from singer_sdk.helpers.types import Record
@@ -138,9 +139,12 @@ class V3Query(AsyncQuery):
     def cancel(self) -> None:
         request = self.stream.prepare("DELETE", self._url)
         try:
-            self.stream.requests_session.send_now(request, timeout=CANCEL_TIMEOUT).raise_for_status()
+            status = self.stream.requests_session.send_now(request, timeout=CANCEL_TIMEOUT).status_code
+            defect = "" if status < HTTPStatus.MULTIPLE_CHOICES or status == HTTPStatus.NOT_FOUND else f"HTTP {status}"
         except requests.RequestException as error:
-            self.stream.stream_logger.warning("query %s goes on: it could not be cancelled (%s)", self.id, error)
+            defect = describe_cause(error)
+        if defect:
+            self.stream.stream_logger.warning("query %s goes on: it could not be cancelled (%s)", self.id, defect)
         else:
             self.stream.stream_logger.info("query %s is cancelled", self.id)
 
@@ -161,7 +165,9 @@ class CoreReportQuery(AsyncQuery):
 
     @override
     def start(self) -> None:
-        product_id, report_id = (quote(str(self._report[column]), safe="") for column in ("product_id", "id"))
+        product_id, report_id = (
+            quote(str(self._report[column]), safe="", errors="surrogatepass") for column in ("product_id", "id")
+        )
         url = f"{self._root}/products/{product_id}/reports/{report_id}/run"
         response, body = self.stream.request_json("POST", url, json=self._date_range)
         self._status_url = self._find_url(response, body, "query-status")

@@ -9,12 +9,13 @@ from singer_sdk import typing as th
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-from tap_kissmetrics.apis import CORE
+from tap_kissmetrics.apis import CORE, get_api
 from tap_kissmetrics.queries import AsyncQuery, CoreReportQuery, QueryClientStream, V3Query
 from tap_kissmetrics.sdk_extensions import clock
 from tap_kissmetrics.sdk_extensions.pagination import RowPaginator
 from tap_kissmetrics.sdk_extensions.records import identity
-from tap_kissmetrics.sdk_extensions.stream import RunError
+from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested
+from tap_kissmetrics.sdk_extensions.stream import AbortRunError
 from tap_kissmetrics.settings import ALL
 
 if t.TYPE_CHECKING:
@@ -23,7 +24,6 @@ if t.TYPE_CHECKING:
     from singer_sdk import Tap
     from singer_sdk.helpers.types import Context, Record
 
-    from tap_kissmetrics.apis import Api
     from tap_kissmetrics.client import ListStream
     from tap_kissmetrics.sdk_extensions.pagination import ResultPage
 
@@ -35,6 +35,8 @@ MAX_POLL_INTERVAL: t.Final = 15.0
 
 RUNNABLE_REPORT_TYPE: t.Final = "people_search_v2"
 """The only type of report of the Core API that can be run."""
+
+ROW_KEY: t.Final = ("query_id", "position")
 
 _ROW_COLUMNS: t.Final = (
     th.Property("query_id", th.StringType, required=True, description="Query id assigned by the API."),
@@ -101,7 +103,7 @@ class ResultStream(QueryClientStream):
                 if isinstance(job, Exception):
                     raise job
                 yield from self._read(job)
-            except RunError:
+            except AbortRunError:
                 raise
             except (FatalAPIError, RetriableAPIError) as error:
                 failures.append(f"{job}: {error}" if isinstance(job, QueryJob) else str(error))
@@ -113,6 +115,16 @@ class ResultStream(QueryClientStream):
         return {**columns, "row": row}
 
     def _read(self, job: QueryJob) -> Iterator[Record]:
+        """Run a query and read its rows; cancel it if that comes to no good end."""
+        try:
+            yield from self._run(job)
+        except AbortRunError:
+            raise  # a cancellation would be refused as well
+        except BaseException:
+            job.query.abandon()
+            raise
+
+    def _run(self, job: QueryJob) -> Iterator[Record]:
         extracted_at = dt.datetime.now(dt.UTC).isoformat()
         paginator = RowPaginator(self.api.page_size(self.config))
 
@@ -123,7 +135,13 @@ class ResultStream(QueryClientStream):
             return page
 
         request = self.request_decorator(request_page)
-        page = self._run(job, request)
+        try:
+            self.request_decorator(job.query.start)()
+        except ShutdownRequested:
+            self.stream_logger.warning("%s: stopped while the query was being started; it may be running", job.name)
+            raise
+        self.stream_logger.info("%s: query %s is started", job.name, job.query.id)
+        page = self._poll(job, request)
         while True:
             columns = {
                 **job.columns,
@@ -139,18 +157,6 @@ class ResultStream(QueryClientStream):
                 break
             page = self._poll(job, request)
 
-    def _run(self, job: QueryJob, request: t.Callable[[], ResultPage | None]) -> ResultPage:
-        """Run a query until it is completed, and return its first page; cancel it if it comes to no good end."""
-        try:
-            self.request_decorator(job.query.start)()
-            self.stream_logger.info("%s: query %s is started", job.name, job.query.id)
-            return self._poll(job, request)
-        except RunError:
-            raise  # a cancellation would be refused as well
-        except BaseException:
-            job.query.abandon()
-            raise
-
     def _poll(self, job: QueryJob, request: t.Callable[[], ResultPage | None]) -> ResultPage:
         timeout = float(self.config["query_timeout"])
         end = clock.monotonic() + timeout
@@ -160,7 +166,6 @@ class ResultStream(QueryClientStream):
             if (page := request()) is not None:
                 return page
             if clock.monotonic() >= end:
-                job.query.abandon()
                 done = "" if job.query.progress is None else f", {job.query.progress:.0%} of it done"
                 msg = f"not completed after {timeout:g} s{done}; raise query_timeout or ask for less"
                 raise FatalAPIError(msg)
@@ -171,12 +176,12 @@ class ReportResultsStream(ResultStream):
     """The rows of saved reports."""
 
     name = "report_results"
-    primary_keys = ("query_id", "position")
+    primary_keys = ROW_KEY
 
     @override
-    def __init__(self, tap: Tap, api: Api) -> None:
+    def __init__(self, tap: Tap) -> None:
         # The types of ids are those of the streams that they refer to.
-        id_type = th.CustomType((th.IntegerType if api.has_numeric_ids else th.UUIDType).type_dict)
+        id_type = th.CustomType((th.IntegerType if get_api(tap.config).has_numeric_ids else th.UUIDType).type_dict)
         columns = (
             th.Property("report_id", id_type, required=True, description="The report that was run."),
             th.Property("product_id", id_type, description="The product that the report belongs to."),
@@ -222,10 +227,10 @@ class MetricResultsStream(ResultStream):
     """The rows of metrics."""
 
     name = "metric_results"
-    primary_keys = ("query_id", "position")
+    primary_keys = ROW_KEY
 
     @override
-    def __init__(self, tap: Tap, api: Api) -> None:
+    def __init__(self, tap: Tap) -> None:
         metric = th.Property("metric_id", th.IntegerType, required=True, description="The metric that was queried.")
         super().__init__(tap, schema=th.PropertiesList(metric, _DATE_RANGE, *_ROW_COLUMNS).to_dict())
 
@@ -245,7 +250,7 @@ class UserQueryStream(ResultStream):
         self._has_schema = schema is not None
         product = th.Property("product_id", th.IntegerType, description="The product that was queried.")
         super().__init__(tap, name=query["name"], schema=schema or th.PropertiesList(product, *_ROW_COLUMNS).to_dict())
-        self.primary_keys = tuple(query.get("primary_key") or ()) if schema else ("query_id", "position")
+        self.primary_keys = tuple(query.get("primary_key") or ()) if schema else ROW_KEY
         self._query = {name: query[name] for name in ("product_id", "query_type", "query_params")}
 
     @override

@@ -193,3 +193,6 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
     ),
 ).to_dict() | {"anyOf": [{"required": [CORE.login]}, {"required": ["api", QUERY.login]}]}
 """JSON Schema of the settings."""
+
+SETTING_NAMES: t.Final = tuple(SETTINGS["properties"])
+"""The tap's own settings: some versions of the SDK add theirs to the schema itself."""

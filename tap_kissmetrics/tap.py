@@ -10,8 +10,9 @@ from typing_extensions import override
 from tap_kissmetrics.apis import CORE, get_api, query_url, secrets_of
 from tap_kissmetrics.results import RESULTS, UserQueryStream
 from tap_kissmetrics.sdk_extensions.logs import redact_logs
-from tap_kissmetrics.sdk_extensions.session import Limits, make_session
+from tap_kissmetrics.sdk_extensions.session import make_session
 from tap_kissmetrics.sdk_extensions.tap import ExtendedTap
+from tap_kissmetrics.sdk_extensions.transport import Limits
 from tap_kissmetrics.settings import SETTINGS
 from tap_kissmetrics.streams import LISTS
 from tap_kissmetrics.validation import validate_settings
@@ -58,17 +59,17 @@ class TapKissmetrics(ExtendedTap):
 
     @override
     def discover_streams(self) -> list[KissmetricsStream]:
-        api = get_api(self.config)
         return [
-            *(stream(self) for stream in LISTS[api.name]),
-            *(stream(self, api) for setting, stream in RESULTS.items() if self.config.get(setting)),
+            *(stream(self) for stream in LISTS[self.config["api"]]),
+            *(stream(self) for setting, stream in RESULTS.items() if self.config.get(setting)),
             *(UserQueryStream(self, query) for query in self.config.get("queries") or ()),
         ]
 
     @property
     @override
     def streams(self) -> dict[str, Stream]:
-        # The SDK sorts streams by name. Here those that others look up come first.
+        # The SDK sorts streams by name. Here those come first that show whose credentials these are, or that others
+        # look up.
         streams = super().streams
         first = [name for name in ("accounts", "products", "reports") if name in streams]
         return {name: streams[name] for name in (*first, *streams)}

@@ -84,6 +84,8 @@ def _conflicts(
 
 
 def _incomplete_features(settings: Settings) -> Iterator[str]:
+    if settings.get("flattening_enabled") and settings.get("flattening_max_depth") is None:
+        yield "flattening_max_depth is required with flattening_enabled: the number of levels to flatten, such as 1"
     if settings.get("batch_config") and settings.get("emit_activate_version_messages"):
         yield (
             "emit_activate_version_messages: cannot be true together with batch_config, "

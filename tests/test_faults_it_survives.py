@@ -43,7 +43,7 @@ IMPATIENT: dict[str, Any] = {"request_timeout": 0.5}
 
 SOON = r"trying again in \d"
 AGAIN = f"WARNING.*{SOON}"
-WAITING = r"waiting \d+\.\d s, for the API limits its requests"
+WAITING = r"waiting \d+\.\d s, (for the API limits its requests|as the API asks: HTTP 503)"
 
 STATUSES = [
     *(row(f"{code} once", faults.status(code, **ONCE), says=f"HTTP {code}.*trying again in")

@@ -7,16 +7,17 @@ It knows nothing of Kissmetrics, and imports nothing from the rest of the tap.
 | `tap` | `Tap.sync_all`, the signal handlers, `--test` | ends with the first failing stream, and code 0 on a signal |
 | `stream` | the retries and messages of `RESTStream` | retries HTTP errors only, five times, without `Retry-After` |
 | `pagination` | `OffsetPaginator` | adds `limit` to the offset, and loses or doubles records of a list that changes |
-| `session` | `requests.Session` | sends one request at a time, waits for ever, and follows redirects with the token |
+| `session` | `requests.Session` | sends one request at a time, and follows redirects with the token |
+| `transport` | `requests.adapters.HTTPAdapter` | has no deadline for a whole response |
 | `retry` | `request_decorator` | has no budget in seconds, and none for rate limits |
 | `decoding` | `Response.json` | loses digits, and refuses raw control characters and `NaN` |
 | `records` | `conform_record_data_types` | walks over each value of each record, and changes some |
 | `state` | `StreamStateManager` | compares bookmarks as text, and lets them move back |
 | `writer` | `SingerWriter` | flushes each line, and writes ACTIVATE_VERSION before the records |
 | `shutdown` | `Tap._handle_termination` | exits wherever a signal arrives, even within a line |
-| `logs` | | logs secrets, and the name of the stream only as that of the logger |
+| `logs` | log lines | shows secrets, and the name of a stream only as that of the logger |
 | `inputs`, `catalog` | the reading of config, environment, state and catalog | ends with a traceback on many errors |
-| `clock` | `time` | |
+| `clock` | `time` | has no clock that a test can set |
 
 Private names of the SDK that are in use, and the test that fails when one of them changes:
 
@@ -34,5 +35,6 @@ Private names of the SDK that are in use, and the test that fails when one of th
 | `singer_sdk.helpers._batch` | its `BatchConfig` validates `batch_config` | `test_wrong_settings` |
 | `BaseAPIPaginator._value`, `._finished`, `._page_count` | set by the paginator | `test_records` |
 
-`requests.Response._content` is private to requests; `test_benchmarks` shows the memory that releasing it saves.
+Of other libraries: `requests.Response._content` is emptied, `http.client.HTTPResponse.fp` replaced, and
+`pool_classes_by_scheme` of urllib3 set.
 """

@@ -7,6 +7,7 @@ import typing as t
 
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import SchemaError, best_match
+from singer_sdk.singerlib import Catalog
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL
 
 from tap_kissmetrics.sdk_extensions.inputs import MAX_SHOWN_LENGTH, InputError, format_path
@@ -117,7 +118,13 @@ def read_catalog(
     if unknown:
         logger.warning("The catalog selects streams that there are not with these settings: %s", ", ".join(unknown))
     # The SDK need not understand the entries of other taps.
-    return {**catalog, "streams": list(entries.values())}
+    own = {**catalog, "streams": list(entries.values())}
+    try:
+        Catalog.from_dict(own)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # which the SDK does not catch
+        msg = f"catalog: cannot be used: {type(error).__name__}: {error}"
+        raise InputError(msg) from None
+    return own
 
 
 def validate_primary_key(stream: str, own: Sequence[str], from_catalog: Sequence[str]) -> None:

@@ -1,4 +1,4 @@
-"""The clock that every wait and every time limit uses. Tests replace both functions, so that no test waits."""
+"""The clock of waits, retry budgets, rate limits and progress. Tests replace both functions, so they never wait."""
 
 from __future__ import annotations
 

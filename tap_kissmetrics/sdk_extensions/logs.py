@@ -208,13 +208,15 @@ class Progress:
             self._logger.info("%s to read", plural(total, "record"))
         self.records += count
         now = clock.monotonic()
+        if self._started_at is None:  # a list that is only looked up
+            self._started_at = self._logged_at = now
         if now - self._logged_at >= PROGRESS_INTERVAL:
             self._logged_at = now
             so_far = f"{self.records:,} records"
             if total:
                 so_far = f"{self.records:,} of {total:,} records ({min(self.records / total, 1):.0%})"
-            elapsed = now - (self._started_at or now)
-            self._logger.info("%s", ", ".join(filter(None, (so_far, self.part, f"{elapsed:.0f} s"))))
+            elapsed = f"{now - self._started_at:.0f} s"
+            self._logger.info("%s", ", ".join(filter(None, (so_far, self.part, elapsed))))
 
     def complete(self) -> None:
         """Log that the stream is complete."""

@@ -99,6 +99,7 @@ class OverlapPaginator(OffsetPaginator):
         self._pass = 0
         self._pages_without_new = 0
         self._repeated_pages = 0
+        self._separate_pages = 0
         self._start_pass()
 
     # The SDK stops at offset 0, and raises when an offset comes twice.
@@ -148,7 +149,8 @@ class OverlapPaginator(OffsetPaginator):
             return []
         overlaps = not page.offset or (page.ids and self._was_read(page.ids[0]))
         if not overlaps and is_probe:
-            if self._pass > 1:
+            self._separate_pages += 1
+            if self._separate_pages > 1:
                 msg = (
                     "the server gives one record a page: pages cannot overlap, so missing records would not be noticed"
                 )

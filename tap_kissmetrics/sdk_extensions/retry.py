@@ -20,10 +20,10 @@ if t.TYPE_CHECKING:
 MAX_WAIT: t.Final = 60.0
 """Most seconds between two attempts, for a `factor` of 1."""
 
-RATE_LIMIT_PERIOD: t.Final = 60.0
+DEFAULT_RETRY_AFTER: t.Final = 60.0
 """Seconds to wait for a rate limit of unknown duration, for a `factor` of 1: most APIs count requests by the minute."""
 
-MAX_RATE_LIMIT_TIME: t.Final = 15 * RATE_LIMIT_PERIOD
+MAX_RATE_LIMIT_TIME: t.Final = 15 * DEFAULT_RETRY_AFTER
 """Most seconds that one request waits for rate limits, for a `factor` of 1."""
 
 MAX_RETRY_AFTER: t.Final = 300.0
@@ -39,9 +39,12 @@ class NoResponseError(RetriableAPIError):
 
 
 class RateLimitError(RetriableAPIError):
-    """The API limits its requests; `retry_after` is the number of seconds that it asked to wait, if it did."""
+    """The API asks for a pause; `retry_after` is the number of seconds, if it named one."""
 
     retry_after: float | None = None
+
+    is_too_many_requests = False
+    """Whether the reason is HTTP 429."""
 
 
 def parse_retry_after(response: requests.Response) -> float | None:
@@ -122,4 +125,4 @@ def retrying(
 def _rate_limit_wait(error: Exception, factor: float) -> float:
     """A wait of zero would only be refused again, so it is at least `factor`."""
     seconds = getattr(error, "retry_after", None)
-    return max(RATE_LIMIT_PERIOD * factor if seconds is None else seconds, factor)
+    return max(DEFAULT_RETRY_AFTER * factor if seconds is None else seconds, factor)

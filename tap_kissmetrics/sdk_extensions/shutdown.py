@@ -44,12 +44,13 @@ class Shutdown:
     def __init__(self) -> None:
         self._signum: int | None = None
         self._requested_at = 0.0
+        self._ignored = [signum for signum in SIGNALS if signal.getsignal(signum) is signal.SIG_IGN]
 
     def install(self, handler: t.Callable[[int, t.Any], None]) -> None:
-        """Install a handler for `SIGNALS`; only the main thread can."""
-        if threading.current_thread() is threading.main_thread():
+        """Install a handler for `SIGNALS`, but for those that were ignored at first, as SIGHUP under `nohup`."""
+        if threading.current_thread() is threading.main_thread():  # no other can
             for signum in SIGNALS:
-                signal.signal(signum, handler)
+                signal.signal(signum, signal.SIG_IGN if signum in self._ignored else handler)
 
     def request(self, signum: int) -> None:
         """Set the flag. A second signal ends the process at once, even one that is blocked on a pipe nobody reads."""

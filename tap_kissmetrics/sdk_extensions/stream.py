@@ -31,6 +31,7 @@ from tap_kissmetrics.sdk_extensions.logs import (
 from tap_kissmetrics.sdk_extensions.records import RecordConformer
 from tap_kissmetrics.sdk_extensions.retry import NoResponseError, RateLimitError, retrying
 from tap_kissmetrics.sdk_extensions.state import InstantStateManager, parse_instant
+from tap_kissmetrics.sdk_extensions.writer import BufferedWriter, OutputError
 
 if t.TYPE_CHECKING:
     import logging
@@ -44,14 +45,13 @@ if t.TYPE_CHECKING:
     from tap_kissmetrics.sdk_extensions.retry import Func
     from tap_kissmetrics.sdk_extensions.session import Session
     from tap_kissmetrics.sdk_extensions.shutdown import Shutdown
-    from tap_kissmetrics.sdk_extensions.writer import BufferedWriter
 
 
 class StreamError(SingerSDKError):
     """A stream could not be read to its end; the remaining streams are still synced."""
 
 
-class RunError(FatalAPIError):
+class AbortRunError(FatalAPIError):
     """No stream can be read, so the run ends; for instance because the credentials are wrong."""
 
 
@@ -157,11 +157,13 @@ class ExtendedStream(RESTStream[int]):
 
     def on_retry(self, error: Exception, wait: float) -> None:
         """Log a failed attempt before the wait that follows, and prefetch nothing more after a rate limit."""
-        if isinstance(error, RateLimitError):
+        if isinstance(error, RateLimitError) and error.is_too_many_requests:
             self.requests_session.disable_prefetch()
             self.stream_logger.info(
                 "waiting %.1f s, for the API limits its requests; requests_per_minute sets a pace", wait
             )
+        elif isinstance(error, RateLimitError):
+            self.stream_logger.info("waiting %.1f s, as the API asks: %s", wait, error)
         else:
             self.stream_logger.warning("%s; trying again in %.1f s", error, wait)
 
@@ -198,7 +200,7 @@ class ExtendedStream(RESTStream[int]):
         """Re-raise API errors as `StreamError`, so that the remaining streams are still synced."""
         try:
             yield
-        except RunError:
+        except AbortRunError:
             raise
         except (FatalAPIError, RetriableAPIError) as error:
             msg = f"{self.name}: {error}"
@@ -293,7 +295,7 @@ class ExtendedStream(RESTStream[int]):
             raise InputError(msg) from error
         except OSError as error:
             msg = f"batch_config: {'no space left on the disk' if is_disk_full(error) else describe_cause(error)}"
-            raise InputError(msg) from error
+            raise OutputError(msg) from error
         self.state_manager.hold = False
 
     def on_stream_complete(self) -> None:

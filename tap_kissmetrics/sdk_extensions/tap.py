@@ -26,7 +26,7 @@ from tap_kissmetrics.sdk_extensions.inputs import (
 from tap_kissmetrics.sdk_extensions.logs import drop_redundant, plural, summary
 from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
 from tap_kissmetrics.sdk_extensions.state import parse_instant
-from tap_kissmetrics.sdk_extensions.stream import ExtendedStream, StreamError
+from tap_kissmetrics.sdk_extensions.stream import AbortRunError, ExtendedStream, StreamError
 from tap_kissmetrics.sdk_extensions.writer import BufferedWriter
 
 if t.TYPE_CHECKING:
@@ -40,7 +40,7 @@ MAX_CAUSE_LENGTH: t.Final = 160
 """Characters of the cause of a failed stream that the last line of a run repeats."""
 
 
-class SyncError(SingerSDKError):
+class StreamsFailedError(SingerSDKError):
     """Some of the selected streams failed; the others are complete."""
 
 
@@ -114,14 +114,14 @@ class ExtendedTap(Tap):
         except SingerSDKError as error:
             msg = f"stream_maps: {error}"
             raise InputError(msg) from error
-        except (AttributeError, KeyError, TypeError) as error:  # which the SDK does not catch
+        except (AttributeError, KeyError, TypeError, ValueError) as error:  # which the SDK does not catch
             msg = f"stream_maps: cannot be used: {type(error).__name__}: {error}"
             raise InputError(msg) from error
 
     # Final in the SDK, whose sync ends with the first stream that fails, and has no hook for a stream that is complete.
     @override  # type: ignore[misc]
     def sync_all(self) -> None:
-        """Sync every selected stream; raise `SyncError` in the end if some failed."""
+        """Sync every selected stream; raise `StreamsFailedError` in the end if some failed."""
         streams = t.cast("list[ExtendedStream]", list(self.streams.values()))
         selected = [stream for stream in streams if stream.selected]
         if not selected:
@@ -139,7 +139,7 @@ class ExtendedTap(Tap):
                     self.logger.info("Skipping deselected stream '%s'.", stream.name)
                 elif error := self._sync_stream(stream):
                     failures.append(str(error))
-        except ShutdownRequested:
+        except (ShutdownRequested, AbortRunError):
             if self.message_writer.has_written:
                 # Not through the state writer, which leaves out a state that has not changed.
                 self.message_writer.write_message(StateMessage(value=self.state))
@@ -151,7 +151,7 @@ class ExtendedTap(Tap):
             # With the causes, for Meltano shows the last lines of a log.
             causes = "; ".join(textwrap.shorten(failure, MAX_CAUSE_LENGTH, placeholder=" ...") for failure in failures)
             msg = f"{len(failures)} of {plural(len(selected), 'stream')} failed: {causes}"
-            raise SyncError(msg)
+            raise StreamsFailedError(msg)
 
     def _sync_stream(self, stream: ExtendedStream) -> StreamError | None:
         """Sync a stream; return what it failed of, if it did."""

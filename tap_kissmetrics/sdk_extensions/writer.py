@@ -111,6 +111,9 @@ class BufferedWriter(SingerWriter):
         except UnicodeEncodeError:  # a lone surrogate, which only the SDK's slower encoder escapes
             del self._buffer[start:]
             self._buffer += self.format_message(message).encode()
+        except BaseException:
+            del self._buffer[start:]  # no part of a line may be written
+            raise
         self._buffer += b"\n"
         if not isinstance(message, RecordMessage):
             self.flush()
@@ -129,7 +132,7 @@ def _write_all(lines: bytearray) -> None:
             # None: a pipe that does not block is full, and nothing was written.
             written = t.cast("int | None", sys.stdout.buffer.write(view[done:]))
             if written is None:
-                clock.sleep(0.05)
+                clock.sleep(0.01)
             done += written or 0
     sys.stdout.buffer.flush()
 
