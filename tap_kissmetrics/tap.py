@@ -47,7 +47,7 @@ class TapKissmetrics(ExtendedTap):
 
     @override
     def validate_settings(self, settings: Settings, schema: Mapping[str, t.Any], *, is_complete: bool) -> None:
-        redact_logs(secrets_of(settings))
+        redact_logs(secrets_of(settings), self.name)
         validate_settings(settings, schema, is_complete=is_complete, reserved_names=_BUILT_IN_NAMES)
 
     @override

@@ -51,20 +51,21 @@ class Redactor:
                     pattern = rf"(?<!\w){pattern}(?!\w)"
                 self._patterns[form] = re.compile(pattern, re.IGNORECASE)
 
-    def redact(self, text: str) -> str:
-        """Return the text without the secrets."""
+    def redact(self, text: str, *, is_own: bool = False) -> str:
+        """Return the text without the secrets. In a text of the tap's own, a secret that is an everyday word is none."""
         # The longest first: one secret may begin with another.
-        for _, pattern in sorted(self._patterns.items(), key=lambda item: -len(item[0])):
-            text = pattern.sub(REDACTED, text)
+        for form, pattern in sorted(self._patterns.items(), key=lambda item: -len(item[0])):
+            if not (is_own and form.isalpha() and len(form) < MIN_DISTINCTIVE_LENGTH):
+                text = pattern.sub(REDACTED, text)
         return text
 
-    def redact_record(self, record: logging.LogRecord) -> None:
-        """Remove the secrets from a log record, in place."""
+    def redact_record(self, record: logging.LogRecord, own_logger: str) -> None:
+        """Remove the secrets from a log record, in place; foreign text in the lines of the own logger is redacted before."""
         try:
             message = record.getMessage()
         except (TypeError, ValueError):
             return  # arguments that do not fit the message: logging itself reports that
-        redacted = self.redact(message)
+        redacted = self.redact(message, is_own=record.name.startswith(own_logger))
         if len(redacted) > MAX_LINE_LENGTH:
             redacted = f"{redacted[:MAX_LINE_LENGTH]}... ({len(redacted):,} characters)"
         if redacted != message:
@@ -100,23 +101,24 @@ REDACTOR: t.Final = Redactor()
 """The secrets of this process."""
 
 
-def redact_logs(secrets: Iterable[str]) -> None:
-    """Keep these values out of every log line of this process."""
+def redact_logs(secrets: Iterable[str], own_logger: str) -> None:
+    """Keep these values out of every log line of this process. The tap's own lines are those of `own_logger`."""
     REDACTOR.add(secrets)
     make_record = logging.getLogRecordFactory()
     if not isinstance(make_record, _RedactingFactory):
-        logging.setLogRecordFactory(_RedactingFactory(make_record))
+        logging.setLogRecordFactory(_RedactingFactory(make_record, own_logger))
 
 
 class _RedactingFactory:
     """Redacts each record as it is made, whichever logger and handler it is for."""
 
-    def __init__(self, make_record: t.Callable[..., logging.LogRecord]) -> None:
+    def __init__(self, make_record: t.Callable[..., logging.LogRecord], own_logger: str) -> None:
         self._make_record = make_record
+        self._own_logger = own_logger
 
     def __call__(self, *args: object, **kwargs: object) -> logging.LogRecord:
         record = self._make_record(*args, **kwargs)
-        REDACTOR.redact_record(record)
+        REDACTOR.redact_record(record, self._own_logger)
         return record
 
 

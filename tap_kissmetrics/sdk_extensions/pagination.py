@@ -88,7 +88,7 @@ class OverlapPaginator(OffsetPaginator):
         self._overlap_id: RecordId | None = None
         self._overlap_offset = 0
         self._first_page_ids: list[RecordId] = []
-        self._predicted: list[int] = []
+        self._predicted = range(0)
         self._last_length = 0
         self._first_total: int | None = None
         self._is_empty_confirmed = False
@@ -139,7 +139,7 @@ class OverlapPaginator(OffsetPaginator):
 
         Raises `FatalAPIError` if the server ignores `offset`, or the list does not stop changing.
         """
-        self._predicted = []
+        self._predicted = range(0)
         self._check_growth(page)
         is_probe = page.offset > self._overlap_offset  # after a page of one record
         if not page.ids and (not page.offset or is_probe):
@@ -190,9 +190,7 @@ class OverlapPaginator(OffsetPaginator):
         is_steady = not page.offset or length == self._last_length
         self._last_length = length
         if is_steady and length > 1 and page.total is not None:
-            last = page.total - 1  # of the page that holds only the overlap
-            self._predicted = [*range(self._next_offset + length - 1, last, length - 1)]
-            self._predicted += [last] if last > self._next_offset else []
+            self._predicted = range(self._next_offset + length - 1, page.total - 1, length - 1)
 
     def _read_records(self, page: Page) -> tuple[list[Record], int]:
         """Return the records never read before, and how many are new to this pass."""

@@ -165,13 +165,20 @@ class ExtendedTap(Tap):
             self._reset_state_progress_markers()
             self.state_writer.write_state(self.state)
             return error
-        if stream.is_complete:
+        if stream.is_complete and stream.progress.records:
             self.message_writer.release()
         else:
-            self.message_writer.discard_activate_version()
+            self._keep_rows(stream)
         stream.on_stream_complete()
         stream.finalize_state_progress_markers()
         return None
+
+    def _keep_rows(self, stream: ExtendedStream) -> None:
+        """Send no ACTIVATE_VERSION: an empty list may be the mistake of a server."""
+        if self.message_writer.discard_activate_version() and not stream.progress.records:
+            stream.stream_logger.warning(
+                "no records: the rows that the target has stay, and no ACTIVATE_VERSION is sent"
+            )
 
     # Private, and the only hook for signals: the SDK's own exits with code 0 in the middle of a line.
     @override

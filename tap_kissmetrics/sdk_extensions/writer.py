@@ -77,10 +77,11 @@ class BufferedWriter(SingerWriter):
             self._write(message)
         self._held = []
 
-    def discard_activate_version(self) -> None:
-        """Drop the ACTIVATE_VERSION messages of a stream that may not be complete."""
+    def discard_activate_version(self) -> bool:
+        """Drop the ACTIVATE_VERSION messages of a stream that may not be complete; return whether there were any."""
         self.release_schemas()
-        self._held = []
+        held, self._held = self._held, []
+        return bool(held)
 
     def discard(self) -> None:
         """Drop the ACTIVATE_VERSION messages of a stream that failed, and its SCHEMA if nothing was read."""
