@@ -52,7 +52,7 @@ class Redactor:
                 self._patterns[form] = re.compile(pattern, re.IGNORECASE)
 
     def redact(self, text: str, *, is_own: bool = False) -> str:
-        """Return the text without the secrets. In a text of the tap's own, a secret that is an everyday word is none."""
+        """Return the text without the secrets; in the tap's own text, without those that are no everyday word."""
         # The longest first: one secret may begin with another.
         for form, pattern in sorted(self._patterns.items(), key=lambda item: -len(item[0])):
             if not (is_own and form.isalpha() and len(form) < MIN_DISTINCTIVE_LENGTH):
@@ -60,7 +60,7 @@ class Redactor:
         return text
 
     def redact_record(self, record: logging.LogRecord, own_logger: str) -> None:
-        """Remove the secrets from a log record, in place; foreign text in the lines of the own logger is redacted before."""
+        """Remove the secrets from a log record, in place. Foreign text in the tap's own lines is redacted before."""
         try:
             message = record.getMessage()
         except (TypeError, ValueError):
