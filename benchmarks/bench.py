@@ -13,7 +13,9 @@ from typing_extensions import override
 
 from benchmarks.measure import Command, run
 from benchmarks.server import sandbox_process
-from tests.tap_process import TAP, catalog_of, write_json
+from tests.support.process import TAP
+from tests.support.run import write_json
+from tests.support.tap import catalog_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

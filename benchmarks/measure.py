@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.tap_process import environment
+from tests.support.run import environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

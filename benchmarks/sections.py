@@ -10,7 +10,7 @@ from benchmarks.bench import AS_IT_COMES, ONE_WORKER, Run, Series, Work, bench_f
 from benchmarks.measure import BenchmarkError, Command
 from benchmarks.programs import LOOP, PEERS, loops
 from benchmarks.report import Table, figure
-from tests.tap_process import TAP
+from tests.support.process import TAP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -49,11 +49,11 @@ def _entries(api: str) -> dict[str, Entry]:
 ABOUT = _about()
 """The output of `--about --format json`."""
 
-SETTINGS: dict[str, dict[str, Any]] = ABOUT["settings"]["properties"]
+SETTINGS: dict[str, dict[str, Any]] = {**ABOUT["settings"]["properties"]}
 """The JSON Schema of every setting, in the order of the tap's; those that the SDK adds come last."""
 
 # The words of the SDK differ between its versions.
-SETTINGS["batch_config"] |= {
+SETTINGS["batch_config"] = SETTINGS["batch_config"] | {
     "title": "Batch configuration",
     "description": "Write records to files and name them in BATCH messages: `encoding`, `storage` and `batch_size`.",
 }

@@ -242,7 +242,9 @@ class ListStream(KissmetricsStream):
         if self.logs_account_names:
             names = [repr(record["name"]) for record in self.lookup_records()]
             more = f" and {len(names) - MAX_LOGGED_NAMES} more" if len(names) > MAX_LOGGED_NAMES else ""
-            self.stream_logger.info("this login may see %s%s", ", ".join(names[:MAX_LOGGED_NAMES]) or "none", more)
+            self.stream_logger.info(
+                "these credentials can access %s%s", ", ".join(names[:MAX_LOGGED_NAMES]) or "none", more
+            )
         super().on_stream_complete()
 
 
@@ -291,6 +293,6 @@ class QueryProductListStream(QueryListStream):
             if product_id is None and self._context:  # a part of the primary key
                 record["product_id"] = self._context["product_id"]
             elif not is_id(product_id):
-                msg = f"the record {record['id']!r} has a product_id that is no id: a table cannot take it"
+                msg = f"the record {record['id']!r} has a product_id that is not an id, but part of its primary key"
                 raise FatalAPIError(msg)
             yield record

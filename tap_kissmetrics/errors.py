@@ -50,7 +50,7 @@ _RETRIABLE_STATUSES: t.Final = {
 
 _ADVICE: t.Final = {
     HTTPStatus.UNAUTHORIZED: "{api.unauthorized}",
-    HTTPStatus.FORBIDDEN: "{api.login} may not read {path}; deselect the stream or widen the access",
+    HTTPStatus.FORBIDDEN: "{api.login} cannot read {path}; deselect the stream or widen the access",
     HTTPStatus.NOT_FOUND: "nothing at {path}; check {setting} and product_ids",
 }
 
@@ -108,7 +108,7 @@ def error_for_exception(error: requests.RequestException, setting: str) -> Excep
     original = error.__cause__ if isinstance(error, UnsendableRequestError) else error
     if isinstance(original, ValueError) and not isinstance(original, requests.exceptions.InvalidHeader):
         # The URL is malformed, or that of the proxy.
-        return FatalAPIError(f"{host} cannot be asked: {cause}; check {setting}, and the proxy in the environment")
+        return FatalAPIError(f"{host} cannot be reached: {cause}; check {setting}, and the proxy in the environment")
     first = first_cause(error)
     if isinstance(first, ssl.SSLCertVerificationError):
         return FatalAPIError(f"the certificate of {host} is not accepted: {cause}; check REQUESTS_CA_BUNDLE")
@@ -118,9 +118,9 @@ def error_for_exception(error: requests.RequestException, setting: str) -> Excep
     if isinstance(error, UnsendableRequestError) or reason in _NO_CERTIFICATES:
         variables = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
         variable = next((name for name in variables if os.environ.get(name)), "the environment")
-        return FatalAPIError(f"{host} cannot be asked: {cause}; check the certificates of {variable}")
+        return FatalAPIError(f"{host} cannot be reached: {cause}; check the certificates of {variable}")
     way = " through the proxy in the environment" if isinstance(error, requests.exceptions.ProxyError) else ""
-    no_response = NoResponseError(f"no complete answer from {host}{way}: {cause}")
+    no_response = NoResponseError(f"no complete response from {host}{way}: {cause}")
     no_response.host = host
     return no_response
 
@@ -142,8 +142,8 @@ def _describe(status: int, response: requests.Response, api: Api, setting: str, 
     if status < HTTPStatus.BAD_REQUEST:
         host = _host(response.headers.get("Location", "")) or "no host that it names"
         parts.append(
-            f"the API redirects {path} to {host}, and a redirect is not followed, for "
-            f"it would take the token along; set {setting} to the right address"
+            f"the API redirects {path} to {host}, and redirects are not followed, because "
+            f"the credentials would go along; set {setting} to the right address"
         )
     elif status == HTTPStatus.FORBIDDEN and "html" in response.headers.get("Content-Type", ""):
         parts.append(f"{path} is refused by an HTML page, which is not from the API: check firewalls and proxies")
@@ -152,7 +152,7 @@ def _describe(status: int, response: requests.Response, api: Api, setting: str, 
     elif known:
         parts.append(f"{known.phrase} for {path}")
     if message := _message(_decode(response) if body is None else body):
-        parts.append(f"the API says: {message}")
+        parts.append(f"API message: {message}")
     return REDACTOR.redact(": ".join(parts))
 
 

@@ -85,10 +85,10 @@ class AsyncQuery(abc.ABC):
         envelope = body if isinstance(body, dict) else {}
         if error := envelope.get("error"):
             self.is_closed = True
-            msg = f"the query failed: the API says: {describe_error(error)}"
+            msg = f"the query failed: API message: {describe_error(error)}"
             raise FatalAPIError(msg)
         if envelope.get("completed") is None:
-            msg = "the API's answer does not say whether the query is completed"
+            msg = "the response does not report whether the query is completed"
             raise RetriableAPIError(msg)
         progress = envelope.get("progress")
         if isinstance(progress, (int, decimal.Decimal)) and 0 <= progress <= 1:
@@ -114,7 +114,7 @@ class V3Query(AsyncQuery):
         _, body = self.stream.request_json("POST", f"{self.stream.url_base}{self._path}", json=self._body)
         query_id = body.get("id") if isinstance(body, dict) else None
         if not is_id(query_id) or not _is_printable_ascii(str(query_id)):
-            msg = "the API's answer does not name the query that it started"
+            msg = "the response does not name the query that was started"
             raise FatalAPIError(msg)
         self.id = str(query_id)
 
@@ -125,7 +125,7 @@ class V3Query(AsyncQuery):
             _, body = self.stream.request_json("GET", self._url, params=params)
         except NotFoundError as error:
             self.is_closed = True
-            msg = f"the server has ended the query, or forgotten what it gave: {error}"
+            msg = f"the server has ended the query or dropped its result: {error}"
             raise FatalAPIError(msg) from error
         if isinstance(body, dict) and str(body.get("id", self.id)) != self.id:
             msg = f"the response is that of query {truncate(str(body['id']))}"
@@ -144,9 +144,11 @@ class V3Query(AsyncQuery):
         except requests.RequestException as error:
             defect = describe_cause(error)
         if defect:
-            self.stream.stream_logger.warning("query %s goes on: it could not be cancelled (%s)", self.id, defect)
+            self.stream.stream_logger.warning(
+                "query %s is still running: it could not be cancelled (%s)", self.id, defect
+            )
         else:
-            self.stream.stream_logger.info("query %s is cancelled", self.id)
+            self.stream.stream_logger.info("query %s was cancelled", self.id)
 
 
 class CoreReportQuery(AsyncQuery):
@@ -189,7 +191,7 @@ class CoreReportQuery(AsyncQuery):
 
     @override
     def cancel(self) -> None:
-        self.stream.stream_logger.info("query %s goes on: the Core API has nothing to end it", self.id)
+        self.stream.stream_logger.info("query %s is still running: the Core API cannot cancel it", self.id)
 
     def _find_url(self, response: requests.Response, body: object, rel: str) -> str:
         """Find the URL that a response points to, and move it below the root."""
@@ -204,6 +206,6 @@ class CoreReportQuery(AsyncQuery):
             path = ""
         root = urlsplit(self._root)
         if not path.startswith(f"{root.path}/") or "/../" in f"{path}/":
-            msg = f"the API's answer names no {rel} below {self._root}; check query_url"
+            msg = f"the response names no {rel} below {self._root}; check query_url"
             raise FatalAPIError(msg)
         return root._replace(path=path).geturl()

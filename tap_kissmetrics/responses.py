@@ -42,7 +42,7 @@ def read_json(response: requests.Response, on_repair: Callable[[str], None]) -> 
         return response.json(on_repair=on_repair)
     except ValueError as error:
         kinds = [response.headers.get("Content-Type", "no content type"), response.headers.get("Content-Encoding", "")]
-        msg = f"the API's answer is not JSON ({size} bytes, {truncate(', '.join(filter(None, kinds)))}): {error}"
+        msg = f"the response is not JSON ({size} bytes, {truncate(', '.join(filter(None, kinds)))}): {error}"
         raise RetriableAPIError(msg, response) from None
 
 
@@ -89,13 +89,13 @@ def read_result_page(body: object, *, offset: int, limit: int) -> ResultPage:
     """
     envelope = body if isinstance(body, dict) else {"data": body}
     if error := envelope.get("error") or envelope.get("errors"):
-        msg = f"the API says: {describe_error(error)}"
+        msg = f"API message: {describe_error(error)}"
         raise RetriableAPIError(msg)
     lists = [key for key, value in envelope.items() if isinstance(value, list) and key not in _NOT_ROWS]
     name = "data" if "data" in envelope else lists[0] if len(lists) == 1 else ""
     rows = envelope.get(name)
     if not isinstance(rows, list):
-        msg = "the API's answer holds no list of records"
+        msg = "the response contains no list of records"
         raise RetriableAPIError(msg)
     pagination = envelope.get("pagination")
     pagination = pagination if isinstance(pagination, dict) else {}
@@ -141,7 +141,7 @@ def _id_of(record: object, position: int) -> RecordId:
         raise FatalAPIError(msg)
     key = record.get("id")
     if not is_id(key):
-        msg = f"the record at offset {position} has no id: a table cannot take it"
+        msg = f"the record at offset {position} has no id, which is its primary key"
         raise FatalAPIError(msg)
     return key
 

@@ -140,7 +140,7 @@ class ResultStream(QueryClientStream):
         except ShutdownRequested:
             self.stream_logger.warning("%s: stopped while the query was being started; it may be running", job.name)
             raise
-        self.stream_logger.info("%s: query %s is started", job.name, job.query.id)
+        self.stream_logger.info("%s: query %s was started", job.name, job.query.id)
         page = self._poll(job, request)
         while True:
             columns = {
@@ -263,7 +263,7 @@ class UserQueryStream(ResultStream):
         if not self._has_schema:
             return super().make_record(row, columns)
         if not isinstance(row, dict):
-            msg = f"row {columns['position']} is no object, so its fields have no names; leave out the schema"
+            msg = f"row {columns['position']} is not an object, so its fields have no names; leave out the schema"
             raise FatalAPIError(msg)
         if missing := [column for column in self.primary_keys if row.get(column) is None]:
             msg = f"row {columns['position']} has no {missing[0]}, which is in its primary_key"

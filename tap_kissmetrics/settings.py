@@ -140,7 +140,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.NumberType(exclusive_minimum=0, maximum=3600),
         default=60,
         title="Request timeout",
-        description="Seconds to wait for data from the server. A whole answer may take five times as long.",
+        description="Seconds to wait for data from the server. A whole response may take five times as long.",
     ),
     th.Property(
         "retry_timeout",

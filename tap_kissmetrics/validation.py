@@ -207,7 +207,7 @@ def _validate_queries(queries: list[Settings]) -> str | None:
         try:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
-            return f"the schema of {query['name']} is no JSON Schema: {error.message}"
+            return f"the schema of {query['name']} is not a JSON Schema: {error.message}"
         if keyword := next((word for word in _UNSUPPORTED_KEYWORDS if f'"{word}":' in json.dumps(schema)), None):
             return f"the schema of {query['name']} has {keyword}, which the SDK would drop; write it out"
         columns = schema.get("properties")
@@ -221,7 +221,7 @@ def _validate_queries(queries: list[Settings]) -> str | None:
 def _validate_batch_config(config: Settings) -> str | None:
     size = config.get("batch_size")
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        return f"its batch_size must be an integer from 1 on, not {show(size)}"
+        return f"batch_size must be an integer of 1 or more, not {show(size)}"
     storage, encoding = config.get("storage"), config.get("encoding")
     if not isinstance(storage, dict) or not isinstance(storage.get("root"), str):
         return "must have a storage with a root, such as file:///tmp/batches"

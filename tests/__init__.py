@@ -2,9 +2,9 @@
 
 What runs the tap, and when to use which:
 
-- `tap_process.run_tap` and `sync`: the command line to its end, in a process of its own. The usual way.
-- `tap_process.run_tap(..., afresh=True)`: the same in a Python that starts for it, where that is the subject.
-- `live_tap.live_tap`: the command line while it runs, for signals and for readers that go away.
-- `fault_runs.watched_sync`: a sync whose output is searched for secrets and tracebacks too.
-- `tap_in_process.sync_here`: without a process, for hundreds of runs.
+- `support.tap.run_tap` and `sync`: the command line's `main()` in this process, to its end. The usual way.
+- the same with `runner=run_forked`: in a process of its own, where one is the subject; with `runner=run_started` in an
+  interpreter that starts for it, where that is.
+- `support.process.live_tap`: a process while it runs, for signals and for readers that go away.
+- `support.cases.watched_sync`: a sync at DEBUG, whose output is searched for secrets and tracebacks too.
 """

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from scripts.documents import DOCUMENTS, PROJECT
-from tests.postgres import Postgres, find_programs, programs_in_wheel, serve
 from tests.sandbox import Account, Sandbox, make_account, make_query_account
-from tests.tap_in_process import signals_kept
-from tests.tap_process import FORKS
-from tests.targets import Programs
+from tests.support.clock import Clock
+from tests.support.fork import FORKS
+from tests.support.in_process import signals_kept
+from tests.support.postgres import Postgres, find_programs, programs_in_wheel, serve
+from tests.support.targets import Programs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,10 +56,12 @@ def copies(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def programs(pytestconfig: pytest.Config) -> Programs:
+def programs(pytestconfig: pytest.Config) -> Iterator[Programs]:
     """Real targets, which are installed when they are first asked for and kept for the next run."""
     cache: pytest.Cache = pytestconfig.cache
-    return Programs(cache.mkdir("programs"))
+    programs = Programs(cache.mkdir("programs"))
+    yield programs
+    programs.close()
 
 
 @pytest.fixture(scope="session")
@@ -75,18 +78,19 @@ def _no_settings_from_outside() -> None:
         del os.environ[name]
 
 
-@pytest.fixture
-def _untraced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let coverage not follow the taps of a test: for hundreds of runs along paths that others cover."""
-    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
-    monkeypatch.delenv("COVERAGE_PROCESS_START", raising=False)
-
-
 @pytest.fixture(autouse=True, scope="session")
 def _forks_end() -> Iterator[None]:
     """End the program from which runs are forked."""
     yield
     FORKS.close()
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock by which runs in this process wait without taking time."""
+    clock = Clock()
+    clock.install(monkeypatch)
+    return clock
 
 
 @pytest.fixture(autouse=True)

@@ -116,7 +116,7 @@ def read_catalog(
         msg = f"catalog: has none of the streams {', '.join(replication_keys)}"
         raise InputError(msg)
     if unknown:
-        logger.warning("The catalog selects streams that there are not with these settings: %s", ", ".join(unknown))
+        logger.warning("The catalog selects streams that do not exist with these settings: %s", ", ".join(unknown))
     # The SDK need not understand the entries of other taps.
     own = {**catalog, "streams": list(entries.values())}
     try:
@@ -135,7 +135,7 @@ def validate_primary_key(stream: str, own: Sequence[str], from_catalog: Sequence
     if from_catalog and set(own) != set(from_catalog):
         msg = (
             f"catalog: key_properties of stream {stream} must be {', '.join(own) or 'empty'}, "
-            f"not {', '.join(from_catalog)}; make the catalog anew, with --discover and the settings of the sync"
+            f"not {', '.join(from_catalog)}; make a new catalog with --discover and the settings of the sync"
         )
         raise InputError(msg)
 
@@ -143,7 +143,7 @@ def validate_primary_key(stream: str, own: Sequence[str], from_catalog: Sequence
 def validate_state(state: dict[str, t.Any], streams: Collection[str], logger: logging.Logger) -> None:
     """Raise `InputError` if a bookmark is none that a tap with date-time replication keys can have written."""
     if state.get("type") == "STATE":
-        msg = "state: is a whole STATE message; give only what is in its value"
+        msg = "state: is a whole STATE message; give only its value"
         raise InputError(msg)
     if state and "bookmarks" not in state:
         msg = f"state: has no bookmarks, but {', '.join(state)}; give a state as this tap writes it, or {{}}"
@@ -177,7 +177,7 @@ def _validate_stream(name: str, entry: dict[str, t.Any], replication_keys: Seque
     try:
         Draft202012Validator.check_schema(schema)
     except SchemaError as error:
-        msg = f"catalog: the schema of stream {name} is no JSON Schema: {error.message}"
+        msg = f"catalog: the schema of stream {name} is not a JSON Schema: {error.message}"
         raise InputError(msg) from None
     root = _root(entry.setdefault("metadata", []))
     keys = entry.get("key_properties") or root.get("table-key-properties") or []

@@ -54,7 +54,7 @@ def read_json_stream(file: t.IO[bytes], description: str) -> Settings:
         msg = f"{description} is not JSON: line {error.lineno} column {error.colno}: {error.msg}"
         raise InputError(msg) from None
     except ValueError:
-        msg = f"{description} holds a number of too many digits"
+        msg = f"{description} contains a number with too many digits"
         raise InputError(msg) from None
     if not isinstance(value, dict):
         msg = f"{description} must be a JSON object, not {_describe_type(value)}"

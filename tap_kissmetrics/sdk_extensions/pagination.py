@@ -117,7 +117,7 @@ class OverlapPaginator(OffsetPaginator):
         """Raise `RetriableAPIError` for a page that brings nothing new although its own total promises more."""
         if not page.offset and not page.ids and self._seen and self._empty_first_pages < MAX_EMPTY_FIRST_PAGES:
             self._empty_first_pages += 1
-            msg = "the list is empty, and was not a moment ago"
+            msg = "the list is empty, but was not a moment ago"
             raise RetriableAPIError(msg)
         # The first record of a page after the first is the overlap, if there is one.
         fewest = 2 if page.offset else 1
@@ -152,7 +152,7 @@ class OverlapPaginator(OffsetPaginator):
             self._separate_pages += 1
             if self._separate_pages > 1:
                 msg = (
-                    "the server gives one record a page: pages cannot overlap, so missing records would not be noticed"
+                    "the server sends one record a page: pages cannot overlap, so missing records would not be noticed"
                 )
                 raise FatalAPIError(msg)
             self._start_pass()  # perhaps a second record was added just now
@@ -245,11 +245,11 @@ class OverlapPaginator(OffsetPaginator):
         else:
             self._repeated_pages = 0
         if self._repeated_pages == MAX_REPEATED_PAGES:
-            msg = f"the server ignores offset: it gives the same {len(page.ids)} records at {page.offset} as before it"
+            msg = f"the server ignores offset: it sends the same {len(page.ids)} records at {page.offset} as before it"
             raise FatalAPIError(msg)
         if self._pages_without_new > MAX_PAGES_WITHOUT_NEW:
             msg = f"{MAX_PAGES_WITHOUT_NEW} pages in a row, up to offset {page.offset}, "
-            raise FatalAPIError(msg + "brought no new record: the list never rests")
+            raise FatalAPIError(msg + "brought no new record: the list does not stop changing")
 
 
 class RowPaginator:
@@ -271,11 +271,11 @@ class RowPaginator:
     def validate(self, page: ResultPage) -> None:
         """Raise `RetriableAPIError` for a page that does not continue the one before, or that its total contradicts."""
         if page.rows[: len(self._overlap)] != self._overlap:
-            msg = f"the row at offset {page.offset} is not the one that was there before"
+            msg = f"the row at offset {page.offset} is not the one that was read before"
             raise RetriableAPIError(msg)
         # A full page may be that of a result that repeats itself.
         if self._looping_page and page.rows == self._looping_page and len(page.rows) < page.limit:
-            msg = f"the server ignores offset: it gives the same rows at {page.offset} as before"
+            msg = f"the server ignores offset: it sends the same rows at {page.offset} as before"
             raise RetriableAPIError(msg)
         if page.total is not None and len(page.rows) == len(self._overlap) and page.end < page.total:
             msg = f"no new rows at offset {page.offset} of a result of {page.total}"
@@ -285,7 +285,7 @@ class RowPaginator:
         """Take in a validated page, set the next offset, and return the new rows, each with its position."""
         overlap = len(self._overlap)
         if page.offset and not overlap and page.rows:
-            msg = "the server gives one row a page: pages cannot overlap, so missing rows would not be noticed"
+            msg = "the server sends one row a page: pages cannot overlap, so missing rows would not be noticed"
             raise FatalAPIError(msg)
         new = list(enumerate(page.rows, page.offset))[overlap:]
         self.finished = not new or (page.end == page.total and len(page.rows) < page.limit)

@@ -85,7 +85,7 @@ class RecordConformer:
         """Warn of columns that the schema does not have, once each."""
         if fresh := sorted(set(columns) - self._warned):
             self._warned.update(fresh)
-            self._logger.warning("fields that the schema does not have are left out: %s", ", ".join(map(repr, fresh)))
+            self._logger.warning("dropped fields that are not in the schema: %s", ", ".join(map(repr, fresh)))
 
     def _convert(self, column: str, type_names: str, value: t.Any) -> t.Any:
         converter = _CONVERTERS.get(type_names)
@@ -94,7 +94,7 @@ class RecordConformer:
         if column not in self._warned:
             self._warned.add(column)
             self._logger.warning(
-                "column '%s' is of type %s, but the API sent %s; it is passed as it is",
+                "column '%s' is of type %s, but the API sent %s; it is passed through unchanged",
                 column,
                 type_names,
                 type(value).__name__,

@@ -88,7 +88,7 @@ class InstantStateManager(StreamStateManager):
         if defect not in self._reported:
             self._reported.add(defect)
             self._stream_logger.info(
-                "some records have a %s that is %s: they are always written, and do not move the bookmark",
+                "some records have a %s that is %s: they are always written and do not advance the bookmark",
                 replication_key,
                 defect,
             )

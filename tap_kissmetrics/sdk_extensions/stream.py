@@ -160,12 +160,12 @@ class ExtendedStream(RESTStream[int]):
         if isinstance(error, RateLimitError) and error.is_too_many_requests:
             self.requests_session.disable_prefetch()
             self.stream_logger.info(
-                "waiting %.1f s, for the API limits its requests; requests_per_minute sets a pace", wait
+                "waiting %.1f s because of the API's rate limit; set requests_per_minute to stay within it", wait
             )
         elif isinstance(error, RateLimitError):
             self.stream_logger.info("waiting %.1f s, as the API asks: %s", wait, error)
         else:
-            self.stream_logger.warning("%s; trying again in %.1f s", error, wait)
+            self.stream_logger.warning("%s; retrying in %.1f s", error, wait)
 
     @override
     def validate_response(self, response: requests.Response) -> None:

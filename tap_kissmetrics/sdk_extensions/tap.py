@@ -146,7 +146,7 @@ class ExtendedTap(Tap):
             raise
         records, skipped = (sum(getattr(each.progress, name) for each in streams) for name in ("records", "skipped"))
         seconds = clock.monotonic() - started_at
-        self.logger.info("In all: %s", summary(records, skipped, self.session.request_count, seconds))
+        self.logger.info("Total: %s", summary(records, skipped, self.session.request_count, seconds))
         if failures:
             # With the causes, for Meltano shows the last lines of a log.
             causes = "; ".join(textwrap.shorten(failure, MAX_CAUSE_LENGTH, placeholder=" ...") for failure in failures)
@@ -211,7 +211,7 @@ class ExtendedTap(Tap):
             super().cb_test(ctx, param, value)
         except click.exceptions.Exit:
             if reads:
-                cls.logger.info("The test is passed: each stream can be read")
+                cls.logger.info("Connection test passed: every stream can be read")
             raise
 
     @classmethod

@@ -134,7 +134,7 @@ class _DeadlineReader(io.RawIOBase):
             return 0
         left = self._deadline - time.monotonic()
         if left <= 0:
-            msg = f"the answer took more than {self._max_time:g} s"
+            msg = f"the response took more than {self._max_time:g} s"
             raise TimeoutError(msg)
         self._sock.settimeout(min(left, self._timeout))
         return t.cast("int | None", self._raw.readinto(buffer))

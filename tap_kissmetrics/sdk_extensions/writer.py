@@ -97,7 +97,7 @@ class BufferedWriter(SingerWriter):
         except OSError as error:
             abandon_stdout()
             if isinstance(error, BrokenPipeError):
-                msg = "the reader of the output went away; nothing more can be written"
+                msg = "the reader of stdout is gone; nothing more can be written"
             else:
                 msg = f"the output cannot be written: {error.strerror}"
             raise OutputError(msg) from error

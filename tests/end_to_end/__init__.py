@@ -1,0 +1,1 @@
+"""Processes: the command line, signals, output, targets, Meltano, TLS."""

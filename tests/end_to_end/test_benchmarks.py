@@ -1,0 +1,158 @@
+"""The benchmark runs, and does not take a command at its word."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from benchmarks.__main__ import DOCUMENT, main
+from benchmarks.bench import AS_IT_COMES, ONE_WORKER, Run, Series
+from benchmarks.measure import BenchmarkError, Command, Usage, run
+from benchmarks.programs import LOOP, PEERS, loops
+from benchmarks.report import write
+from benchmarks.sections import QUICK, SECTIONS, most_at_once
+from benchmarks.server import Asked
+from tests.sandbox import Sandbox, make_account
+from tests.support.run import environment
+from tests.support.targets import PROJECT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOOPS = [loop.name for loop in loops()]
+EIGHT_WORKERS = "tap, max_concurrency 8"
+ROWS = {
+    "CPU, output to a file": [*LOOPS, ONE_WORKER, AS_IT_COMES],
+    "CPU, output through a pipe": [*LOOPS, ONE_WORKER, AS_IT_COMES],
+    "Latency": [LOOP, AS_IT_COMES, ONE_WORKER, EIGHT_WORKERS],
+    "Memory": [ONE_WORKER, EIGHT_WORKERS],
+    "Requests": ["events", "properties"],
+    "Start": ["import singer_sdk", "tap --version", "tap --discover", "tap --about"],
+    "Peers": [LOOP, AS_IT_COMES, *(peer.name for peer in PEERS if not peer.is_apart)],
+}
+"""The first cell of each row, for each table of a quick run."""
+
+
+COUNTS = {"events": 30, "properties": 7}
+
+
+def cells(report: str) -> dict[str, list[list[str]]]:
+    """Read the rows of each table of a report, without the head."""
+    tables = {}
+    for part in report.split("### ")[1:]:
+        title, _, rest = part.partition("\n")
+        lines = [line for line in rest.splitlines() if line.startswith("|")]
+        tables[title] = [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines[2:]]
+    return tables
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_quick_run_gives_every_row(tmp_path: Path) -> None:
+    """The whole of it, on small lists."""
+    command = [sys.executable, "-m", "benchmarks", "--quick", "--json", str(tmp_path / "runs.json")]
+    env = environment(measured=False)
+    done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    tables = cells(done.stdout)
+    assert {title: [row[0] for row in rows] for title, rows in tables.items()} == ROWS
+    assert all(all(row) for rows in tables.values() for row in rows)
+
+    runs = json.loads((tmp_path / "runs.json").read_text(encoding="utf-8"))
+    by_title = {table["title"]: table["commands"] for table in runs["tables"]}
+    assert list(by_title) == list(ROWS)
+    everything = [once for commands in by_title.values() for one in commands for once in one["runs"]]
+    assert all(once["usage"][name] > 0 for once in everything for name in ("cpu", "wall", "peak"))
+    loop, _, one_worker, _ = (one["runs"][0] for one in by_title["Latency"])
+    assert loop["asked"] == {"requests": QUICK.latency.pages, "at_once": 1}
+    assert one_worker["asked"]["at_once"] == 1
+    assert loop["usage"]["wall"] > sum(QUICK.latency.pages.values()) * QUICK.latency.latency
+
+
+class TestChecks:
+    """A run that proves nothing is refused."""
+
+    def loop(self, folder: Path, change: str = "") -> None:
+        """Run the bare loop in a shell with `change` behind it."""
+        account = make_account(**COUNTS)
+        with Sandbox(account) as sandbox:
+            script = f"set -o pipefail; {sys.executable} {loops()[0].path} 10 events properties {change}"
+            command = Command("the loop", ("bash", "-c", script), sandbox.env, form="singer")
+            run(command, folder, expected=COUNTS)
+
+    def test_every_record_is_taken(self, tmp_path: Path) -> None:
+        self.loop(tmp_path)
+
+    @pytest.mark.parametrize(
+        ("change", "message"),
+        [
+            ("| sed 5d", "the loop: 29 records of events, 29 of them different; not 30"),
+            ("| sed 5p", "the loop: 31 records of events, 30 of them different; not 30"),
+            ("| sed '5d; 6p'", "the loop: 30 records of events, 29 of them different; not 30"),
+            ("| grep -v properties", "the loop: 0 records of properties, 0 of them different; not 7"),
+            ("| sed s/properties/others/", "the loop: 7 records of others, 7 of them different; not 0"),
+            ("| sed '$s/}$//'", "the loop: what it wrote cannot be read: json.decoder.JSONDecodeError: "),
+            ("; echo no luck >&2; exit 3", "the loop: exit code 3: no luck"),
+        ],
+    )
+    def test_others_are_refused(self, change: str, message: str, tmp_path: Path) -> None:
+        with pytest.raises(BenchmarkError) as error:
+            self.loop(tmp_path, change)
+        assert str(error.value).startswith(message)
+
+    def test_what_goes_through_a_pipe_is_counted(self, tmp_path: Path) -> None:
+        line = json.dumps({"type": "RECORD", "stream": "events", "record": {"id": "1"}})
+        command = Command("echo", ("echo", line), form="singer")
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+        run(command, tmp_path / "one", expected={"events": 1}, piped=True)
+        with pytest.raises(BenchmarkError, match="1 records of events"):
+            run(command, tmp_path / "two", expected={"events": 2}, piped=True)
+
+    def test_more_requests_at_once_than_allowed(self) -> None:
+        series = Series(Command("tap", ()), runs=[Run(Usage(1, 1, 1), Asked({}, at_once)) for at_once in (1, 3)])
+        assert most_at_once(series, None) == most_at_once(series, 3) == 3
+        with pytest.raises(BenchmarkError, match="tap: the sandbox saw 3 requests at once"):
+            most_at_once(series, 2)
+
+
+class TestDocument:
+    """docs/performance.md."""
+
+    def test_tables_go_between_the_markers(self, tmp_path: Path) -> None:
+        path = tmp_path / DOCUMENT.name
+        shutil.copy(DOCUMENT, path)
+        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition("<!-- benchmark -->\n")
+        after = rest.partition("<!-- /benchmark -->\n")[2]
+        for text in ("old\n", "new\n"):
+            write(path, text)
+        assert path.read_text(encoding="utf-8") == f"{before}<!-- benchmark -->\n\nnew\n\n<!-- /benchmark -->\n{after}"
+
+    def test_document_without_markers_is_refused(self, tmp_path: Path) -> None:
+        path = tmp_path / "page.md"
+        path.write_text("<!-- benchmark -->\n", encoding="utf-8")
+        with pytest.raises(ValueError, match="once each"):
+            write(path, "new\n")
+
+    @pytest.mark.parametrize("option", ["--quick", "--only=cpu"])
+    def test_only_full_figures_are_written(self, option: str, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            main(["--write", option])
+        assert "neither --quick nor --only" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            (["--only", "cpu,gpu"], f"there is no section 'gpu'; there are {', '.join(SECTIONS)}"),
+            (["--runs", "0"], "'0' is not a number of 1 or more"),
+        ],
+    )
+    def test_wrong_arguments(self, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit):
+            main(arguments)
+        assert message in capsys.readouterr().err

@@ -1,0 +1,204 @@
+"""Meltano runs the tap as the project's meltano.yml describes it: selection, metadata, state ids, full refresh."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sysconfig
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from tests.support.assertions import expected
+from tests.support.catalogs import at_or_after, ids
+from tests.support.results import all_report_rows, result_sandbox
+from tests.support.tables import code_block
+from tests.support.targets import PROJECT
+
+if TYPE_CHECKING:
+    from tests.sandbox import Record, Sandbox
+    from tests.support.fork import Forks
+    from tests.support.targets import Programs
+
+pytestmark = pytest.mark.slow
+
+KEY = "last_sent_at"
+
+PLUGINS = ("tap-kissmetrics", "target-jsonl")
+
+(CHOICES,) = yaml.safe_load(code_block("README", "choices", PROJECT))["plugins"]["extractors"]
+"""What the README chooses."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A Meltano project that is a copy of this one; the programs come from elsewhere, which takes no time.
+
+    Meltano is forked, unless two commands run at the same time.
+    """
+
+    folder: Path
+    program: Path
+    forks: Forks
+    env: dict[str, str]
+
+    def configure(self, extractor: dict[str, Any], executables: dict[str, Path]) -> None:
+        """Write meltano.yml and .env."""
+        project = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))
+        (tap,) = project["plugins"]["extractors"]
+        tap |= extractor
+        for plugin in [tap, *project["plugins"]["loaders"]]:
+            del plugin["pip_url"]
+            plugin["executable"] = str(executables.get(plugin["name"], "absent"))
+        (self.folder / "meltano.yml").write_text(yaml.safe_dump(project), encoding="utf-8")
+
+    def run(self, *arguments: str, **env: str) -> str:
+        """Run a command of Meltano, which must succeed, with `env` in its environment; give its output."""
+        process = self.forks.start([*arguments], folder=self.folder, env=self.env | env)
+        try:
+            code = process.wait(100)
+        finally:
+            process.kill()
+        output = [(self.folder / name).read_text(encoding="utf-8") for name in ("stdout", "stderr")]
+        assert code == 0, "".join(output)
+        return output[0]
+
+    def run_beside(self, *arguments: str, **env: str) -> None:
+        """The same, in a process that starts for it."""
+        done = subprocess.run(
+            [self.program, *arguments],
+            cwd=self.folder,
+            env=self.env | env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=100,
+            encoding="utf-8",
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+
+    def take(self, folder: str = "output") -> dict[str, list[Record]]:
+        """Take what was loaded into a folder, and leave it empty for the next run."""
+        loaded = {}
+        for path in (self.folder / folder).glob("*.jsonl"):
+            lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+            loaded[path.stem] = [json.loads(line) for line in lines]
+            path.unlink()
+        return loaded
+
+
+@pytest.fixture
+def project(tmp_path: Path, programs: Programs, sandbox: Sandbox) -> Project:
+    """A project in which nothing was run yet. The token is in `.env`, as Meltano keeps it."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MELTANO_", "TAP_", "TARGET_"))}
+    variables = {
+        "TAP_KISSMETRICS_API_URL": sandbox.url,
+        "TARGET_JSONL_DESTINATION_PATH": "output",
+        "TARGET_JSONL_DO_TIMESTAMP_FILE": "false",
+        "NO_COLOR": "1",
+    }
+    (tmp_path / ".env").write_text(f"TAP_KISSMETRICS_API_TOKEN={sandbox.token}\n", encoding="utf-8")
+    (tmp_path / "output").mkdir()
+    tap = shutil.which("tap-kissmetrics", path=sysconfig.get_path("scripts"))
+    assert tap, "the package is not installed"
+    jsonl = programs.install("target-jsonl") / "bin" / "target-jsonl"
+    program = programs.install("meltano") / "bin" / "meltano"
+    project = Project(tmp_path, program, programs.forks("meltano"), inherited | variables)
+    project.configure(CHOICES, {"tap-kissmetrics": Path(tap), "target-jsonl": jsonl})
+    return project
+
+
+def selected(events: list[Record]) -> list[Record]:
+    """Give what `CHOICES` leave of the events."""
+    return [{column: value for column, value in event.items() if column != "description"} for event in events]
+
+
+def first_night(project: Project, sandbox: Sandbox, *command: str) -> None:
+    """Run a command: all comes that `CHOICES` select."""
+    project.run(*command)
+    accounts, events = (sandbox.account.records[name] for name in ("accounts", "events"))
+    assert project.take() == {"accounts": expected("accounts", accounts), "events": selected(events)}
+
+
+def two_nights(project: Project, sandbox: Sandbox, *command: str) -> None:
+    """Run a command twice: all comes at first, and then what is at or after the bookmark."""
+    first_night(project, sandbox, *command)
+    events = sandbox.account.records["events"]
+    bookmark = max((event[KEY] for event in events if event[KEY]), default="")
+    new = sandbox.account.insert("events", 4, {**sandbox.account.fresh("events"), KEY: "2024-02-29T23:59:59+05:30"})
+    project.run(*command)
+    loaded = project.take()
+    assert ids(loaded["events"]) == at_or_after(events, KEY, bookmark)
+    assert new["id"] in ids(loaded["events"])
+    assert len(loaded["events"]) < len(events)
+
+
+def test_el(project: Project, sandbox: Sandbox) -> None:
+    """As the README says."""
+    first_night(project, sandbox, "el", *PLUGINS, "--state-id=nightly")
+
+
+def test_el_with_state_ids(project: Project, sandbox: Sandbox) -> None:
+    """Night after night under one, all again with `--full-refresh`; then two products side by side."""
+    two_nights(project, sandbox, "el", *PLUGINS, "--state-id=nightly")
+    project.run("el", *PLUGINS, "--state-id=nightly", "--full-refresh")
+    assert project.take()["events"] == selected(sandbox.account.records["events"])
+
+    products = sandbox.account.ids("products")[:2]
+
+    def job(number: int) -> None:
+        (project.folder / f"output-{number}").mkdir()
+        project.run_beside(
+            *("el", *PLUGINS, f"--state-id=product-{number}"),
+            TAP_KISSMETRICS_PRODUCT_IDS=json.dumps([products[number]]),
+            TARGET_JSONL_DESTINATION_PATH=f"output-{number}",
+        )
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(job, (0, 1)))
+    for number, product in enumerate(products):
+        loaded = project.take(f"output-{number}")
+        assert loaded["events"] == selected(sandbox.account.scoped("events", product))
+    assert {"nightly", "product-0", "product-1"} <= set(project.run("state", "list").split())
+
+
+def test_run(project: Project, sandbox: Sandbox) -> None:
+    """It makes a state id of its own."""
+    two_nights(project, sandbox, "run", *PLUGINS)
+    assert "dev:tap-kissmetrics-to-target-jsonl" in project.run("state", "list").split()
+
+
+def test_the_query_api(project: Project) -> None:
+    """Events by bookmark of each product, reports with their results; what belongs to the Core API is left as it is."""
+    with result_sandbox("query") as sandbox:
+        lines = [*sandbox.env.items(), ("TAP_KISSMETRICS_API_TOKEN", ""), ("TAP_KISSMETRICS_REPORT_IDS", '["*"]')]
+        lines += [("TAP_KISSMETRICS_REQUESTS_PER_MINUTE", "1000")]
+        lines += [("TAP_KISSMETRICS__SELECT", '["events.*", "!events.index", "report_results.*"]')]
+        (project.folder / ".env").write_text("".join(f"{name}='{value}'\n" for name, value in lines), encoding="utf-8")
+        api_url = {"TAP_KISSMETRICS_API_URL": sandbox.url}
+        project.run("el", *PLUGINS, "--state-id=query", **api_url)
+        loaded = project.take()
+        events = sandbox.account.records["events"]
+        assert loaded["events"] == [{k: v for k, v in event.items() if k != "index"} for event in events]
+        assert [{k: v for k, v in row.items() if k != "extracted_at"} for row in loaded["report_results"]] == (
+            all_report_rows(sandbox)
+        )
+        bookmark = max(event[KEY] for event in events if event[KEY])
+        project.run("el", *PLUGINS, "--state-id=query", **api_url)
+        loaded = project.take()
+        assert ids(loaded["events"]) == at_or_after(events, KEY, bookmark)
+        assert len(loaded["report_results"]) == 75
+    assert loaded.keys() == {"events", "report_results"}
+
+
+def test_connection_test(project: Project, sandbox: Sandbox) -> None:
+    """`meltano config test`."""
+    assert "Plugin configuration is valid" in project.run("config", "test", "tap-kissmetrics")
+    assert sandbox.requests, "Meltano is content with one record, but that one has to be read"

@@ -1,0 +1,85 @@
+"""Pipes as the pages print them: word for word, run after run, with the state that they keep."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import subprocess
+import sysconfig
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sandbox import RESOURCES
+from tests.support.catalogs import at_or_after, instant
+from tests.support.run import environment, settings_for, write_json
+from tests.support.tables import code_block
+from tests.support.targets import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.sandbox import Sandbox
+    from tests.support.targets import Programs
+
+KEY = "updated_at"
+
+
+@pytest.fixture
+def shell(programs: Programs, tmp_path: Path) -> Callable[[str], int]:
+    """Run a script in the test's folder, with the tap and target-csv on the PATH; give its exit code."""
+    scripts = sysconfig.get_path("scripts")
+    assert shutil.which("tap-kissmetrics", path=scripts), "the package is not installed"
+    folders = [scripts, str(programs.install("target-csv") / "bin"), os.environ["PATH"]]
+    env = environment({"PATH": os.pathsep.join(folders)})
+
+    def run(script: str) -> int:
+        command = ["bash", "-c", script]
+        return subprocess.run(command, cwd=tmp_path, env=env, timeout=100, check=False).returncode
+
+    return run
+
+
+def loaded(folder: Path, stream: str) -> list[str]:
+    """Give the ids in a file of target-csv."""
+    with (folder / f"{stream}.csv").open(encoding="utf-8", newline="") as file:
+        return [row["id"] for row in csv.DictReader(file)]
+
+
+def test_pipe_of_the_readme(shell: Callable[[str], int], sandbox: Sandbox, tmp_path: Path) -> None:
+    """The second run goes on where the first one ended, and so does one after a run that failed at once."""
+    shutil.copy(PROJECT / "sample_config.json", tmp_path)
+    assert shell(code_block("README", "pipe: once", PROJECT)) == 0
+    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["api_token"]
+    write_json(tmp_path / "config.json", settings_for(sandbox))
+    each_time = code_block("README", "pipe: each time", PROJECT)
+
+    assert shell(each_time) == 0
+    assert {stream: loaded(tmp_path, stream) for stream in RESOURCES} == {
+        stream: sandbox.account.ids(stream) for stream in RESOURCES
+    }
+    write_json(tmp_path / "config.json", settings_for(sandbox) | {"api_token": "another"})
+    shell(each_time)
+    write_json(tmp_path / "config.json", settings_for(sandbox))
+    assert shell(each_time) == 0
+    accounts = sandbox.account.records["accounts"]
+    bookmark = max((account[KEY] for account in accounts if account[KEY]), key=instant)
+    assert loaded(tmp_path, "accounts") == at_or_after(accounts, KEY, bookmark)
+    assert 0 < len(loaded(tmp_path, "accounts")) < len(accounts)
+
+
+def test_script_for_every_night(shell: Callable[[str], int], sandbox: Sandbox, tmp_path: Path) -> None:
+    """With target-csv for target-postgres. A failure leaves the state as it was."""
+    script = code_block("nightly", "script").replace("target-postgres", "target-csv")
+    write_json(tmp_path / "target.json", {})
+    write_json(tmp_path / "config.json", settings_for(sandbox))
+    assert shell(script) == 0
+    state = (tmp_path / "state.json").read_text(encoding="utf-8")
+    assert set(json.loads(state)["bookmarks"]["accounts"]) == {"replication_key", "replication_key_value"}
+
+    write_json(tmp_path / "config.json", settings_for(sandbox) | {"api_token": "another"})
+    assert shell(script) == 1
+    assert (tmp_path / "state.json").read_text(encoding="utf-8") == state

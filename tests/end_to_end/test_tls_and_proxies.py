@@ -1,0 +1,171 @@
+"""Over TLS the account is read as over plain HTTP, from no server but the one that was meant, also through a proxy."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+
+from tests.sandbox import RESOURCES, Sandbox, faults, make_account, make_query_account
+from tests.support.assertions import assert_every_record_once, assert_says
+from tests.support.cases import SMALL, SMALL_QUERY, watched_sync
+from tests.support.connect_proxy import connect_proxy
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
+
+    from tests.sandbox import ApiName
+
+pytestmark = pytest.mark.usefixtures("clock")
+
+PROXY_PASSWORD = "proxy-password-that-opens-nothing-else"  # noqa: S105 - there is nothing to open
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Who signs the certificates."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusting(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
+    """Environment in which its certificates are accepted."""
+    bundle = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    return {"REQUESTS_CA_BUNDLE": str(bundle)}
+
+
+class Handshakes:
+    """Makes TLS connections, and breaks the first ones off when they begin."""
+
+    def __init__(self, authority: trustme.CA, host: str = "127.0.0.1", *, dropped: int = 0) -> None:
+        """Show a certificate for a host, signed by an authority."""
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(host).configure_cert(self._context)
+        self.dropped = dropped
+
+    def __call__(self, connection: socket.socket) -> socket.socket:
+        """Prepare to shake hands, or hang up."""
+        if self.dropped:
+            self.dropped -= 1
+            connection.recv(65_536)  # the client's hello
+            connection.close()
+            raise ConnectionAbortedError
+        return self._context.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+
+
+def secure(handshakes: Handshakes, api: ApiName = "core", **switches: Any) -> Sandbox:
+    """Make a small sandbox."""
+    account = make_account(**SMALL) if api == "core" else make_query_account(**SMALL_QUERY)
+    return Sandbox(account, api=api, tls=handshakes, **switches)
+
+
+@pytest.mark.parametrize("api", ["core", "query"])
+def test_every_record_comes(api: ApiName, authority: trustme.CA, trusting: dict[str, str], tmp_path: Path) -> None:
+    """With the bundle of a company's own authority."""
+    with secure(Handshakes(authority), api) as sandbox:
+        assert sandbox.url.startswith("https:")
+        run = watched_sync(sandbox, tmp_path, env=trusting).succeeded()
+    assert_every_record_once(run, sandbox.account)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_trusted"), [("127.0.0.1", False), ("127.0.0.2", True)], ids=["unknown authority", "another host"]
+)
+def test_another_certificate_is_refused(
+    host: str, is_trusted: bool, authority: trustme.CA, trusting: dict[str, str], tmp_path: Path  # noqa: FBT001
+) -> None:  # fmt: skip
+    """At once, and nothing is asked: the token does not leave."""
+    with secure(Handshakes(authority, host)) as sandbox:
+        run = watched_sync(sandbox, tmp_path, env=trusting if is_trusted else None, retry_timeout=600)
+    assert run.code == 1
+    assert sandbox.requests == []
+    assert set(run.failed) == set(RESOURCES)
+    assert_says(run, r"ERROR.*the certificate of 127.0.0.1:\d+ is not accepted: .*certificate verify failed")
+    assert "trying again" not in run.stderr
+
+
+def test_handshakes_that_are_dropped_are_tried_again(
+    authority: trustme.CA, trusting: dict[str, str], tmp_path: Path
+) -> None:
+    """As any connection that breaks is."""
+    handshakes = Handshakes(authority, dropped=2)
+    with secure(handshakes) as sandbox:
+        run = watched_sync(sandbox, tmp_path, env=trusting, max_concurrency=1).succeeded()
+    assert handshakes.dropped == 0
+    assert run.stderr.count("; retrying in") == 2
+    assert_every_record_once(run, sandbox.account)
+
+
+def test_patience_ends_over_tls_too(authority: trustme.CA, trusting: dict[str, str], tmp_path: Path) -> None:
+    """A body that trickles in is given up after five times `request_timeout`, and the page is read again."""
+    slow = faults.drip(0.1, resource="events", nth=1)
+    with secure(Handshakes(authority), faults=[slow]) as sandbox:
+        run = watched_sync(sandbox, tmp_path, env=trusting, request_timeout=0.3).succeeded()
+    assert_says(run, r"events: no complete response from .*(took more than 1.5 s|timed out); retrying in")
+    assert_every_record_once(run, sandbox.account)
+
+
+def test_a_proxy_only_makes_tunnels(authority: trustme.CA, trusting: dict[str, str], tmp_path: Path) -> None:
+    """It sees where to, and its own password; neither a path nor the token. None of it is logged."""
+    with connect_proxy() as proxy, secure(Handshakes(authority)) as sandbox:
+        through = f"http://somebody:{PROXY_PASSWORD}@{proxy.authority}"
+        run = watched_sync(sandbox, tmp_path, env={**trusting, "NO_PROXY": "", "HTTPS_PROXY": through}).succeeded()
+    assert_every_record_once(run, sandbox.account)
+    server = sandbox.url.removeprefix("https://").removesuffix("/core")
+    assert proxy.asked
+    for head in proxy.asked:
+        assert head.startswith(f"CONNECT {server} HTTP/1.".encode())
+        assert b"\r\nProxy-Authorization: Basic " in head
+        assert b"/core" not in head
+        assert sandbox.token.encode() not in head
+    assert PROXY_PASSWORD not in run.stdout + run.stderr
+    assert not any("proxy-authorization" in request.headers for request in sandbox.requests)
+
+
+def test_a_proxy_that_is_down(authority: trustme.CA, trusting: dict[str, str], tmp_path: Path) -> None:
+    """It is tried again, then named as what may be wrong; its password is not shown."""
+    with connect_proxy() as proxy:
+        through = f"http://somebody:{PROXY_PASSWORD}@{proxy.authority}"
+    with secure(Handshakes(authority)) as sandbox:
+        env = {**trusting, "NO_PROXY": "", "HTTPS_PROXY": through}
+        run = watched_sync(sandbox, tmp_path, env=env, retry_timeout=0.5)
+    assert run.code == 1
+    assert_says(run, r"ERROR.*no complete response from 127.0.0.1:\d+ through the proxy in the environment: .*refused")
+    assert PROXY_PASSWORD not in run.stdout + run.stderr
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("proxy", ["http://somebody:{}@127.0.0.1:99999", "http://somebody:{}/@127.0.0.1:1", "{}@[::1"])
+def test_a_proxy_that_is_no_address(proxy: str, tmp_path: Path) -> None:
+    """The line names what to check, and its password is not shown."""
+    env = {"NO_PROXY": "", "HTTPS_PROXY": proxy.format(PROXY_PASSWORD)}
+    with Sandbox(make_account(**SMALL)) as sandbox:
+        url = sandbox.url.replace("http:", "https:")
+        run = watched_sync(sandbox, tmp_path, env=env, api_url=url, retry_timeout=0)
+    assert run.code == 1
+    assert set(run.failed) == set(RESOURCES)
+    assert_says(run, "ERROR.*proxy in the environment")
+    assert PROXY_PASSWORD not in run.stdout + run.stderr
+
+
+def test_a_host_that_no_proxy_is_for(authority: trustme.CA, trusting: dict[str, str], tmp_path: Path) -> None:
+    """`NO_PROXY` names it: it is asked directly."""
+    with connect_proxy() as proxy, secure(Handshakes(authority)) as sandbox:
+        env = {**trusting, "NO_PROXY": "127.0.0.1", "HTTPS_PROXY": f"http://{proxy.authority}"}
+        run = watched_sync(sandbox, tmp_path, env=env).succeeded()
+    assert_every_record_once(run, sandbox.account)
+    assert proxy.asked == []
+
+
+def test_plain_http_never_goes_through_a_proxy(tmp_path: Path) -> None:
+    """It is for this machine alone, and would show the token to the proxy."""
+    with connect_proxy() as proxy, Sandbox(make_account(**SMALL)) as sandbox:
+        through = f"http://{proxy.authority}"
+        env = {"NO_PROXY": "", "HTTP_PROXY": through, "http_proxy": through, "ALL_PROXY": through}
+        run = watched_sync(sandbox, tmp_path, env=env).succeeded()
+    assert_every_record_once(run, sandbox.account)
+    assert proxy.asked == []

@@ -1,0 +1,1 @@
+"""The real `main()` in process, over real HTTP, against the sandbox."""

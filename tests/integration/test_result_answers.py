@@ -1,0 +1,156 @@
+"""Queries whose answers are odd: what says enough is taken, and what does not is refused in one line."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.sandbox import faults
+from tests.support.assertions import assert_says
+from tests.support.results import (
+    ALL,
+    all_report_rows,
+    both,
+    is_page,
+    is_poll,
+    is_start,
+    read_results,
+    result_sandbox,
+    results,
+)
+from tests.support.tap import sync
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.sandbox import ApiName, Fault, Request, Response
+
+
+pytestmark = pytest.mark.usefixtures("clock")
+
+
+@pytest.mark.parametrize("error", [True, 500, {"code": 5}, [["out of memory"]]], ids=str)
+@both
+def test_an_error_without_words(api: ApiName, error: object, tmp_path: Path) -> None:
+    """It is shown as it is, and the query is not taken for one without rows."""
+    failed = faults.rewrite(lambda _: {"completed": True, "error": error, "data": []}, where=is_poll)
+    with result_sandbox(api, reports=1, polls_until_complete=1, faults=[failed]) as sandbox:
+        run = read_results(sandbox, tmp_path)
+    assert run.code == 1
+    assert "the query failed: API message: " in run.errors[0]
+    assert run.failed == ["report_results"]
+
+
+def test_an_error_beside_the_rows(tmp_path: Path) -> None:
+    """Of a query that completed: what was to be read is gone."""
+    expired = faults.rewrite(lambda _: {"error": "the result has expired", "data": []}, where=is_page)
+    with result_sandbox("core", reports=1, faults=[expired]) as sandbox:
+        run = read_results(sandbox, tmp_path, retry_timeout=0)
+    assert run.errors[0].endswith("API message: the result has expired")
+    assert run.failed == ["report_results"]
+    assert "goes on" not in run.stderr
+
+
+@pytest.mark.parametrize("links", [5, True, "links", [5], {}], ids=str)
+def test_links_that_are_none(links: object, tmp_path: Path) -> None:
+    """The `Location` is enough."""
+    with result_sandbox("core", reports=1) as sandbox:
+        sandbox.faults.append(faults.rewrite(lambda body: {**body, "links": links}, where=is_start))
+        run = read_results(sandbox, tmp_path).succeeded()
+    assert results(run) == all_report_rows(sandbox)
+
+
+def test_a_start_that_only_points(tmp_path: Path) -> None:
+    """An answer with a `Location` needs no body: the report is not run again."""
+
+    def without_body(_: Request, response: Response) -> Response:
+        response.body = b""
+        return response
+
+    with result_sandbox(
+        "core", reports=1, faults=[faults.Fault("no body", answer=without_body, where=is_start)]
+    ) as sandbox:
+        run = read_results(sandbox, tmp_path).succeeded()
+    assert len(sandbox.queries) == 1
+    assert results(run) == all_report_rows(sandbox)
+
+
+@pytest.mark.parametrize("progress", [10**400, -1, "half", None, 1.5], ids=lambda value: str(value)[:9])
+def test_progress_that_is_none(progress: object, tmp_path: Path) -> None:
+    """It is only for people."""
+    under_way = faults.rewrite(lambda body: {**body, "progress": progress}, where=is_poll)
+    with result_sandbox("query", reports=1, polls_until_complete=1, faults=[under_way]) as sandbox:
+        run = read_results(sandbox, tmp_path).succeeded()
+    assert results(run) == all_report_rows(sandbox)
+
+
+@pytest.mark.parametrize("name", ["\\ud800", "a\\u0000b", "\\u00fc"])
+def test_an_id_that_no_address_can_have(name: str, tmp_path: Path) -> None:
+    """The stream fails in one line, and the others are read."""
+    odd = faults.body(f'{{"id": "{name}"}}', where=is_start)
+    with result_sandbox("query", reports=1, faults=[odd]) as sandbox:
+        run = sync(sandbox, tmp_path, **ALL)
+    assert run.errors[0].endswith("the response does not name the query that was started")
+    assert run.failed == ["report_results"]
+    assert "Traceback" not in run.stderr
+
+
+def test_what_nobody_waits_for_is_cancelled(tmp_path: Path) -> None:
+    """A query that may not be asked for goes on at the server."""
+    refused = faults.status(403, where=is_poll)
+    with result_sandbox("query", reports=1, polls_until_complete=1, faults=[refused]) as sandbox:
+        run = read_results(sandbox, tmp_path)
+    assert "HTTP 403: " in run.errors[0]
+    assert sandbox.queries[0].cancelled
+    assert_says(run, f"query {sandbox.queries[0].id} was cancelled")
+
+
+def test_numbers_that_are_written_as_text(tmp_path: Path) -> None:
+    """The list has them so; a report is run by its number all the same."""
+    with result_sandbox("query", reports=2) as sandbox:
+        wanted = sandbox.account.records["reports"][1]["id"]
+
+        def write(body: Any) -> None:
+            for record in body["data"]:
+                record["id"] = str(record["id"])
+
+        sandbox.faults.append(faults.rewrite(write, resource="reports"))
+        run = sync(sandbox, tmp_path, report_ids=[wanted]).succeeded()
+    assert {row["report_id"] for row in run.records("report_results")} == {wanted}
+
+
+def test_an_id_in_capital_letters(tmp_path: Path) -> None:
+    """It is the same UUID."""
+    with result_sandbox("core", reports=2) as sandbox:
+        wanted = sandbox.account.records["reports"][1]["id"]
+        run = sync(sandbox, tmp_path, report_ids=[wanted.upper(), wanted]).succeeded()
+    assert {row["report_id"] for row in run.records("report_results")} == {wanted}
+    assert len(sandbox.queries) == 1
+
+
+def test_a_report_of_no_product(tmp_path: Path) -> None:
+    """The Core API runs it by its product: without one, nothing is asked for."""
+    with result_sandbox("core", reports=1) as sandbox:
+        sandbox.faults.append(faults.rewrite(lambda body: [row.pop("product_id") for row in body["data"]] and None,
+                                             resource="reports"))  # fmt: skip
+        run = sync(sandbox, tmp_path, **ALL)
+    assert run.errors[0].endswith("cannot be run: the API does not name its product")
+    assert not any(map(is_start, sandbox.requests))
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        (faults.status(404, where=is_start), "nothing at .*; check query_url and product_ids"),
+        (faults.redirect("https://example.com/v2/x", where=is_start), "set query_url to the right address"),
+    ],
+    ids=["404", "redirect"],
+)
+def test_the_setting_of_the_address_is_named(fault: Fault, says: str, tmp_path: Path) -> None:
+    """Reports of the Core API are run elsewhere."""
+    fault.seen = 0
+    with result_sandbox("core", reports=1, faults=[fault]) as sandbox:
+        run = sync(sandbox, tmp_path, **ALL)
+    assert re.search(says, run.errors[0])

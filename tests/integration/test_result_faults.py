@@ -1,0 +1,252 @@
+"""Faults while a report is run: what passes costs no row, what does not is one line that names report and query."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.sandbox import faults
+from tests.support.assertions import assert_every_record_once, assert_met, assert_says
+from tests.support.results import (
+    ALL,
+    all_report_rows,
+    both,
+    is_page,
+    is_poll,
+    is_start,
+    only,
+    read_results,
+    report_rows,
+    result_sandbox,
+    results,
+)
+from tests.support.tap import sync, sync_here
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.sandbox import ApiName, Fault, Request
+
+pytestmark = pytest.mark.usefixtures("clock")
+
+BRIEF: dict[str, Any] = {"backoff_factor": 0.005}
+
+PLACES: dict[str, Callable[[Request], bool]] = {"start": is_start, "poll": is_poll, "page": is_page}
+
+KINDS: dict[str, Callable[..., Fault]] = {
+    "503": lambda **when: faults.status(503, **when),
+    "429": lambda **when: faults.status(429, **when),
+    "reset": faults.reset,
+    "truncated": faults.truncated_json,
+}
+
+
+@both
+def test_survives_what_passes(api: ApiName, tmp_path: Path) -> None:
+    """Each fault once in each place, all in one run: every row of every report is there, in its order."""
+    happening = [
+        make(where=where, nth=number)
+        for where in PLACES.values()
+        for number, make in enumerate(KINDS.values(), 1)
+    ]  # fmt: skip
+    with result_sandbox(api, reports=6, polls_until_complete=1, faults=happening) as sandbox:
+        run = read_results(sandbox, tmp_path, **BRIEF).succeeded()
+        assert_met(sandbox)
+    # Of a query whose id was lost on the way nobody asks again.
+    wanted = [query for query in sandbox.queries if query.result is not None]
+    assert len(wanted) == 6
+    assert results(run) == [
+        row
+        for report, query in zip(sandbox.account.records["reports"], wanted, strict=True)
+        for row in report_rows(sandbox, report, query)
+    ]
+    assert_says(run, "retrying in")
+    assert_says(run, "waiting .* because of the API's rate limit")
+
+
+@pytest.mark.parametrize(
+    ("fault", "switches"),
+    [
+        pytest.param(lambda **when: faults.empty_page(nth=2, **when), {}, id="empty page in the middle"),
+        pytest.param(lambda **when: faults.data(None, nth=2, **when), {}, id="no rows in the middle"),
+        pytest.param(lambda **when: faults.ignore_limit(20, **when), {}, id="server that gives more"),
+        pytest.param(faults.ignore_limit, {}, id="server that gives all"),
+        pytest.param(lambda **when: faults.ignore_limit(7, **when), {}, id="server that gives fewer"),
+        pytest.param(lambda **when: faults.ignore_offset(nth=2, **when), {}, id="first page again, once"),
+        pytest.param(lambda **when: faults.overlap(3, nth=2, **when), {}, id="page that overlaps, once"),
+        pytest.param(None, {"cap": 2}, id="capped at 2"),
+    ],
+)
+@both
+def test_survives_pages(api: ApiName, fault: Callable[..., Fault] | None, switches: dict[str, Any]) -> None:
+    """Servers with habits, and answers that are wrong once."""
+    happening = [fault(where=is_page)] if fault else []
+    with result_sandbox(api, reports=1, faults=happening, **switches) as sandbox:
+        run = sync_here(sandbox, catalog=only(sandbox, "report_results", **ALL), page_size=10, **ALL)
+        assert_met(sandbox)
+    assert results(run) == all_report_rows(sandbox)
+
+
+@pytest.mark.parametrize(
+    ("period", "page_size", "cap"), [(1, 5, None), (2, 2, None), (4, 3, None), (2, 100, 2), (4, 100, 3)]
+)
+def test_survives_rows_that_come_again(period: int, page_size: int, cap: int | None) -> None:
+    """A result may repeat itself: its pages are the same then, and yet each is the next one."""
+    periodic = [[number % period] for number in range(250)]
+    with result_sandbox("core", reports=1, rows=lambda _: periodic, cap=cap) as sandbox:
+        run = sync_here(sandbox, catalog=only(sandbox, "report_results", **ALL), page_size=page_size, **ALL)
+    assert results(run) == all_report_rows(sandbox)
+
+
+OTHER_ROW = "the row at offset 9 is not the one that was read before"
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        pytest.param(faults.ignore_offset(where=is_page), OTHER_ROW, id="server that ignores offset"),
+        pytest.param(faults.overlap(3, where=is_page), OTHER_ROW, id="pages that overlap"),
+        pytest.param(faults.empty_page(where=is_page, skip=1), OTHER_ROW, id="no rows from the second page on"),
+        pytest.param(faults.status(403, where=is_page, skip=1), "HTTP 403: ", id="403 to the second page"),
+        pytest.param(faults.status(503, where=is_page, skip=1), "HTTP 503: ", id="503 to the second page for good"),
+        pytest.param(faults.status(400, where=is_start), "HTTP 400: .*This is the answer 400", id="400 to the start"),
+        pytest.param(faults.status(503, where=is_start), "HTTP 503: ", id="503 to the start for good"),
+        pytest.param(faults.status(403, where=is_poll), "HTTP 403: ", id="403 to a poll"),
+        pytest.param(faults.status(500, where=is_poll), "HTTP 500: ", id="500 to a poll for good"),
+        pytest.param(faults.null_body(where=is_poll), "does not report whether the query is completed", id="null"),
+        pytest.param(faults.body(b"{}", where=is_start), "response (names no|does not name)", id="no id"),
+        pytest.param(faults.body(b"{}", where=is_poll), "does not report whether the query is completed", id="nothing"),
+    ],
+)  # fmt: skip
+@both
+def test_refuses(api: ApiName, fault: Fault, says: str, tmp_path: Path) -> None:
+    """One line that names the report; the stream is failed, and nothing that is wrong was emitted."""
+    fault.seen = 0
+    with result_sandbox(api, reports=1, polls_until_complete=1, faults=[fault]) as sandbox:
+        run = sync(sandbox, tmp_path, page_size=10, retry_timeout=0.2, emit_activate_version_messages=True, **ALL)
+    report = sandbox.account.records["reports"][0]
+    assert run.code == 1
+    line, _ = run.errors
+    assert line.startswith(f"report_results: report {report['id']} ({report['name']!r}): ")
+    assert re.search(says, line), line
+    assert run.failed == ["report_results"]
+    emitted = results(run)
+    rows = [row for query in sandbox.queries for row in query.result or ()]
+    assert [record["row"] for record in emitted] == rows[: len(emitted)]
+    assert_every_record_once(run, sandbox.account)
+    assert bool(emitted) is (fault.where is is_page)
+    assert bool(sandbox.queries) is (fault.where is not is_start)
+    assert all(f": query {query.id}: " in line for query in sandbox.queries)
+
+
+@both
+def test_refuses_a_server_that_gives_one_row_a_page(api: ApiName, tmp_path: Path) -> None:
+    """Pages of one row cannot overlap."""
+    with result_sandbox(api, reports=1, cap=1, polls_until_complete=0) as sandbox:
+        run = read_results(sandbox, tmp_path)
+    assert run.code == 1
+    assert run.errors[0].endswith(
+        "the server sends one row a page: pages cannot overlap, so missing rows would not be noticed"
+    )
+    assert run.failed == ["report_results"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "says", "pages"),
+    [
+        ([["a", 1], ["b", 2], ["a", 1]], "it sends the same rows at 2 as before", 1),
+        ([["a", 1], ["a", 1]], r"it sends the same rows at \d+ as before", 1),
+    ],
+    ids=["rows that end as they begin", "rows that are all the same"],
+)
+@both
+def test_refuses_a_server_that_gives_the_same_rows_for_ever(
+    api: ApiName, rows: list[Any], says: str, pages: int, tmp_path: Path
+) -> None:
+    """The seam alone does not show it: each page starts as the one before it ended."""
+    same = faults.rewrite(lambda body: {**body, "data": rows, "pagination": None}, where=is_page, skip=0)
+    with result_sandbox(api, reports=1, polls_until_complete=0, faults=[same]) as sandbox:
+        run = read_results(sandbox, tmp_path, retry_timeout=0)
+    assert run.code == 1
+    assert re.search(f"the server ignores offset: {says}$", run.errors[0])
+    assert run.failed == ["report_results"]
+    assert len(results(run)) <= len(rows) + pages
+
+
+@pytest.mark.parametrize(
+    ("outcome", "says"),
+    [
+        ("fail", "the query failed: API message: The query could not be completed"),
+        ("fail_completed", "the query failed: API message: The query could not be completed"),
+        ("cancelled", "(the server has ended the query.*)?HTTP 404: .*There is no such query"),
+    ],
+)
+@both
+def test_queries_that_fail(api: ApiName, outcome: Any, says: str, tmp_path: Path) -> None:
+    """One line for the stream, which names each report and each query, and what the API says."""
+    with result_sandbox(api, reports=2, query_outcome=outcome) as sandbox:
+        run = read_results(sandbox, tmp_path)
+    assert run.code == 1
+    line, _ = run.errors
+    for report, query in zip(sandbox.account.records["reports"], sandbox.queries, strict=True):
+        start = re.escape(f"report {report['id']} ({report['name']!r}): query {query.id}: ")
+        assert re.search(start + says, line), line
+    assert run.failed == ["report_results"]
+    assert results(run) == []
+
+
+@both
+def test_one_that_fails_does_not_stop_the_others(api: ApiName, tmp_path: Path) -> None:
+    """Of three reports the second fails: the others are complete."""
+    with result_sandbox(api, polls_until_complete=1) as sandbox:
+
+        def is_second(request: Request) -> bool:
+            return is_poll(request) and len(sandbox.queries) == 2
+
+        sandbox.faults.append(faults.rewrite(lambda _: {"completed": False, "error": {"message": "too many people"}},
+                                             where=is_second))  # fmt: skip
+        run = read_results(sandbox, tmp_path)
+    says = "the query failed: API message: too many people"
+    first, second, third = sandbox.account.records["reports"]
+    assert run.code == 1
+    assert run.errors[:-1] == [
+        f"report_results: report {second['id']} ({second['name']!r}): query {sandbox.queries[1].id}: {says}"
+    ]
+    assert run.failed == ["report_results"]
+    wanted = [(first, sandbox.queries[0]), (third, sandbox.queries[2])]
+    assert results(run) == [row for report, query in wanted for row in report_rows(sandbox, report, query)]
+
+
+@both
+def test_a_query_that_never_completes(api: ApiName, tmp_path: Path) -> None:
+    """After `query_timeout` it is cancelled where the API can do that, and the line says how far it came."""
+    with result_sandbox(api, reports=1, query_outcome="never") as sandbox:
+        run = read_results(sandbox, tmp_path, query_timeout=1)
+    report, query = sandbox.account.records["reports"][0], sandbox.queries[0]
+    assert run.code == 1
+    assert run.errors[0] == (
+        f"report_results: report {report['id']} ({report['name']!r}): query {query.id}: "
+        "not completed after 1 s, 25% of it done; raise query_timeout or ask for less"
+    )
+    assert query.cancelled is (api == "query")
+    assert query.polls < 6
+    assert_says(run, f"query {query.id} (was cancelled|is still running: the Core API cannot cancel it)")
+
+
+@pytest.mark.parametrize("way", ["both lost", "elsewhere", "upwards"])
+def test_a_run_that_points_nowhere(way: str, tmp_path: Path) -> None:
+    """No address below `query_url`: nothing is asked there, and the line names the setting."""
+    location = {"both lost": None, "elsewhere": "http://127.0.0.1:1/v3/queries/1"}.get(way, "/v2/../core/accounts")
+    with result_sandbox("core", reports=1) as sandbox:
+        sandbox.faults += [
+            faults.rewrite(lambda _: {"meta": {"status": 202}}, where=is_start),
+            faults.header("Location", location, where=is_start),
+        ]
+        run = sync(sandbox, tmp_path, **ALL)
+    assert run.code == 1
+    says = f"the response names no query-status below {sandbox.query_url}; check query_url"
+    assert run.errors[0].endswith(says)
+    assert [request.method for request in sandbox.requests if request.resource == "queries"] == ["POST"]

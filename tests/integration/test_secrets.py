@@ -1,0 +1,99 @@
+"""What opens an account is shown nowhere and goes to nobody else; the fault matrix looks for it too, at DEBUG."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.sandbox import faults
+from tests.support.assertions import assert_discreet, secrets_of
+from tests.support.cases import BOTH, small_sandbox, watched_sync
+from tests.support.run import settings_for
+from tests.support.tap import run_tap
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.sandbox import ApiName
+
+pytestmark = pytest.mark.usefixtures("clock")
+
+each_api = pytest.mark.parametrize("api", BOTH)
+
+TOKENS = ["short", "sandbox-token-of-a-usual-length", "a/token+with=signs%20&of?every#kind", r"t\d+(regex)*[x]$"]
+
+
+@each_api
+@pytest.mark.parametrize(
+    "arguments",
+    [["--about"], ["--about", "--format", "json"], ["--about", "--format", "markdown"], ["--discover"], ["--test"],
+     ["--version"], ["--help"]],
+    ids=" ".join,
+)  # fmt: skip
+def test_no_command_shows_it(api: ApiName, arguments: list[str], tmp_path: Path) -> None:
+    """Neither from the config file nor from the environment, at DEBUG."""
+    with small_sandbox(api=api) as sandbox:
+        config = settings_for(sandbox)
+        given = run_tap(*arguments, folder=tmp_path, config=config, env={"LOGLEVEL": "DEBUG"}).succeeded()
+        found = run_tap(*arguments, folder=tmp_path, env={"LOGLEVEL": "DEBUG", **sandbox.env}).succeeded()
+    assert_discreet(given, sandbox)
+    assert_discreet(found, sandbox)
+
+
+@pytest.mark.parametrize("token", TOKENS)
+def test_tokens_of_every_kind_are_hidden(token: str, tmp_path: Path) -> None:
+    """What is echoed is replaced, whatever signs are in it."""
+    with small_sandbox(faults.echo_token(400, resource="events"), token=token) as sandbox:
+        run = watched_sync(sandbox, tmp_path)
+    assert run.code == 1
+    assert run.errors[0].endswith("API message: Cannot do that with Bearer (hidden)")
+
+
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [
+        ("an-api-key-of-a-usual-length", ""),
+        ("someone@example.com", "pässword mit=Zeichen%20&of?every#kind:"),
+        (r"k\d+(regex)*[x]$", "short"),
+        ("someone@example.com", "someone@example.com-and-more"),
+        ("another@example.com", "two  blanks in a row"),
+    ],
+)
+@pytest.mark.parametrize("code", [400, 401])
+def test_logins_of_every_kind_are_hidden(code: int, username: str, password: str, tmp_path: Path) -> None:
+    """Echoed as they are sent, which is base64, and as they are."""
+    happening = faults.echo_token(code, resource="events")
+    with small_sandbox(happening, api="query", username=username, password=password) as sandbox:
+        run = watched_sync(sandbox, tmp_path, retry_timeout=0.1, backoff_factor=0.001)
+        assert run.errors[0].endswith("API message: Cannot do that with Basic (hidden)")
+        sandbox.faults[:] = [faults.status(code, reason=f"{username} and {password or username}")]
+        run = watched_sync(sandbox, tmp_path, retry_timeout=0.1, backoff_factor=0.001)
+    assert run.code == 1
+    assert run.errors[0].endswith("(hidden) and (hidden)")
+
+
+@each_api
+def test_it_goes_to_one_place_only(api: ApiName, tmp_path: Path) -> None:
+    """In the Authorization header of each request, those of queries too, and nowhere else."""
+    with small_sandbox(api=api, polls_until_complete=0) as sandbox:
+        watched_sync(sandbox, tmp_path, report_ids=sandbox.account.ids("reports")[:1]).succeeded()
+    assert "POST" in {request.method for request in sandbox.requests}
+    sent = secrets_of(sandbox)[-1]
+    for request in sandbox.requests:
+        carriers = [name for name, value in request.headers.items() if sent in value]
+        assert carriers == ["authorization"]
+
+
+@pytest.mark.parametrize("password", ["", "a-password"])
+def test_a_login_is_sent_as_http_basic(password: str, tmp_path: Path) -> None:
+    """An API key is a user without a password; another one is refused at once, with what to do."""
+    with small_sandbox(api="query", password=password) as sandbox:
+        watched_sync(sandbox, tmp_path).succeeded()
+        sandbox.requests.clear()
+        run = watched_sync(sandbox, tmp_path, username="another-user-altogether")
+    assert run.code == 1
+    (line,) = run.errors
+    assert line.startswith("HTTP 401: username or password is wrong; an API key is a username, and has no password")
+    assert "another-user" not in run.stderr
+    assert len(sandbox.requests) == 1

@@ -1,0 +1,1 @@
+"""Documents, definitions and the package that is built."""

@@ -1,0 +1,156 @@
+"""What the documents say of settings and streams is what the code does, and what a user copies works as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from scripts.about import OWN_SETTINGS, SETTINGS, tap_of
+from scripts.documents import PROJECT, main
+from tap_kissmetrics.apis import APIS
+from tests.sandbox import QUERY_RESOURCES, RESOURCES, Sandbox
+from tests.support.assertions import assert_complete
+from tests.support.tap import run_tap
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PREFIX = "# TAP_KISSMETRICS_"
+
+
+@pytest.fixture(scope="module")
+def extractor() -> dict[str, Any]:
+    """The extractor in meltano.yml."""
+    project = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))
+    (found,) = [plugin for plugin in project["plugins"]["extractors"] if plugin["name"] == "tap-kissmetrics"]
+    assert isinstance(found, dict)
+    return found
+
+
+def tables(marker: str) -> list[list[list[str]]]:
+    """Give the cells of the tables of README.md between two markers, without their heads."""
+    text = (PROJECT / "README.md").read_text(encoding="utf-8")
+    _, _, rest = text.partition(f"<!-- {marker} -->\n")
+    lines, _, _ = rest.partition(f"<!-- /{marker} -->")
+    found = [part.strip().splitlines() for part in re.split(r"^#.*$", lines, flags=re.MULTILINE) if "|" in part]
+    return [[[cell.strip().replace("`", "") for cell in row.split("|")[1:-1]] for row in part[2:]] for part in found]
+
+
+class TestDocuments:
+    """Each document, against the code and in use."""
+
+    def test_documents_are_as_the_code_has_it(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main([]) == 0, capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        ("name", "old", "new"),
+        [
+            ("README.md", "| `query_timeout` | `3600` |", "| `query_timeout` | `20` |"),
+            ("README.md", "FULL_TABLE |", "LOG_BASED |"),
+            ("meltano.yml", "    - name: page_size\n", "    - name: size_of_page\n"),
+            ("meltano.yml", "    - stream-maps\n", ""),
+            ("meltano.yml", "      sensitive: true\n", ""),
+            (".env.example", "TAP_KISSMETRICS_QUERY_TIMEOUT=3600", "TAP_KISSMETRICS_QUERY_TIMEOUT=20"),
+            ("sample_config.json", "api_token", "token"),
+            ("plugin.yaml", "  kind: date_iso8601\n", "  kind: string\n"),
+            ("plugin.yaml", "- [api_token]\n", "- [api_url]\n"),
+            ("docs/targets.md", "contact: json.dumps(contact)", "contact: contact"),
+            ("docs/streams.md", "| `updated_at` | date-time |", "| `updated_at` | string |"),
+            ("tests/snapshots/core/accounts.json", '"format": "date-time"', '"format": "date"'),
+        ],
+    )
+    def test_drift_is_found_and_repaired(
+        self, name: str, old: str, new: str, copies: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        root = ["--root", str(copies)]
+        assert main(root) == 0
+        before = (copies / name).read_text(encoding="utf-8")
+        assert old in before
+        (copies / name).write_text(before.replace(old, new, 1), encoding="utf-8")
+        assert main(root) == 1
+        assert name in capsys.readouterr().err
+        assert main([*root, "--write"]) == 0
+        assert (copies / name).read_text(encoding="utf-8") == before
+
+    def test_missing_marker_is_an_error(self, copies: Path) -> None:
+        (copies / "README.md").write_text("# tap-kissmetrics\n", encoding="utf-8")
+        with pytest.raises(ValueError, match="<!-- settings -->"):
+            main(["--root", str(copies)])
+
+    def test_readme_has_every_setting(self) -> None:
+        rows = {name: (default, about) for name, default, about in tables("settings")[0]}
+        assert rows.keys() == OWN_SETTINGS.keys()
+        assert rows["api"][0] == "core"
+        assert rows["query_url"][0] == "https://query.kissmetrics.com/v2"
+        assert all(about for _, about in rows.values())
+
+    def test_readme_has_every_stream(self) -> None:
+        rows, v3 = ({row[0]: row[1:] for row in each} for each in tables("streams"))
+        assert list(rows) == [*RESOURCES, "report_results"]
+        assert list(v3) == [*QUERY_RESOURCES, "report_results", "metric_results"]
+        assert v3["products"][:3] == ["/products", "", "id"]
+        assert v3["events"][:3] == ["", "/products/{id}/events", "product_id, id"]
+        assert rows["accounts"] == ["/accounts", "", "id", "INCREMENTAL on updated_at", "updated_at, created_at"]
+        assert rows["events"] == [
+            "/events",
+            "/products/{id}/events",
+            "id",
+            "FULL_TABLE",
+            "last_sent_at, last_used_at",
+        ]
+        assert all(row[3] == "FULL_TABLE" for name, row in rows.items() if name != "accounts")
+
+    def test_nightly_says_what_each_replication_key_misses(self) -> None:
+        _, _, rest = (PROJECT / "docs" / "nightly.md").read_text(encoding="utf-8").partition("\n## INCREMENTAL\n")
+        section, _, _ = rest.partition("\n## ")
+        rows = [[cell.split("`")[1::2] for cell in row.split("|")[1:3]] for row in section.splitlines() if "| `" in row]
+        streams = [stream for api in APIS for stream in tap_of(api).discover_streams()]
+        assert {(name, key) for names, keys in rows for name in names for key in keys} == {
+            (stream.name, key) for stream in streams for key in stream.valid_replication_keys
+        }
+
+    def test_meltano_knows_every_setting(self, extractor: dict[str, Any]) -> None:
+        settings = {setting["name"]: setting for setting in extractor["settings"]}
+        assert settings.keys() == SETTINGS.keys()
+        kinds = {name: settings[name]["kind"] for name in ("api_url", "page_size", "product_ids", "start_date")}
+        assert kinds == {
+            "api_url": "string",
+            "page_size": "integer",
+            "product_ids": "array",
+            "start_date": "date_iso8601",
+        }
+        assert [name for name, setting in settings.items() if setting.get("sensitive")] == [
+            "api_token",
+            "username",
+            "password",
+        ]
+        assert all(setting["label"] and setting["description"] for setting in settings.values())
+        assert "value" not in settings["api_token"]
+        assert extractor["settings_group_validation"] == [["api_token"], ["api", "username"]]
+        assert {"catalog", "discover", "state", "about", "batch", "stream-maps"} <= set(extractor["capabilities"])
+
+    def test_sample_config_is_what_a_user_needs(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        sample = PROJECT / "sample_config.json"
+        config = json.loads(sample.read_text(encoding="utf-8"))
+        assert config == {"api_token": "YOUR-API-TOKEN"}
+        sandbox.token = config["api_token"]
+        env = {"TAP_KISSMETRICS_API_URL": sandbox.url}
+        run = run_tap("--config", sample, "--config", "ENV", folder=tmp_path, env=env)
+        assert_complete(run.succeeded(), sandbox.account)
+
+    def test_env_example_names_every_setting_and_works_as_env(self, sandbox: Sandbox, tmp_path: Path) -> None:
+        lines = (PROJECT / ".env.example").read_text(encoding="utf-8").splitlines()
+        assert all(line.startswith("#") or not line for line in lines)
+        values = dict(line.removeprefix(PREFIX).split("=", 1) for line in lines if line.startswith(PREFIX))
+        assert [name.lower() for name in values] == list(SETTINGS)
+        assert next(iter(values)) == "API"
+
+        values |= {"API_TOKEN": sandbox.token, "API_URL": sandbox.url}
+        chosen = [f"TAP_KISSMETRICS_{name}={value}\n" for name, value in values.items() if value]
+        assert len(chosen) > 5
+        (tmp_path / ".env").write_text("".join(chosen), encoding="utf-8")
+        assert_complete(run_tap(folder=tmp_path).succeeded(), sandbox.account)

@@ -1,0 +1,128 @@
+"""plugin.yaml: what it says follows from the settings, and Meltano adds the tap with it to a project of anybody."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from scripts.about import ABOUT, ENTRIES, OWN_SETTINGS, SETTINGS
+from scripts.documents import PROJECT, extractor, meltano_setting
+from tests.support.tables import code_block
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tests.support.targets import Programs
+
+
+@pytest.fixture(scope="module")
+def definition() -> dict[str, Any]:
+    """What plugin.yaml holds."""
+    found = yaml.safe_load((PROJECT / "plugin.yaml").read_text(encoding="utf-8"))
+    assert isinstance(found, dict)
+    return found
+
+
+class TestSettings:
+    """From the schema of a setting to Meltano's definition."""
+
+    @pytest.mark.parametrize(
+        ("schema", "wanted"),
+        [
+            ({"type": ["string", "null"]}, {"kind": "string"}),
+            ({"type": ["string"], "secret": True}, {"kind": "string", "sensitive": True}),
+            ({"type": ["string", "null"], "format": "date-time"}, {"kind": "date_iso8601"}),
+            ({"type": ["number", "null"], "default": 0.5}, {"kind": "integer", "value": 0.5}),
+            ({"type": ["boolean", "null"], "default": False}, {"kind": "boolean", "value": False}),
+            ({"type": ["array", "null"], "items": {"type": "string"}}, {"kind": "array"}),
+            (
+                {"type": ["string", "null"], "enum": ["core", "query", None], "default": "core"},
+                {
+                    "kind": "options",
+                    "value": "core",
+                    "options": [{"label": "Core", "value": "core"}, {"label": "Query", "value": "query"}],
+                },
+            ),
+        ],
+    )
+    def test_definition(self, schema: dict[str, Any], wanted: dict[str, Any]) -> None:
+        made = meltano_setting("one", {"title": "One", "description": "The first.", **schema})
+        assert made == {"name": "one", "label": "One", "description": "The first.", **wanted}
+
+    def test_each_own_setting_can_be_understood(self) -> None:
+        for name, setting in OWN_SETTINGS.items():
+            assert setting["title"], name
+            assert setting["description"].endswith("."), name
+
+    def test_what_is_named_like_a_secret_is_one(self) -> None:
+        parts = {"token", "password", "secret", "key"}
+        secrets = {name for name in OWN_SETTINGS if parts & set(name.split("_"))}
+        assert secrets <= {name for name, setting in SETTINGS.items() if setting.get("secret")}
+
+
+class TestDefinition:
+    """The file, and Meltano with it."""
+
+    def test_it_says_what_meltano_yml_says(self, definition: dict[str, Any]) -> None:
+        (of_project,) = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]["extractors"]
+        for key, value in extractor().items():
+            assert definition[key] == of_project[key] == value
+        for key in ("name", "namespace", "label", "executable"):
+            assert definition[key] == of_project[key]
+
+    @pytest.mark.slow  # for Meltano has to be installed
+    def test_it_fits_the_schema_of_meltano(self, definition: dict[str, Any], programs: Programs) -> None:
+        (path,) = programs.install("meltano").glob("lib/*/site-packages/meltano/schemas/meltano.schema.json")
+        validator = Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
+        hub_only = {"domain_url", "keywords", "maintenance_status"}
+        plugin = {key: value for key, value in definition.items() if key not in hub_only}
+        validator.validate({"version": 1, "plugins": {"extractors": [plugin]}})
+        settings = [{**setting, "kind": "secret"} for setting in plugin["settings"]]
+        assert not validator.is_valid({"version": 1, "plugins": {"extractors": [plugin | {"settings": settings}]}})
+
+    @pytest.mark.slow
+    def test_meltano_adds_the_tap_to_an_empty_project(self, programs: Programs, tmp_path: Path) -> None:
+        """With the commands of the README."""
+        program = programs.install("meltano") / "bin" / "meltano"
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("MELTANO_", "TAP_"))}
+        env = inherited | {
+            "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false",
+            "NO_COLOR": "1",
+            "PATH": f"{program.parent}{os.pathsep}{inherited['PATH']}",
+            "UV_CONSTRAINT": str(PROJECT / "constraints.txt"),
+        }
+        project = tmp_path / "project"
+
+        def run(command: Sequence[str | Path]) -> str:
+            done = subprocess.run(
+                command,
+                cwd=project if project.exists() else tmp_path,
+                env=env,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=100,
+                encoding="utf-8",
+                check=False,
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        def meltano(*arguments: str) -> str:
+            return run([program, *arguments])
+
+        (tmp_path / "tap-kissmetrics").symlink_to(PROJECT)  # the clone, beside the project
+        meltano("init", "project")
+        run(["bash", "-euc", code_block("README", "definition", PROJECT)])
+        assert meltano("invoke", "tap-kissmetrics", "--version").startswith("tap-kissmetrics v")
+        streams = json.loads(meltano("invoke", "tap-kissmetrics", "--discover"))["streams"]
+        assert {entry["tap_stream_id"] for entry in streams} == set(ENTRIES["core"]) - {"report_results"}
+        told = meltano("config", "list", "tap-kissmetrics", "--all")
+        for name in ABOUT["settings"]["properties"]:
+            assert f"TAP_KISSMETRICS_{name.upper()}" in told

@@ -1,0 +1,101 @@
+"""What several files of the project say of one fact is the same in all of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.about import ABOUT, SETTINGS
+from scripts.documents import PROJECT
+from tests.support.targets import requirements
+
+USES = re.compile(r"uses: (?P<action>[\w./-]+)@(?P<commit>[0-9a-f]{40}) # (?P<tag>v\d+\.\d+\.\d+)$")
+LINK = re.compile(r"\]\((?P<target>[^)\s#]+)(?:#[^)]*)?\)")
+VARIABLE = re.compile(r"\bTAP_KISSMETRICS_(?P<setting>[A-Z_]+)\b")
+VERSION = re.compile(r"(?P<name>target-\w+|\bmeltano)(?: |==)(?P<version>\d+(?:\.\d+)+)")
+PAGES = [path.relative_to(PROJECT).as_posix() for path in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"))]
+
+
+@pytest.fixture(scope="module")
+def pyproject() -> dict[str, Any]:
+    """What pyproject.toml holds."""
+    return tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def workflows() -> dict[str, str]:
+    """The text of each workflow, which is not in an sdist."""
+    found = {path.name: path.read_text(encoding="utf-8") for path in (PROJECT / ".github").glob("workflows/*.yml")}
+    if not found and "CI" not in os.environ:
+        pytest.skip("no workflows here: these files come from an sdist")
+    assert found
+    return found
+
+
+def test_pythons_are_the_same_everywhere(pyproject: dict[str, Any], workflows: dict[str, str]) -> None:
+    """Classifiers, tox, ruff, the workflow, and what the tap tells."""
+    project = pyproject["project"]
+    prefix = "Programming Language :: Python :: "
+    classifiers = [text.removeprefix(prefix) for text in project["classifiers"] if text.startswith(f"{prefix}3.")]
+    assert project["requires-python"] == f">={classifiers[0]}"
+    assert [name for name in pyproject["tool"]["tox"]["env_list"] if name[0].isdigit()] == classifiers
+    assert pyproject["tool"]["tox"]["env"]["lowest"]["base_python"] == [classifiers[0]]
+    assert pyproject["tool"]["ruff"]["target-version"] == f"py{classifiers[0].replace('.', '')}"
+    matrix = yaml.safe_load(workflows["test.yml"])["jobs"]["tests"]["strategy"]["matrix"]["env"]
+    assert matrix == ["lowest", *classifiers, "newest"]
+    assert ABOUT["supported_python_versions"] == classifiers
+
+
+def test_each_action_has_one_version(workflows: dict[str, str]) -> None:
+    """It is a commit, with its tag beside it, and the same wherever the action is used."""
+    lines = [line.strip().removeprefix("- ") for text in workflows.values() for line in text.splitlines()]
+    used = [USES.match(line) for line in lines if line.startswith("uses:")]
+    assert len(used) > 5
+    pins = {(match["action"], match["commit"], match["tag"]) for match in used if match}
+    assert all(used), "an action is not pinned to a commit, with its tag beside it"
+    assert len({action for action, _, _ in pins}) == len(pins)
+
+
+def test_programs_have_one_version() -> None:
+    """A page names the version of a target, or of Meltano, that the tests run; a loader's is in meltano.yml."""
+    named = [match for page in PAGES for match in VERSION.finditer((PROJECT / page).read_text(encoding="utf-8"))]
+    assert {match["name"] for match in named} >= {"target-postgres", "target-csv", "target-jsonl", "target-duckdb"}
+    for match in named:
+        tested = requirements(match["name"])[0].split("==")[1]
+        assert match["version"] == tested, match[0]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files_of_the_project(page: str) -> None:
+    """A renamed file leaves no link behind."""
+    path = PROJECT / page
+    targets = [match["target"] for match in LINK.finditer(path.read_text(encoding="utf-8"))]
+    local = [target for target in targets if not target.startswith("https://")]
+    assert [target for target in local if not (path.parent / target).exists()] == []
+
+
+def test_variables_are_those_of_settings() -> None:
+    """A renamed setting leaves no variable behind."""
+    texts = {page: (PROJECT / page).read_text(encoding="utf-8") for page in PAGES}
+    named = {match["setting"].lower(): page for page, text in texts.items() for match in VARIABLE.finditer(text)}
+    assert "api_token" in named
+    known = {*SETTINGS, "loglevel"}  # which the SDK reads itself
+    assert {setting: page for setting, page in named.items() if setting not in known} == {}
+
+
+def test_the_range_of_meltano_is_that_of_the_project() -> None:
+    """What the README tells to install runs this project."""
+    project = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))
+    assert f"'meltano{project['requires_meltano']}'" in (PROJECT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_design_names_every_module() -> None:
+    """A new module gets a place in it."""
+    page = (PROJECT / "docs" / "design.md").read_text(encoding="utf-8")
+    modules = {path.name for path in (PROJECT / "tap_kissmetrics").glob("*.py")} - {"__init__.py"}
+    assert {module for module in modules if f"`{module}`" not in page} == set()

@@ -1,0 +1,93 @@
+"""A change of a stream shows in its snapshot and in docs/streams.md, and the changelog has a place for it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from scripts.about import ENTRIES, RESULTS_OF
+from scripts.documents import PROJECT, SNAPSHOTS, columns, main
+from tests.support.tap import run_tap
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERSION = re.compile(r"\[(?P<number>\d+\.\d+\.\d+)\] - \d{4}-\d{2}-\d{2}")
+KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def headings(level: str) -> list[str]:
+    """Give the headings of CHANGELOG.md of a level."""
+    lines = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8").splitlines()
+    return [line.removeprefix(f"{level} ") for line in lines if line.startswith(f"{level} ")]
+
+
+class TestSnapshots:
+    """What the catalog was when it was last agreed on."""
+
+    @pytest.mark.parametrize("api", ENTRIES)
+    def test_discover_gives_what_the_snapshots_hold(self, api: str, tmp_path: Path) -> None:
+        run = run_tap("--discover", folder=tmp_path, config={"api": api, **RESULTS_OF[api]}).succeeded()
+        streams = json.loads(run.stdout)["streams"]
+        kept = [json.loads(path.read_text(encoding="utf-8")) for path in (PROJECT / SNAPSHOTS / api).glob("*.json")]
+        assert {entry["tap_stream_id"]: entry for entry in streams} == {entry["tap_stream_id"]: entry for entry in kept}
+        assert len(streams) == len(kept) == len(ENTRIES[api])
+
+    def test_stream_that_is_no_more_is_found_and_removed(
+        self, copies: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        root = ["--root", str(copies)]
+        old = copies / SNAPSHOTS / "core" / "visits.json"
+        old.write_text("{}\n", encoding="utf-8")
+        assert main(root) == 1
+        assert f"{SNAPSHOTS}/core/visits.json" in capsys.readouterr().err
+        assert main([*root, "--write"]) == 0
+        assert not old.exists()
+
+    def test_new_stream_gets_its_files(self, copies: Path) -> None:
+        root = ["--root", str(copies)]
+        shutil.rmtree(copies / SNAPSHOTS)
+        (copies / "docs" / "streams.md").unlink()
+        assert main(root) == 1
+        assert main([*root, "--write"]) == 0
+        assert main(root) == 0
+        for api, entries in ENTRIES.items():
+            assert {path.stem for path in (copies / SNAPSHOTS / api).glob("*.json")} == set(entries)
+
+
+class TestStreamsPage:
+    """docs/streams.md."""
+
+    @pytest.mark.parametrize(("api", "stream"), [(api, name) for api, entries in ENTRIES.items() for name in entries])
+    def test_has_every_column_with_type_and_description(self, api: str, stream: str) -> None:
+        page = (PROJECT / "docs" / "streams.md").read_text(encoding="utf-8")
+        _, _, rest = page.partition(f"(`api: {api}`)\n")
+        _, _, rest = rest.partition(f"\n### {stream}\n")
+        section, _, _ = rest.partition("\n##")
+        rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if "| `" in line]
+        fields = dict(columns(ENTRIES[api][stream]["schema"]))
+        assert [row[0] for row in rows] == [f"`{name}`" for name in fields]
+        assert all(len(row) == 3 and all(row) for row in rows)
+        never_null = [row[0].strip("`") for row in rows if "never null" in row[1]]
+        assert never_null == [name for name, field in fields.items() if "null" not in field["type"]]
+        assert set(ENTRIES[api][stream]["key_properties"]) <= set(never_null)
+
+
+class TestChangelog:
+    """CHANGELOG.md."""
+
+    def test_has_what_comes_next_or_a_version_on_top(self) -> None:
+        first, *others = headings("##")
+        assert first == "[Unreleased]" or VERSION.fullmatch(first)
+        assert all(VERSION.fullmatch(heading) for heading in others)
+        found = [VERSION.fullmatch(heading) for heading in headings("##")]
+        numbers = [tuple(int(part) for part in match["number"].split(".")) for match in found if match]
+        assert numbers == sorted(set(numbers), reverse=True)
+
+    def test_names_the_kind_of_each_change(self) -> None:
+        assert headings("###")
+        assert set(headings("###")) <= KINDS

@@ -1,0 +1,172 @@
+"""What must hold after a run: every record once and unchanged, no secret and no traceback, one line for an error."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from tests.sandbox import Account, ApiName, Record, Sandbox
+    from tests.support.run import Run
+
+_PIECE = 12
+"""Characters of a secret in a row that are taken for a leak."""
+
+_IN_QUERY = {"/core/events": "/v3/products/11001/events", "api_token": "username"}
+
+
+def expected(stream: str, records: Iterable[Record]) -> list[Record]:
+    """Give the records that a stream must emit.
+
+    Args:
+        stream: Name of the stream.
+        records: The records of the API.
+
+    Returns:
+        The same; only a metric's status, text by its schema, is "true" or "false" where the API sends a boolean.
+    """
+    if stream != "metrics":
+        return list(records)
+    return [
+        record | {"status": str(record["status"]).lower()} if isinstance(record.get("status"), bool) else record
+        for record in records
+    ]
+
+
+def in_order_of_sync(streams: Iterable[str]) -> list[str]:
+    """Give streams in the order in which a sync reads them: lists that others need come first, the rest by name.
+
+    Args:
+        streams: Names of lists.
+    """
+    first = ("accounts", "products", "reports")
+    return sorted(streams, key=lambda name: (first.index(name) if name in first else len(first), name))
+
+
+def assert_streams(run: Run, streams: Mapping[str, Iterable[Record]]) -> None:
+    """Assert that each stream brought its records, and that there is no other.
+
+    Args:
+        run: A run of the tap.
+        streams: The API's records of each stream.
+    """
+    for stream, records in streams.items():
+        got, wanted = run.records(stream), expected(stream, records)
+        assert [record["id"] for record in got] == [record["id"] for record in wanted], stream
+        for record, original in zip(got, wanted, strict=True):
+            assert exact(record) == exact(original)
+    assert {message["stream"] for message in run.of_type("RECORD")} <= streams.keys()
+
+
+def assert_complete(run: Run, account: Account) -> None:
+    """Assert that each record of an account came exactly once, unchanged.
+
+    Args:
+        run: A run of the tap.
+        account: The account that it read.
+    """
+    assert_streams(run, account.records)
+
+
+def exact(record: Record) -> str:
+    """Write a record so that 1, 1.0 and true differ, as they do in JSON.
+
+    Args:
+        record: Its values; those that JSON does not have are written as Python shows them.
+    """
+    return json.dumps(record, sort_keys=True, default=repr)
+
+
+def secrets_of(sandbox: Sandbox) -> list[str]:
+    """Give what opens a sandbox, in each form in which it is sent."""
+    if sandbox.api == "core":
+        return [sandbox.token]
+    login = f"{sandbox.username}:{sandbox.password}"
+    return [secret for secret in (sandbox.username, sandbox.password) if secret] + [
+        base64.b64encode(login.encode()).decode()
+    ]
+
+
+def in_words_of(api: ApiName, pattern: str) -> str:
+    """Give a pattern that was written for the Core API as it is for another one."""
+    for word, other in _IN_QUERY.items() if api == "query" else ():
+        pattern = pattern.replace(word, other)
+    return pattern
+
+
+def assert_discreet(run: Run, sandbox: Sandbox) -> None:
+    """Check that no part of a secret is in what was written, and no traceback; nor a secret in any URL or body."""
+    for secret in secrets_of(sandbox):
+        for form in (secret, quote(secret, safe="")):
+            pieces = {form[start : start + _PIECE] for start in range(max(len(form) - _PIECE, 0) + 1)}
+            shown = sorted(piece for piece in pieces if piece in run.stdout or piece in run.stderr)
+            assert not shown
+        for request in sandbox.requests:
+            assert secret not in request.path
+            assert secret not in "".join(request.query.values())
+            assert secret.encode() not in request.body
+    assert not any(request.body for request in sandbox.requests if request.method != "POST")
+    assert "Traceback" not in run.stderr, run.stderr
+
+
+def assert_says(run: Run, pattern: str) -> None:
+    """Check that a line of the log matches a pattern; METRIC and DEBUG lines are not looked at."""
+    lines = [line for line in run.stderr.splitlines() if "| DEBUG " not in line and "METRIC" not in line]
+    found = any(re.search(pattern, line) for line in lines)
+    assert found, "\n".join([f"nothing matches {pattern!r}:", *lines])
+
+
+def assert_met(sandbox: Sandbox) -> None:
+    """Check that each fault happened as often as it was meant to: else the run proves nothing."""
+    for fault in sandbox.faults:
+        assert fault.seen >= (fault.nth or fault.skip + (fault.times or 1)), f"{fault.name} was not met"
+
+
+def assert_every_record_once(run: Run, account: Account, *, but: Iterable[str] = ()) -> None:
+    """Check that every record of an account was emitted whole and exactly once, save those of some streams."""
+    for resource, records in account.records.items():
+        if resource in but:
+            continue
+        got = sorted(run.records(resource), key=lambda record: record["id"])
+        wanted = sorted(expected(resource, records), key=lambda record: record["id"])
+        assert [record["id"] for record in got] == [record["id"] for record in wanted], resource
+        assert got == wanted, resource
+
+
+def assert_only_the_events_failed(run: Run, sandbox: Sandbox, says: str) -> None:
+    """Check the two lines, that the others are complete with their state, and that the events are not."""
+    assert run.code == 1
+    of_stream, _ = run.errors
+    assert of_stream.startswith("events: ")
+    says = in_words_of(sandbox.api, says)
+    assert re.search(says, of_stream), f"{of_stream!r} does not match {says!r}"
+    assert run.failed == ["events"]
+    assert_every_record_once(run, sandbox.account, but=["events"])
+    emitted = [record["id"] for record in run.records("events")]
+    assert len(emitted) == len(set(emitted))
+    complete = {message["stream"] for message in run.of_type("ACTIVATE_VERSION")}
+    assert complete == sandbox.account.records.keys() - {"events", "accounts"}
+    assert "replication_key_value" not in run.state["bookmarks"].get("events", {})
+    if sandbox.api == "query":
+        return
+    newest = max(record["updated_at"] for record in sandbox.account.records["accounts"])
+    assert run.state["bookmarks"]["accounts"] == {"replication_key": "updated_at", "replication_key_value": newest}
+
+
+def assert_refused(run: Run, sandbox: Sandbox, *says: str, code: int = 1) -> None:
+    """Check that the one line names what is wrong, and how little else happened."""
+    asked = sandbox.requests.copy()
+    sandbox.requests.clear()
+    assert asked == []
+    assert run.code == code, run.stderr
+    assert_discreet(run, sandbox)
+    assert run.stdout == ""
+    (line,) = run.errors or run.stderr.splitlines()
+    missing = [word for word in says if word not in line]
+    assert not missing, line
+    assert len(line) < 500, line

@@ -1,0 +1,70 @@
+"""Catalogs that switch streams to INCREMENTAL, without a process for each."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import TYPE_CHECKING, Any
+
+from tap_kissmetrics.tap import TapKissmetrics
+from tests.support.in_process import signals_kept
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.sandbox import Record
+
+KEYS = {
+    "accounts": ("updated_at", "created_at"),
+    "products": ("created_at",),
+    "reports": ("created_at",),
+    "events": ("last_sent_at", "last_used_at"),
+    "properties": ("last_sent_at", "last_used_at"),
+    "metrics": ("config_last_changed_at",),
+}
+"""The columns of each stream of the Core API that say when a record changed, or at least when it was made.
+
+A stream that has no such column is not here.
+"""
+
+QUERY_KEYS = {
+    "events": ("last_sent_at", "last_used_at"),
+    "properties": ("last_sent_at", "last_used_at"),
+}
+"""The same of the Query API."""
+
+
+def choose(**streams: str | None) -> dict[str, Any]:
+    """Make a catalog.
+
+    Args:
+        streams: The streams to select: each with its replication key, or None for FULL_TABLE.
+
+    Returns:
+        The catalog, as a user would edit it: what was chosen is in the metadata of each stream.
+    """
+    with signals_kept():
+        catalog: dict[str, Any] = TapKissmetrics(config={}, validate_config=False).catalog_dict
+    for entry in catalog["streams"]:
+        name = entry["tap_stream_id"]
+        (root,) = [item["metadata"] for item in entry["metadata"] if not item["breadcrumb"]]
+        root["selected"] = name in streams
+        if key := streams.get(name):
+            root |= {"replication-method": "INCREMENTAL", "replication-key": key}
+        elif name in streams:
+            root["replication-method"] = "FULL_TABLE"
+    return catalog
+
+
+def instant(value: str) -> dt.datetime:
+    """Read a date-time that the sandbox made."""
+    return dt.datetime.fromisoformat(value)
+
+
+def at_or_after(records: Iterable[Record], key: str, bookmark: str) -> list[str]:
+    """Give the ids of the records that INCREMENTAL must emit: those without a date, and those that are not older."""
+    return [r["id"] for r in records if r[key] is None or instant(r[key]) >= instant(bookmark)]
+
+
+def ids(records: Iterable[Record]) -> list[str]:
+    """Give the ids of records, in their order."""
+    return [record["id"] for record in records]

@@ -1,0 +1,39 @@
+"""A clock for runs in this process: waiting takes no time, yet the time that was waited has passed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tap_kissmetrics.sdk_extensions import clock
+
+if TYPE_CHECKING:
+    import pytest
+
+
+class Clock:
+    """The real clock, ahead by what the tap has slept; `sleeps` are the seconds of each sleep."""
+
+    def __init__(self) -> None:
+        """Start with the real time."""
+        self.sleeps: list[float] = []
+        self._ahead = 0.0
+
+    def monotonic(self) -> float:
+        """Seconds since an arbitrary moment."""
+        return time.monotonic() + self._ahead
+
+    def sleep(self, seconds: float) -> None:
+        """Let the seconds pass."""
+        self.sleeps.append(seconds)
+        self._ahead += seconds
+
+    @property
+    def slept(self) -> float:
+        """Seconds of all sleeps."""
+        return sum(self.sleeps)
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Let the tap use it."""
+        monkeypatch.setattr(clock, "monotonic", self.monotonic)
+        monkeypatch.setattr(clock, "sleep", self.sleep)

@@ -1,0 +1,89 @@
+"""What a table of a target must hold: every record of a stream, every value."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from typing import TYPE_CHECKING, Any
+
+from scripts.about import ENTRIES
+from tests.sandbox import QUERY_RESOURCES, RESOURCES
+from tests.support.assertions import exact, expected
+from tests.support.targets import PROJECT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from tests.sandbox import Record
+
+
+def columns_of(kind: str, *apis: str) -> set[str]:
+    """Give the names of the columns, of all lists of some APIs, that have a format or, without one, a type.
+
+    Args:
+        kind: The format or type.
+        apis: The APIs; by default both.
+    """
+    lists = {"core": RESOURCES, "query": QUERY_RESOURCES}
+    schemas = [ENTRIES[api][name]["schema"] for api in apis or lists for name in lists[api]]
+    return {
+        column
+        for schema in schemas
+        for column, field in schema["properties"].items()
+        if kind == field.get("format") or ("format" not in field and kind in field["type"])
+    }
+
+
+DATES = columns_of("date-time")
+"""The columns that hold dates."""
+
+
+def code_block(page: str, marker: str, folder: Path = PROJECT / "docs") -> str:
+    """Give what a page tells to run or to set, so that the tests do just that.
+
+    Args:
+        page: Name of the page.
+        marker: The comment before the block of code.
+        folder: Where the page is.
+    """
+    text = (folder / f"{page}.md").read_text(encoding="utf-8")
+    found = re.search(rf"^<!-- {marker} -->\n```\w+\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert found, f"no block {marker} in {page}.md"
+    return found[1]
+
+
+def utc(text: str) -> dt.datetime:
+    """Read a date-time; one without an offset is in UTC."""
+    value = dt.datetime.fromisoformat(text)
+    return value.replace(tzinfo=value.tzinfo or dt.UTC).astimezone(dt.UTC)
+
+
+def assert_same(
+    stream: str,
+    rows: Iterable[Mapping[str, Any]],
+    records: Iterable[Record],
+    *,
+    read: Callable[[str, Any], object] = lambda _column, value: value,
+) -> None:
+    """Compare a table with the API's records: each must be there once, with each of its values.
+
+    Args:
+        stream: Name of the stream.
+        rows: The table's rows. Columns whose names begin with `_sdc_` are the target's own.
+        records: The API's records.
+        read: Makes of a column's value in the table what the API says; dates are compared as instants.
+    """
+
+    def of_table(row: Mapping[str, Any]) -> dict[str, Any]:
+        values = {column: read(column, value) for column, value in row.items() if not column.startswith("_sdc_")}
+        return {c: utc(v) if c in DATES and isinstance(v, str) else v for c, v in values.items()}
+
+    def of_api(record: Record) -> dict[str, Any]:
+        return {c: utc(v) if c in DATES and v is not None else v for c, v in record.items()}
+
+    got = sorted(map(of_table, rows), key=lambda row: str(row["id"]))
+    wanted = sorted(map(of_api, expected(stream, records)), key=lambda record: str(record["id"]))
+    assert [row["id"] for row in got] == [record["id"] for record in wanted], stream
+    for row, record in zip(got, wanted, strict=True):
+        assert exact(row) == exact(record), stream

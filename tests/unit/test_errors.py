@@ -1,0 +1,168 @@
+"""Which exception an HTTP status becomes, with which message."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+import requests
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+
+from tap_kissmetrics.apis import CORE, QUERY
+from tap_kissmetrics.errors import AuthenticationError, NotFoundError, error_for_exception, error_for_response
+from tap_kissmetrics.sdk_extensions.logs import MAX_QUOTED_LENGTH
+from tap_kissmetrics.sdk_extensions.retry import RateLimitError
+from tests.unit.responses import make_response
+
+ANSWER = {"meta": {"status": 400, "message": "No"}, "data": None}
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 204, 299])
+def test_a_success_is_no_error(status: int) -> None:
+    """Whatever 2xx it is."""
+    assert error_for_response(status, make_response(status=status), api=CORE, setting="api_url") is None
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "says"),
+    [
+        (
+            300,
+            FatalAPIError,
+            "HTTP 300: the API redirects /core/events to no host that it names, and",
+        ),
+        (
+            302,
+            FatalAPIError,
+            "HTTP 302: the API redirects /core/events to no host that it names, and",
+        ),
+        (
+            399,
+            FatalAPIError,
+            "HTTP 399: the API redirects /core/events to no host that it names, and",
+        ),
+        (400, FatalAPIError, "HTTP 400: Bad Request for /core/events: API message: No"),
+        (401, AuthenticationError, "HTTP 401: api_token is wrong or expired; make a new one in the account settings"),
+        (402, FatalAPIError, "HTTP 402: Payment Required for /core/events: API message: No"),
+        (403, FatalAPIError, "HTTP 403: api_token cannot read /core/events; deselect the stream or widen the access"),
+        (404, NotFoundError, "HTTP 404: nothing at /core/events; check api_url and product_ids: API message: No"),
+        (405, FatalAPIError, "HTTP 405: Method Not Allowed for /core/events: API message: No"),
+        (408, RetriableAPIError, "HTTP 408: Request Timeout for /core/events: API message: No"),
+        (410, FatalAPIError, "HTTP 410: Gone for /core/events: API message: No"),
+        (418, FatalAPIError, "HTTP 418: I'm a Teapot for /core/events: API message: No"),
+        (422, FatalAPIError, "HTTP 422: Unprocessable "),
+        (425, RetriableAPIError, "HTTP 425: Too Early for /core/events: API message: No"),
+        (429, RateLimitError, "HTTP 429: Too Many Requests for /core/events: API message: No"),
+        (451, FatalAPIError, "HTTP 451: Unavailable For Legal Reasons for /core/events: API message: No"),
+        (499, FatalAPIError, "HTTP 499: API message: No"),
+        (500, RetriableAPIError, "HTTP 500: Internal Server Error for /core/events: API message: No"),
+        (501, RetriableAPIError, "HTTP 501: Not Implemented for /core/events: API message: No"),
+        (503, RetriableAPIError, "HTTP 503: Service Unavailable for /core/events: API message: No"),
+        (599, RetriableAPIError, "HTTP 599: API message: No"),
+        (1000, RetriableAPIError, "HTTP 1000: API message: No"),
+    ],
+)
+def test_a_status(status: int, kind: type[Exception], says: str) -> None:
+    """The exception decides whether the request is retried, the message what the user can do."""
+    error = error_for_response(status, make_response(ANSWER, status), api=CORE, setting="api_url")
+    assert type(error) is kind
+    assert str(error).startswith(says)
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "kind", "seconds"),
+    [
+        (429, None, RateLimitError, None),
+        (429, "7", RateLimitError, 7.0),
+        (429, "soon", RateLimitError, None),
+        (503, None, RetriableAPIError, None),
+        (503, "7", RateLimitError, 7.0),
+        (503, "soon", RetriableAPIError, None),
+        (408, "0", RateLimitError, 0.0),
+        (404, "7", NotFoundError, None),
+    ],
+)
+def test_a_retry_after(status: int, retry_after: str | None, kind: type[Exception], seconds: float | None) -> None:
+    """Of a request that may be retried it makes a rate limit."""
+    response = make_response(status=status, headers={"Retry-After": retry_after} if retry_after else {})
+    error = error_for_response(status, response, api=CORE, setting="api_url")
+    assert type(error) is kind
+    assert getattr(error, "retry_after", None) == seconds
+
+
+@pytest.mark.parametrize(("api", "login"), [(CORE, "api_token"), (QUERY, "username")])
+def test_the_words_of_each_api(api: Any, login: str) -> None:
+    """The setting that logs in, and the one that the URL is from."""
+    forbidden, missing = (
+        str(error_for_response(status, make_response(), api=api, setting="query_url")) for status in (403, 404)
+    )
+    assert f"{login} cannot read" in forbidden
+    assert "check query_url and product_ids" in missing
+
+
+@pytest.mark.parametrize(
+    ("location", "host"),
+    [
+        ("http://elsewhere.example.com/core", "elsewhere.example.com"),
+        ("//elsewhere.example.com/core", "elsewhere.example.com"),
+        ("http://me:hidden@elsewhere.example.com/x", "elsewhere.example.com"),
+        ("http://elsewhere:port/", "elsewhere:port"),
+        ("/core/properties", "no host that it names"),
+        ("http://[", "no host that it names"),
+        ("", "no host that it names"),
+    ],
+)
+def test_a_redirect(location: str, host: str) -> None:
+    """The host is named, and no password in its URL."""
+    response = make_response(status=302, headers={"Location": location})
+    line = str(error_for_response(302, response, api=CORE, setting="api_url"))
+    assert f"the API redirects /core/events to {host}, and" in line
+    assert "hidden" not in line
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b"<h1>No</h1>", ""),
+        (b"", ""),
+        (b"[" * 100_000, ""),
+        (None, ""),
+        (5, ""),
+        ({"data": "not a message"}, ""),
+        ("No", ": API message: No"),
+        ({"message": "No"}, ": API message: No"),
+        ({"messages": ["No", "and no"]}, ": API message: No; and no"),
+        ({"error": {"message": "No", "code": 5}}, ": API message: No"),
+        ({"errors": [{"detail": "No"}, 5, None]}, ": API message: No"),
+        ({"meta": {"message": "No"}}, ": API message: No"),
+        ({"message": "no\r\n\tmore\x00\x1b[31m"}, ": API message: no more[31m"),
+        ({"message": "x" * 1000}, f": API message: {'x' * MAX_QUOTED_LENGTH}..."),
+    ],
+)
+def test_the_message_of_a_body(body: object, message: str) -> None:
+    """On one line, printable, not too long; a body without a message is not shown."""
+    error = error_for_response(400, make_response(body, 400), api=CORE, setting="api_url")
+    assert str(error) == f"HTTP 400: Bad Request for /core/events{message}"
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "says"),
+    [
+        (requests.exceptions.SSLError("bad certificate"), FatalAPIError, "the certificate of .* is not accepted: bad"),
+        (
+            requests.exceptions.ProxyError("down"),
+            RetriableAPIError,
+            "no complete response from .* through the proxy in",
+        ),
+        (requests.exceptions.ConnectionError("refused"), RetriableAPIError, "no complete response from .*: refused"),
+        (requests.exceptions.ReadTimeout("timed out"), RetriableAPIError, "no complete response from .*: timed out"),
+        (requests.exceptions.InvalidURL("nonsense"), FatalAPIError, "cannot be reached: nonsense; check api_url, and"),
+        (requests.exceptions.InvalidHeader("twice"), RetriableAPIError, "no complete response from .*: twice"),
+    ],
+)
+def test_an_exception(error: requests.RequestException, kind: type[Exception], says: str) -> None:
+    """What breaks on the way may pass, a certificate or an address does not."""
+    found = error_for_exception(error, "api_url")
+    assert type(found) is kind
+    assert re.search(says, str(found))

@@ -1,0 +1,163 @@
+"""What is done fast says the same as what the standard library and the SDK do slowly."""
+
+from __future__ import annotations
+
+import decimal
+import io
+import json
+import sys
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from singer_sdk import RESTStream
+from singer_sdk.singerlib import RecordMessage
+from singer_sdk.singerlib.encoding import SimpleSingerWriter
+
+from tap_kissmetrics.sdk_extensions.decoding import decode_json
+from tap_kissmetrics.sdk_extensions.writer import BufferedWriter
+from tap_kissmetrics.tap import TapKissmetrics
+from tests.sandbox import RESOURCES, make_account
+from tests.support.examples import examples
+from tests.support.in_process import signals_kept
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from singer_sdk import Stream
+
+text = st.text(st.characters(exclude_categories=())) | st.sampled_from(["\ud800", "a\u2028b", "\x00", "\x7f", ""])
+numbers = st.integers(-(2**200), 2**200) | st.floats()
+values = st.recursive(
+    st.none() | st.booleans() | numbers | text,
+    lambda inner: st.lists(inner, max_size=5) | st.dictionaries(text, inner, max_size=5),
+    max_leaves=20,
+)
+
+
+def exact(value: object) -> object:
+    """Make values unequal that compare equal and are not the same: 1, 1.0 and true; 1.0 and 1.00; NaN equals itself."""
+    if isinstance(value, dict):
+        return [(key, exact(item)) for key, item in value.items()]
+    if isinstance(value, list):
+        return [exact(item) for item in value]
+    return type(value), str(value)
+
+
+def slowly(document: bytes) -> Any:
+    """Read JSON with the standard library."""
+    return json.loads(document, parse_float=decimal.Decimal, parse_constant=str, strict=False)
+
+
+def outcome(decode: Callable[[bytes], object], document: bytes) -> object:
+    """Give what a decoder makes of a document, or that it refuses it."""
+    try:
+        return exact(decode(document))
+    except ValueError:
+        return ValueError
+
+
+class TestReading:
+    """Against the standard library's decoder."""
+
+    @pytest.mark.no_cover  # traced, it takes twice as long
+    @examples(200)
+    @given(values, st.booleans(), st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
+    def test_any_value(self, value: object, escaped: bool, encoding: str) -> None:  # noqa: FBT001 - hypothesis
+        document = json.dumps(value, ensure_ascii=escaped).encode(encoding, "surrogatepass")
+        assert outcome(decode_json, document) == outcome(slowly, document)
+
+    @pytest.mark.no_cover  # traced, it takes twice as long
+    @examples(200)
+    @given(st.text("0123456789eE+-.", min_size=1, max_size=12))
+    @example("-0")
+    @example("1e5")
+    @example("-0.0")
+    @example("01")
+    def test_any_number(self, number: str) -> None:
+        document = f'[{{"n":{number}}}]'.encode()
+        assert outcome(decode_json, document) == outcome(slowly, document)
+
+    @pytest.mark.no_cover  # traced, it takes twice as long
+    @examples(100)
+    @given(values, st.integers(0, 200))
+    def test_a_document_that_was_cut(self, value: object, at: int) -> None:
+        document = json.dumps([value]).encode()
+        assert (outcome(decode_json, document[:at]) is ValueError) == (at < len(document))
+
+
+class TestWriting:
+    """Against the SDK's own writer."""
+
+    @pytest.mark.no_cover  # traced, it takes twice as long
+    @examples(100)
+    @given(st.lists(st.dictionaries(text, values, max_size=4), max_size=6))
+    def test_any_records(self, records: list[dict[str, Any]]) -> None:
+        records = [slowly(json.dumps(record).encode()) for record in records]
+        messages = [RecordMessage(stream="s", record=record) for record in records]
+        with io.TextIOWrapper(io.BytesIO(), encoding="utf-8") as stdout:
+            with redirect_stdout(stdout):
+                writer = BufferedWriter()
+                for message in messages:
+                    writer.write_message(message)
+                writer.flush()
+            lines = stdout.buffer.getvalue().split(b"\n")
+        assert lines.pop() == b""
+        slow = SimpleSingerWriter()
+        for line, message in zip(lines, messages, strict=True):
+            assert exact(slowly(line)) == exact(slowly(slow.format_message(message).encode()))
+
+    def test_no_part_of_a_line_is_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A record that cannot be encoded leaves the lines before it as they are."""
+        with io.TextIOWrapper(io.BytesIO(), encoding="utf-8") as stdout:
+            monkeypatch.setattr(sys, "stdout", stdout)
+            writer = BufferedWriter()
+            writer.write_message(RecordMessage(stream="s", record={"id": 1}))
+            loop: list[Any] = []
+            loop.append(loop)
+            with pytest.raises((RecursionError, ValueError)):
+                writer.write_message(RecordMessage(stream="s", record={"id": 2, "loop": loop}))
+            writer.flush()
+            lines = stdout.buffer.getvalue().split(b"\n")
+        assert [json.loads(line)["record"] for line in lines[:-1]] == [{"id": 1}]
+        assert lines[-1] == b""
+
+
+@pytest.fixture
+def streams() -> dict[str, Stream]:
+    """The streams of a tap with a map that splits, renames, filters and adds."""
+    maps = {
+        "events": {"double": "total * 2", "name": "None", "__filter__": "total != 1"},
+        "metrics": {"__alias__": "measures"},
+        "measures2": {"__source__": "metrics", "id": "id", "__else__": None},
+    }
+    with signals_kept():
+        tap = TapKissmetrics(config={"api_token": "t", "stream_maps": maps})
+    return tap.streams
+
+
+@pytest.mark.parametrize("name", RESOURCES)
+@pytest.mark.parametrize("version", [None, 7])
+def test_messages_of_a_stream_that_is_selected_whole(
+    name: str, version: int | None, streams: dict[str, Stream]
+) -> None:
+    """The private method of the SDK that is overridden says the same, but for the moment."""
+    stream = streams[name]
+    stream._stream_version = version  # noqa: SLF001
+    assert stream._is_selected_whole  # type: ignore[attr-defined]  # noqa: SLF001
+    for record in make_account().records[name]:
+        ours = [message.to_dict() for message in stream._generate_record_messages(dict(record))]  # noqa: SLF001
+        sdks = [m.to_dict() for m in RESTStream._generate_record_messages(stream, dict(record))]  # noqa: SLF001
+        assert all(message.pop("time_extracted") for message in [*ours, *sdks])
+        assert ours == sdks
+
+
+def test_the_sdk_does_nothing_else_there() -> None:
+    """An SDK that does more between a record and its messages is seen here: look whether the tap must do it too."""
+    assert set(RESTStream._generate_record_messages.__code__.co_names) == {  # noqa: SLF001
+        *("effective_schema", "schema", "mask", "name", "logger", "stream_maps", "TYPE_CONFORMANCE_LEVEL"),
+        *("pop_deselected_record_properties", "conform_record_data_types", "transform"),
+        *("singer", "RecordMessage", "stream_alias", "_stream_version", "utc_now"),
+    }

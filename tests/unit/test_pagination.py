@@ -1,0 +1,285 @@
+"""The paginators by themselves, against lists that change from request to request and servers of every kind."""
+
+from __future__ import annotations
+
+import collections
+import math
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+from typing_extensions import override
+
+from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator, Page, ResultPage, RowPaginator
+from tests.support.examples import examples
+from tests.support.list_server import Change, ListServer, walk
+
+CALM = 8
+"""Requests after which some of these accounts come to rest: fewer than the passes that the tap makes."""
+
+change = st.tuples(st.sampled_from(["insert", "delete"]), st.integers(0, 400))
+changes = st.lists(st.lists(change, max_size=5), max_size=CALM)
+swap = st.integers(0, 400).map(lambda at: [("delete", at), ("insert", at + 7)])
+"""One goes and one comes: total stays as it was."""
+
+shapes = st.fixed_dictionaries(
+    {
+        "form": st.sampled_from(["envelope", "envelope", "bare"]),
+        "cap": st.sampled_from([None, None, 2, 3, 7]),
+        "total": st.sampled_from(["true", "none", "small", "text"]),
+    }
+)
+"""Servers of every kind that says which cap it has. One that does not cannot be told from its end by a wrong total."""
+
+silent = st.fixed_dictionaries(
+    {
+        "form": st.sampled_from(["envelope", "bare"]),
+        "cap": st.sampled_from([2, 3, 7]),
+        "total": st.sampled_from(["true", "none", "text"]),
+        "admits": st.just(False),  # noqa: FBT003 - hypothesis takes it so
+    }
+)
+
+
+def assert_right(server: ListServer, emitted: list[int]) -> None:
+    """Check what was emitted against what was there from the first request to the last."""
+    twice = [key for key, count in collections.Counter(emitted).items() if count > 1]
+    missing = server.stayed - set(emitted)
+    assert not twice
+    assert not missing
+
+
+def bound(count: int, server: ListServer, page_size: int) -> int:
+    """The most requests that an account which changes may cost: as many passes as it changes, and what steps back."""
+    step = max(min(max(page_size, 2), server.cap or page_size) - 1, 1)
+    longest = count + 5 * CALM
+    return (CALM + 3) * (math.ceil(longest / step) + 10) + 60
+
+
+def assert_read(server: ListServer, page_size: int, ahead: int) -> None:
+    """Read a list that changes, and check what was emitted."""
+    count = len(server.ids)
+    added = sum(kind == "insert" for happening in server.changes for kind, _ in happening)
+    try:
+        emitted = walk(server, page_size, ahead * bound(count, server, page_size), ahead)
+    except FatalAPIError as error:
+        # A list that has one record again and again looks like a server that gives one record a page.
+        if "one record a page" in str(error) and count <= 1 + sum(map(len, server.changes)) - added:
+            return
+        raise
+    assert_right(server, emitted)
+
+
+@pytest.mark.no_cover  # traced, it takes twice as long
+@pytest.mark.parametrize("ahead", [1, 8])
+class TestPaginator:
+    """Page by page, and with pages fetched ahead."""
+
+    @examples(250)
+    @given(st.integers(0, 60), st.integers(1, 25), changes, st.one_of(shapes, silent))
+    @example(30, 10, [[("delete", 0)]], {})
+    @example(30, 10, [[], [("insert", 0)]], {})
+    @example(30, 10, [[("delete", 3), ("insert", 3)]], {})
+    @example(30, 10, [[("delete", 3), ("insert", 25)]], {})
+    @example(30, 10, [[], [], [("delete", 0)] * 5], {})
+    @example(30, 10, [[("insert", 0)]] * CALM, {})
+    @example(60, 10, [[]] * 6 + [[("insert", 0)]] * CALM, {})
+    def test_any_changes(
+        self, ahead: int, count: int, page_size: int, changes: list[list[Change]], shape: dict[str, Any]
+    ) -> None:
+        server = ListServer(list(range(count)), changes, **shape)
+        assert_read(server, page_size, ahead)
+
+    @examples(150)
+    @given(st.integers(0, 60), st.integers(1, 25), st.lists(swap, max_size=CALM), shapes)
+    def test_changes_that_leave_the_total(
+        self, ahead: int, count: int, page_size: int, changes: list[list[Change]], shape: dict[str, Any]
+    ) -> None:
+        server = ListServer(list(range(count)), changes, **shape)
+        assert_read(server, page_size, ahead)
+
+    @examples(150)
+    @given(st.integers(0, 60), st.integers(1, 25), st.integers(0, 9), st.integers(0, 60), st.one_of(shapes, silent))
+    @example(30, 10, 0, 25, {})
+    def test_a_record_that_moves_to_the_front(  # noqa: PLR0913, PLR0917 - what varies
+        self, ahead: int, count: int, page_size: int, before: int, position: int, shape: dict[str, Any]
+    ) -> None:
+        # It goes behind the back of the first pass; only another one finds it.
+        server = ListServer(list(range(count)), [*[[]] * before, [("to front", position)]], **shape)
+        assert_read(server, page_size, ahead)
+
+    @examples(150)
+    @given(st.integers(0, 60), st.integers(6, 25), changes, st.integers(1, 3))
+    def test_pages_that_overlap(
+        self, ahead: int, count: int, page_size: int, changes: list[list[Change]], early: int
+    ) -> None:
+        server = ListServer(list(range(count)), changes, early=early)
+        try:
+            emitted = walk(server, page_size, 2 * ahead * bound(count, server, page_size - early), ahead)
+        except FatalAPIError:
+            assert any(changes)  # two things wrong at once may be refused, but never lose a record
+        else:
+            assert_right(server, emitted)
+
+    @examples(150)
+    @given(st.integers(0, 300), st.integers(1, 50), st.one_of(shapes, silent))
+    def test_at_rest_it_costs_at_most_one_request_more(
+        self, ahead: int, count: int, page_size: int, shape: dict[str, Any]
+    ) -> None:
+        server = ListServer(list(range(count)), **shape)
+        emitted = walk(server, page_size, 10_000, ahead)
+        assert emitted == list(range(count))
+        given = min(page_size, server.cap or page_size)
+        seamed = max(min(max(page_size, 2), server.cap or page_size), 2)
+        plain = max(math.ceil(count / given), 1)
+        least = max(math.ceil((count - 1) / (seamed - 1)), 1)
+        assert server.requests <= max(plain, least) + 1
+
+
+@pytest.mark.parametrize("total", ["none", "small", "true"])
+@pytest.mark.parametrize("form", ["envelope", "bare"])
+def test_one_record_a_page(form: str, total: str) -> None:
+    """Pages cannot overlap: it is refused, and nothing is taken for complete."""
+    server = ListServer(list(range(10)), cap=1, form=form, total=total)
+    with pytest.raises(FatalAPIError, match="the server sends one record a page"):
+        walk(server, 1000, 200)
+
+
+def test_a_list_that_grows_to_a_second_record() -> None:
+    """It looks like a page of one record, once."""
+    server = ListServer([0], [[("insert", 1)]], total="none")
+    assert_right(server, walk(server, 1000, 200))
+
+
+@pytest.mark.parametrize("count", [5, 430])
+def test_a_limit_that_is_the_number_of_rows(count: int) -> None:
+    """Every page looks full then; the seam alone is the end."""
+
+    class Counting(ListServer):
+        @override
+        def answer(self, offset: int, limit: int) -> Any:
+            body = super().answer(offset, limit)
+            body["pagination"]["limit"] = len(body["data"])
+            return body
+
+    server = Counting(list(range(count)), cap=100)
+    assert walk(server, 1000, 100) == list(range(count))
+
+
+def page(ids: list[str | int], *, offset: int = 0, limit: int = 10, total: int | None = None) -> Page:
+    """A page of records that are only ids."""
+    return Page(offset, limit, [{"id": key} for key in ids], total, list(ids))
+
+
+class TestPages:
+    """Single pages of a list."""
+
+    @pytest.mark.parametrize(("ids", "offset", "total"), [([], 0, 3), ([3], 2, 9), ([], 2, 9)])
+    def test_a_page_that_brings_nothing_new(self, ids: list[str | int], offset: int, total: int) -> None:
+        pages = OverlapPaginator(10)
+        if offset:
+            pages.update(page([1, 2, 3], total=total))
+        with pytest.raises(RetriableAPIError, match=rf"^no new records at offset {offset} of a list of {total}$"):
+            pages.validate(page(ids, offset=offset, total=total))
+
+    @pytest.mark.parametrize(("ids", "total"), [([3, 4], 9), ([4], 9), ([3], 3), ([], 2), ([3], None)])
+    def test_a_page_that_may_be_right(self, ids: list[str | int], total: int | None) -> None:
+        pages = OverlapPaginator(10)
+        pages.update(page([1, 2, 3], total=total))
+        pages.validate(page(ids, offset=2, total=total))
+
+    def test_a_list_that_is_suddenly_empty(self) -> None:
+        pages = OverlapPaginator(10)
+        pages.update(page([1, 2, 3]))
+        for _ in range(3):
+            with pytest.raises(RetriableAPIError, match="the list is empty, but was not a moment ago"):
+                pages.validate(page([]))
+        pages.validate(page([]))
+
+    @pytest.mark.parametrize(("count", "offsets"), [(1, [9]), (3, [9, 18, 27]), (9, [9, 18, 27, 36])])
+    def test_predictions(self, count: int, offsets: list[int]) -> None:
+        pages = OverlapPaginator(10)
+        pages.update(page(list(range(10)), total=40))
+        assert pages.predict(count) == offsets
+
+    def test_without_a_total_nothing_is_predicted(self) -> None:
+        pages = OverlapPaginator(10)
+        pages.update(page(list(range(10))))
+        assert pages.predict(9) == [9]
+
+    def test_a_last_page_that_is_not_full_ends_the_list(self) -> None:
+        pages = OverlapPaginator(10)
+        assert len(pages.update(page(list(range(7)), total=7))) == 7
+        assert pages.predict(9) == []
+
+
+class TestRows:
+    """The rows of a result, which have no ids."""
+
+    @staticmethod
+    def rows(rows: list[Any], offset: int = 0, *, limit: int = 3, total: int | None = None) -> ResultPage:
+        """A page of rows."""
+        return ResultPage(offset, limit, rows, total)
+
+    def test_pages_overlap_by_a_row(self) -> None:
+        pages = RowPaginator(3)
+        assert pages.update(self.rows(["a", "b", "c"])) == [(0, "a"), (1, "b"), (2, "c")]
+        assert (pages.offset, pages.finished) == (2, False)
+        second = self.rows(["c", "c", "d"], 2)
+        pages.validate(second)
+        assert pages.update(second) == [(3, "c"), (4, "d")]
+        third = self.rows(["d"], 4)
+        pages.validate(third)
+        assert pages.update(third) == []
+        assert pages.finished
+
+    @pytest.mark.parametrize(
+        ("first", "rows", "total", "says"),
+        [
+            (["a", "b", "c"], ["a", "b", "c"], None, "the row at offset 2 is not the one that was read before"),
+            (["a", "b", "c"], [], None, "the row at offset 2 is not the one that was read before"),
+            (["a", "b", "c"], ["c"], 9, "no new rows at offset 2 of a result of 9"),
+            (["a", "b"], ["b"], 3, "no new rows at offset 1 of a result of 3"),
+            (["a", "a"], ["a", "a"], None, "the server ignores offset: it sends the same rows at 1 as before"),
+        ],
+    )
+    def test_a_page_that_does_not_continue(
+        self, first: list[str], rows: list[str], total: int | None, says: str
+    ) -> None:
+        pages = RowPaginator(3)
+        pages.update(self.rows(first, total=total))
+        with pytest.raises(RetriableAPIError) as caught:
+            pages.validate(self.rows(rows, pages.offset, total=total))
+        assert str(caught.value) == says
+
+    def test_a_result_that_repeats_itself(self) -> None:
+        pages = RowPaginator(3)
+        pages.update(self.rows(["a", "b", "a"]))
+        pages.validate(self.rows(["a", "b", "a"], 2))
+
+    def test_rows_that_are_changed_later(self) -> None:
+        pages = RowPaginator(3)
+        row: dict[str, Any] = {"a": [1]}
+        pages.update(self.rows([{}, row]))
+        row["a"].append(2)
+        pages.validate(self.rows([{"a": [1]}, {}], 1))
+
+    def test_one_row_a_page_is_refused(self) -> None:
+        pages = RowPaginator(3)
+        pages.update(self.rows(["a"]))
+        with pytest.raises(FatalAPIError, match="the server sends one row a page"):
+            pages.update(self.rows(["b"], 1))
+
+    @pytest.mark.parametrize(("rows", "total"), [([], None), (["a", "b"], 2), ([], 0)])
+    def test_the_end(self, rows: list[str], total: int | None) -> None:
+        pages = RowPaginator(3)
+        pages.update(self.rows(rows, total=total))
+        assert pages.finished
+
+    @pytest.mark.parametrize(("rows", "total"), [(["a", "b"], None), (["a", "b", "c"], 3), (["a"], None)])
+    def test_not_the_end(self, rows: list[str], total: int | None) -> None:
+        pages = RowPaginator(3)
+        pages.update(self.rows(rows, total=total))
+        assert not pages.finished

@@ -1,0 +1,148 @@
+"""What a body becomes: a page, or the error that it reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+
+from tap_kissmetrics.responses import read_json, read_page, read_result_page, reported_status
+from tests.unit.responses import make_response
+
+ROWS = [{"id": "a"}, {"id": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "says"),
+    [
+        (b"", {}, "the response is not JSON (0 bytes, no content type)"),
+        (b"<html>", {"Content-Type": "text/html"}, "the response is not JSON (6 bytes, text/html)"),
+        (b'{"data": [', {}, "the response is not JSON (10 bytes, no content type)"),
+        (b'"\xff"', {}, "the response is not JSON (3 bytes, no content type)"),
+        (b"{}", {"Content-Type": "x" * 500}, f"the response is not JSON (2 bytes, {'x' * 200}...)"),
+    ],
+)
+def test_a_body_that_is_no_json(body: bytes, headers: dict[str, str], says: str) -> None:
+    """Its size and type are shown, and it may be right the next time."""
+    response = make_response(body, headers=headers)
+    if body == b"{}":
+        response._content = b"}{"  # noqa: SLF001
+    with pytest.raises(RetriableAPIError) as caught:
+        read_json(response)
+    assert str(caught.value) == says
+
+
+def test_a_location_needs_no_body() -> None:
+    """A report that was started."""
+    assert read_json(make_response(headers={"Location": "/v2/queries/1"})) is None
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"meta": {"status": 500, "message": "No"}}, 500),
+        ({"meta": {"status": 429}}, 429),
+        ({"meta": {"status": "503"}}, 503),
+        ({"meta": {"status": 200}, "data": []}, 0),
+        ({"status": 500, "message": "No"}, 500),
+        ({"status": 422, "messages": ["No"]}, 422),
+        ({"status": 500, "message": "No", "meta": {"status": 403}}, 500),
+        ({"status": 200, "message": "Fine", "meta": {"status": 403}}, 403),
+        ({"status": 500, "data": []}, 0),  # a column of the API's own
+        ({"status": "active", "message": "x"}, 0),
+        ({"meta": {"status": 399}}, 0),
+        ({"meta": {"status": 400}}, 400),
+        ({"meta": {"status": True}}, 0),
+        ({"meta": {"status": "9" * 19}}, 0),
+        ({"meta": []}, 0),
+        ([], 0),
+        (None, 0),
+    ],
+)
+def test_a_status_in_a_body(body: object, status: int) -> None:
+    """An error may come inside HTTP 200."""
+    assert reported_status(body) == status
+
+
+@pytest.mark.parametrize(
+    ("body", "rows", "limit", "total"),
+    [
+        (ROWS, ROWS, 10, None),
+        ([], [], 10, None),
+        ({"data": ROWS}, ROWS, 10, None),
+        ({"data": ROWS, "pagination": None}, ROWS, 10, None),
+        ({"data": ROWS, "pagination": {"limit": 10, "total": 7}}, ROWS, 10, 7),
+        ({"data": ROWS, "pagination": {"limit": 2, "total": "7"}}, ROWS, 2, 7),
+        ({"data": ROWS, "pagination": {"limit": 500, "total": 0}}, ROWS, 10, 0),
+        ({"data": ROWS, "pagination": {"limit": 0, "total": -1}}, ROWS, 10, None),
+        ({"data": ROWS, "pagination": {"total": 6.5}}, ROWS, 10, None),
+        ({"data": ROWS, "pagination": {"total": "many"}}, ROWS, 10, None),
+        ({"data": ROWS, "pagination": {"total": True}}, ROWS, 10, None),
+        ({"data": ROWS, "pagination": {"total": "²"}}, ROWS, 10, None),
+        ({"data": ROWS, "pagination": {"total": "9" * 19}}, ROWS, 10, None),
+        ({"events": ROWS}, ROWS, 10, None),
+        ({"events": ROWS, "links": [], "messages": [], "columns": []}, ROWS, 10, None),
+        ({"data": ROWS, "events": [1]}, ROWS, 10, None),
+        ({"data": ROWS, "error": None, "errors": []}, ROWS, 10, None),
+    ],
+)
+def test_a_page(body: object, rows: list[Any], limit: int, total: int | None) -> None:
+    """In the envelope of real responses, as the bare array of the reference, or under the name of the list."""
+    page = read_result_page(body, offset=3, limit=10)
+    assert (page.offset, page.rows, page.limit, page.total, page.end) == (3, rows, limit, total, 3 + len(rows))
+    assert read_page(body, offset=3, limit=10).ids == [row["id"] for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (None, "the response contains no list of records"),
+        (5, "the response contains no list of records"),
+        ("soon", "the response contains no list of records"),
+        ({}, "the response contains no list of records"),
+        ({"data": None}, "the response contains no list of records"),
+        ({"data": {}}, "the response contains no list of records"),
+        ({"data": None, "events": []}, "the response contains no list of records"),
+        ({"events": [], "properties": []}, "the response contains no list of records"),
+        ({"links": []}, "the response contains no list of records"),
+        ({"data": [], "error": "down"}, "API message: down"),
+        ({"data": [], "errors": ["a shard is down"]}, "API message: a shard is down"),
+        ({"data": [], "error": {"message": "no"}}, "API message: no"),
+        ({"data": [], "error": True}, "API message: True"),
+        ({"data": [], "error": 500}, "API message: 500"),
+        ({"data": [], "error": {"code": 5}}, "API message: {'code': 5}"),
+        ({"data": ROWS, "errors": [{"code": 17}]}, "API message: [{'code': 17}]"),
+    ],
+)
+def test_a_body_without_a_page(body: object, says: str) -> None:
+    """The request is retried."""
+    for read in (read_page, read_result_page):
+        with pytest.raises(RetriableAPIError) as caught:
+            read(body, offset=0, limit=10)
+        assert str(caught.value) == says
+
+
+@pytest.mark.parametrize("key", ["a", "0", 0, -1, 2**70], ids=repr)
+def test_an_id(key: object) -> None:
+    """Text or an integer."""
+    assert read_page([{"id": key}], offset=0, limit=10).ids == [key]
+
+
+BAD_IDS: list[Any] = [None, "", True, {"a": 1}, 1.5, []]
+NO_OBJECTS: list[Any] = [None, "text", [], 5]
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"name": "x"}, "has no id, which is its primary key"),
+        *(({"id": key}, "has no id, which is its primary key") for key in BAD_IDS),
+        *((row, "is not an object") for row in NO_OBJECTS),
+    ],
+)
+def test_a_record_that_a_table_cannot_take(row: object, says: str) -> None:
+    """Its offset is named; another attempt would bring it again."""
+    with pytest.raises(FatalAPIError) as caught:
+        read_page([{"id": 1}, row], offset=12, limit=10)
+    assert str(caught.value) == f"the record at offset 13 {says}"

@@ -1,0 +1,216 @@
+"""The schemas hold every field of the vendor's documents, described, and turn into natural columns."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+
+from tests.sandbox import QUERY_RESOURCES, RESOURCES, make_account, make_query_account
+from tests.support.assertions import expected
+from tests.support.tap import run_tap
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Schema = dict[str, Any]
+
+UUID, DATE, TEXT, WHOLE, TRUTH, JSON_OBJECT, JSON_ARRAY = (
+    {"type": "string", "format": "uuid"},
+    {"type": "string", "format": "date-time"},
+    {"type": "string"},
+    {"type": "integer"},
+    {"type": "boolean"},
+    {"type": "object"},
+    {"type": "array"},
+)
+
+_USE = {"first_used_at": DATE, "last_used_at": DATE, "first_sent_at": DATE, "last_sent_at": DATE}
+_LIBRARY = {"id": UUID, "product_id": UUID, "name": TEXT, "display_name": TEXT, "description": TEXT}
+
+MODELS: dict[str, dict[str, dict[str, str]]] = {
+    "accounts": {
+        "id": UUID,
+        "name": TEXT,
+        "status": TEXT,
+        "created_at": DATE,
+        "updated_at": DATE,
+        "contact": JSON_OBJECT,
+    },
+    "products": {
+        "id": UUID,
+        "account_id": UUID,
+        "name": TEXT,
+        "url": TEXT,
+        "environment": TEXT,
+        "status": TEXT,
+        "timezone": TEXT,
+        "created_at": DATE,
+    },
+    "reports": {
+        "id": UUID,
+        "account_id": UUID,
+        "product_id": UUID,
+        "name": TEXT,
+        "report_type": TEXT,
+        "created_at": DATE,
+    },
+    "events": {**_LIBRARY, "is_visible": TRUTH, "total": WHOLE, **_USE},
+    "properties": {**_LIBRARY, "is_visible": TRUTH, "type": TEXT, **_USE},
+    "metrics": {
+        "id": UUID,
+        "product_id": UUID,
+        "title": TEXT,
+        "description": TEXT,
+        "is_visible": TRUTH,
+        "unit_type": TEXT,
+        "status": TEXT,  # the reference says boolean and shows text
+        "color": TEXT,
+        "sort_index": WHOLE,
+        "config_last_changed_at": DATE,
+    },
+}
+"""The fields under "Model" in the vendor's reference, and the columns they are."""
+
+BESIDES: dict[str, dict[str, dict[str, str]]] = {
+    "products": {"tracking_key": TEXT, "hosts": JSON_ARRAY},
+    "events": {"index": WHOLE},
+    "properties": {"index": WHOLE},
+}
+"""What the Core API sends besides; and each record has `links`."""
+
+_QUERY_LIBRARY = {"id": WHOLE, "product_id": WHOLE, "name": TEXT, "index": WHOLE, "visible": TRUTH, **_USE}
+
+QUERY_MODELS: dict[str, dict[str, dict[str, str]]] = {
+    "products": {"id": WHOLE, "account_id": WHOLE, "name": TEXT, "timezone": TEXT, "km_key": TEXT},
+    "reports": {"id": WHOLE, "product_id": WHOLE, "name": TEXT, "report_type": TEXT},
+    "events": {**_QUERY_LIBRARY, "total": WHOLE, "property_indices": JSON_ARRAY},
+    "properties": _QUERY_LIBRARY,
+}
+"""The fields of the Query API v3."""
+
+FIELDS = {
+    "core": {name: {**model, **BESIDES.get(name, {}), "links": JSON_ARRAY} for name, model in MODELS.items()},
+    "query": QUERY_MODELS,
+}
+"""All fields of each list of each API."""
+
+STREAMS = [*(("core", name) for name in RESOURCES), *(("query", name) for name in QUERY_RESOURCES)]
+
+REQUIRED: dict[str, list[str]] = {"core": ["id"], "query": []}
+"""What the schemas of an API say of it in `required`; a column of the key may be null in neither."""
+
+SOME_ID: dict[str, object] = {"core": "51cc9c30-0edf-0131-ead3-12313b0d181e", "query": 11_001}
+
+
+@pytest.fixture(scope="module")
+def schemas(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str], Schema]:
+    """The schema of each stream of each API, as `--discover` gives it."""
+    found: dict[tuple[str, str], Schema] = {}
+    for api in FIELDS:
+        run = run_tap("--discover", folder=tmp_path_factory.mktemp("discover"), config={"api": api}).succeeded()
+        found |= {(api, entry["tap_stream_id"]): entry["schema"] for entry in json.loads(run.stdout)["streams"]}
+    return found
+
+
+def fields(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
+    """Walk over the fields of a schema, nested ones too."""
+    for name, field in schema.get("properties", {}).items():
+        yield f"{path}{name}", field
+        yield from fields(field, f"{path}{name}.")
+    if isinstance(items := schema.get("items"), dict):
+        yield from fields(items, f"{path}[].")
+
+
+def kind(field: Schema) -> dict[str, str]:
+    """Give the one type of a field, null aside, and its format."""
+    (name,) = [name for name in field["type"] if name != "null"] if isinstance(field["type"], list) else [field["type"]]
+    return {"type": name} | ({"format": field["format"]} if "format" in field else {})
+
+
+def key_of(api: str, stream: str) -> set[str]:
+    """Give the columns of the primary key: in the Query API, only the ids of products are unique by themselves."""
+    return {"id"} if api == "core" or stream == "products" else {"product_id", "id"}
+
+
+class TestStreams:
+    """All of them."""
+
+    def test_streams_are_those_of_the_apis(self, schemas: dict[tuple[str, str], Schema]) -> None:
+        assert schemas.keys() == set(STREAMS) == {(api, name) for api, models in FIELDS.items() for name in models}
+
+
+@pytest.mark.parametrize(("api", "stream"), STREAMS)
+class TestEachSchema:
+    """Each stream's schema."""
+
+    @pytest.fixture
+    def schema(self, api: str, stream: str, schemas: dict[tuple[str, str], Schema]) -> Schema:
+        """The one that is looked at."""
+        return schemas[api, stream]
+
+    def test_has_the_fields_of_the_documents_and_of_real_answers(self, api: str, stream: str, schema: Schema) -> None:
+        assert {name: kind(field) for name, field in schema["properties"].items()} == FIELDS[api][stream]
+
+    def test_is_json_schema(self, schema: Schema) -> None:
+        Draft202012Validator.check_schema(schema)
+        assert schema["type"] == "object"
+
+    def test_describes_every_field(self, api: str, schema: Schema) -> None:
+        described = dict(fields(schema))
+        assert api == "query" or "links.[].href" in described, "no nested field was looked at"
+        for name, field in described.items():
+            assert len(field.get("description", "").split()) >= 2, name
+            assert field["description"].endswith("."), name
+
+    def test_requires_the_key_only(self, api: str, stream: str, schema: Schema) -> None:
+        assert schema.get("required", []) == REQUIRED[api]
+        for name, field in fields(schema):
+            assert ("null" in field["type"]) == (name not in key_of(api, stream)), name
+
+    def test_tolerates_what_nobody_listed(self, schema: Schema) -> None:
+        text = json.dumps(schema)
+        for keyword in ('"enum"', '"const"', '"pattern"', '"maxLength"', '"maximum"', '"additionalProperties"'):
+            assert keyword not in text
+
+    def test_fits_every_record_of_the_sandbox(self, api: str, stream: str, schema: Schema) -> None:
+        checker = FormatChecker()
+        checker.checks("date-time", raises=ValueError)(lambda text: text is None or _is_date(text))
+        validator = Draft202012Validator(schema, format_checker=checker)
+        account = make_account() if api == "core" else make_query_account()
+        records = expected(stream, account.records[stream])
+        assert records
+        for record in records:
+            validator.validate(record)
+            assert record.keys() == schema["properties"].keys()
+        with pytest.raises(Exception, match=r"is not (a|of type)"):
+            validator.validate(records[0] | {"id": "no id"})
+
+    def test_all_null_but_the_key_fits(self, api: str, stream: str, schema: Schema) -> None:
+        nulls = dict.fromkeys(schema["properties"])
+        validator = Draft202012Validator(schema)
+        validator.validate(nulls | dict.fromkeys(key_of(api, stream), SOME_ID[api]))
+        assert not validator.is_valid(nulls)
+
+
+class TestNestedFields:
+    """The fields of `contact` and `links`."""
+
+    def test_contact_has_its_parts(self, schemas: dict[tuple[str, str], Schema]) -> None:
+        contact = schemas["core", "accounts"]["properties"]["contact"]["properties"]
+        assert {name: kind(field) for name, field in contact.items()} == dict.fromkeys(
+            ("name", "country", "phone"), TEXT
+        )
+
+    @pytest.mark.parametrize("stream", RESOURCES)
+    def test_links_have_their_parts(self, stream: str, schemas: dict[tuple[str, str], Schema]) -> None:
+        parts = schemas["core", stream]["properties"]["links"]["items"]["properties"]
+        wanted = {"templated": TRUTH, "href": TEXT, "rel": TEXT, "name": TEXT}
+        assert {name: kind(field) for name, field in parts.items()} == wanted
+
+
+def _is_date(text: str) -> bool:
+    return dt.datetime.fromisoformat(text).tzinfo is not None

@@ -1,0 +1,164 @@
+"""What takes time in a sync, by a clock that takes none: rate limits, progress lines, waits that a signal ends."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import signal
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tap_kissmetrics.sdk_extensions.logs import Progress, StreamLogger
+from tap_kissmetrics.sdk_extensions.session import RateLimiter
+from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
+from tests.support.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LOGGER = logging.getLogger("unit")
+
+
+@pytest.fixture(autouse=True)
+def _log_all(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+
+class TestRateLimiter:
+    """`requests_per_minute`."""
+
+    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.integers(1, 20), st.lists(st.floats(0, 90), max_size=80))
+    @example(1, [0.0] * 5)
+    @example(5, [0.0] * 30)
+    def test_no_minute_holds_more(self, limit: int, pauses: list[float]) -> None:
+        with pytest.MonkeyPatch.context() as patch:
+            clock = Clock()
+            clock.install(patch)
+            limiter, started = RateLimiter(limit, Shutdown(), LOGGER), []
+            for pause in pauses:
+                clock.sleep(pause)
+                limiter.acquire()
+                started.append(clock.monotonic())
+        for first, beyond in zip(started, started[limit:], strict=False):
+            assert beyond - first > 60
+
+    def test_it_waits_no_longer_than_it_has_to(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+        limiter = RateLimiter(3, Shutdown(), LOGGER)
+        for _ in range(7):
+            limiter.acquire()
+            clock.sleep(1)
+        assert clock.slept == pytest.approx(7 + (61 - 3) + (61 - 3), abs=0.5)
+        assert caplog.messages == ["Waiting 58 s to stay within 3 requests a minute"] * 2
+
+    def test_what_cannot_wait_counts_as_well(self, clock: Clock) -> None:
+        limiter = RateLimiter(3, Shutdown(), LOGGER)
+        for _ in range(3):
+            limiter.record()
+        limiter.acquire()
+        assert clock.slept == pytest.approx(61, abs=0.5)
+
+    def test_short_waits_are_not_logged(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+        limiter = RateLimiter(2, Shutdown(), LOGGER)
+        for _ in range(3):
+            limiter.acquire()
+            clock.sleep(29)
+        assert caplog.messages == []
+
+
+class TestProgress:
+    """The lines on a stream."""
+
+    @pytest.fixture
+    def progress(self) -> Progress:
+        """That of one stream."""
+        return Progress(StreamLogger(LOGGER, "events"))
+
+    @pytest.fixture
+    def read(self, progress: Progress, clock: Clock) -> Callable[..., None]:
+        """Read a page, which takes a number of seconds."""
+        requested: list[int] = []
+
+        def read(count: int, seconds: float, *, total: int | None = None, requests: int = 1) -> None:
+            with progress.count_requests(lambda: sum(requested)):
+                requested.append(requests)
+                clock.sleep(seconds)
+            progress.update(count, total)
+
+        return read
+
+    def test_with_a_total(
+        self, read: Callable[..., None], progress: Progress, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(5):
+            read(1000, 4, total=5000, requests=2)
+        progress.complete()
+        assert caplog.messages == [
+            "events: 5,000 records to read",
+            "events: 3,000 of 5,000 records (60%), 12 s",
+            "events: complete: 5,000 records, 10 requests, 20.0 s",
+        ]
+
+    def test_without_a_total(
+        self, read: Callable[..., None], progress: Progress, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        progress.part = "product 2 of 3"
+        read(1, 11)
+        progress.skipped = 1
+        progress.complete()
+        assert caplog.messages == [
+            "events: 1 records, product 2 of 3, 11 s",
+            "events: complete: 1 record, 1 request, 11.0 s, 1 of them before the bookmark and left out",
+        ]
+
+    def test_a_total_that_is_too_small(self, read: Callable[..., None], caplog: pytest.LogCaptureFixture) -> None:
+        read(20, 10, total=10)
+        assert caplog.messages[-1] == "events: 20 of 10 records (100%), 10 s"
+
+    def test_nothing_was_read(self, progress: Progress, caplog: pytest.LogCaptureFixture) -> None:
+        progress.complete()
+        assert caplog.messages == ["events: complete: 0 records, 0 requests, 0.0 s"]
+
+
+class TestShutdown:
+    """Waits, and the flag that a signal sets."""
+
+    def test_a_sleep_is_as_long_as_it_says(self, clock: Clock) -> None:
+        Shutdown().sleep(61)
+        assert clock.slept == pytest.approx(61, abs=0.1)
+        assert max(clock.sleeps) <= 0.2
+
+    def test_a_signal_ends_a_sleep(self, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+        shutdown, sleeps = Shutdown(), itertools.count()
+
+        def sleep(seconds: float) -> None:
+            Clock.sleep(clock, seconds)
+            if next(sleeps) == 2:
+                shutdown.request(signal.SIGTERM)
+
+        monkeypatch.setattr(clock, "sleep", sleep)
+        clock.install(monkeypatch)
+        with pytest.raises(ShutdownRequested) as caught:
+            shutdown.sleep(600)
+        assert caught.value.code == 128 + signal.SIGTERM
+        assert clock.slept < 1
+
+    def test_a_signal_that_came_before(self, clock: Clock) -> None:
+        shutdown = Shutdown()
+        shutdown.check()
+        shutdown.request(signal.SIGINT)
+        future: Future[int] = Future()
+        future.set_result(1)
+        for wait in (shutdown.check, lambda: shutdown.sleep(1), lambda: shutdown.wait_for(future)):
+            with pytest.raises(ShutdownRequested):
+                wait()
+        assert clock.sleeps == []
+
+    def test_the_result_of_another_thread(self) -> None:
+        future: Future[int] = Future()
+        future.set_result(1)
+        assert Shutdown().wait_for(future) == 1
