@@ -58,7 +58,7 @@ def test_the_disk_is_full(large: Sandbox, tmp_path: Path) -> None:
     assert_gave_up(run, large, "the output cannot be written: No space left on device")
 
 
-@pytest.mark.parametrize("option", ["--config=config.json", "--discover", "--about", "--version"])
+@pytest.mark.parametrize("option", ["--config=config.json", "--version"])
 def test_stdout_is_closed(option: str, large: Sandbox, tmp_path: Path) -> None:
     """As with `>&-`."""
     write_json(tmp_path / "config.json", settings_for(large, page_size=10))

@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FORMS: tuple[Form, ...] = ("envelope", "bare")
-CAPS = {None: (1, 3, 20, 430, 431, 10_000), 50: (20, 430), 2: (1, 10_000)}
+CAPS = {None: (1, 3, 20, 101, 102, 10_000), 50: (20, 101), 2: (1, 10_000)}
 """The most records of a page that a server gives, and with which page sizes it is tried."""
 
 
 @pytest.fixture(scope="module")
 def big() -> Account:
-    """An account with 430 events, and lists around the default limit of 20."""
-    return make_account(reports=21, properties=20, metrics=19)
+    """An account with 101 events, and lists around the default limit of 20."""
+    return make_account(reports=21, events=101, properties=20, metrics=19)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import graphlib
 import importlib
 import inspect
@@ -73,12 +74,18 @@ def is_of_the_sdk(cls: type) -> bool:
     return cls.__module__.startswith("singer_sdk.")
 
 
+@functools.cache
+def source_of(cls: type) -> str:
+    """Return the source code of a class."""
+    return inspect.getsource(cls)
+
+
 def private_names_of_the_sdk(cls: type) -> set[str]:
     """Return the private names of the SDK that a class reads, sets or overrides."""
     defined: set[str] = set()
     for base in filter(is_of_the_sdk, cls.__mro__):
-        defined |= vars(base).keys() | set(re.findall(r"\bself\.(_\w+)", inspect.getsource(base)))
-    source = inspect.getsource(cls)
+        defined |= vars(base).keys() | set(re.findall(r"\bself\.(_\w+)", source_of(base)))
+    source = source_of(cls)
     used = set(re.findall(r"\b(?:self|super\(\))\.(_[a-zA-Z]\w*)", source)) | vars(cls).keys()
     return {name for name in used & defined if re.match("_[a-zA-Z]", name)} - {"_abc_impl", "_is_protocol"}
 
