@@ -28,18 +28,18 @@ def decode_json(data: bytes, *, charset: str | None = None, on_repair: Callable[
     try:
         return _decode_strictly(data)
     except (msgspec.DecodeError, ValueError, RecursionError, decimal.InvalidOperation):
-        text = _to_text(data, charset, on_repair)
+        text, defect = _to_text(data, charset)
     try:
-        return _decode_leniently(text)
+        value = _decode_leniently(text)
     except json.JSONDecodeError as error:
         if "escape" not in error.msg:
             raise _with_position(error) from None
         defect = f"{text[error.pos : error.pos + 4]!r} in {_field_before(text, error.pos)} is no escape"
-    try:
-        value = _decode_leniently(_ESCAPE.sub(_repair_escape, text))
-    except json.JSONDecodeError as error:
-        raise _with_position(error) from None
-    if on_repair:
+        try:
+            value = _decode_leniently(_ESCAPE.sub(_repair_escape, text))
+        except json.JSONDecodeError:
+            raise _with_position(error) from None
+    if defect and on_repair:
         on_repair(defect)
     return value
 
@@ -52,19 +52,19 @@ _ESCAPE: t.Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|(?:\\[0-3][0-7
 """A valid escape, octal bytes, or a backslash that begins neither."""
 
 
-def _to_text(data: bytes, charset: str | None, on_repair: Callable[[str], None] | None) -> str:
+def _to_text(data: bytes, charset: str | None) -> tuple[str, str]:
+    """Return the text, and what had to be replaced in it."""
     encoding = json.detect_encoding(data)
+    with contextlib.suppress(UnicodeDecodeError):
+        return data.decode(encoding, "surrogatepass"), ""
     try:
-        return data.decode(encoding, "surrogatepass")
-    except UnicodeDecodeError as error:
-        position = error.start
-    with contextlib.suppress(LookupError, UnicodeDecodeError):
-        return data.decode(charset or encoding)
-    text = data.decode(encoding, "replace")
-    if on_repair:
-        field = _field_before(text, text.index("\ufffd"))
-        on_repair(f"byte {position:,}, in {field}, is not {encoding.upper()}")
-    return text
+        text = data.decode(encoding := charset or encoding, "replace")
+    except LookupError:
+        text = data.decode(encoding := "utf-8", "replace")
+    if (index := text.find("\ufffd")) < 0:
+        return text, ""
+    position = len(text[:index].encode(encoding, "surrogatepass" if encoding.startswith("utf") else "replace"))
+    return text, f"byte {position:,}, in {_field_before(text, index)}, is not {encoding.upper()}"
 
 
 def _decode_leniently(text: str) -> t.Any:

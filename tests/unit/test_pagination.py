@@ -170,7 +170,7 @@ def test_a_limit_that_is_the_number_of_rows(count: int) -> None:
 
 def page(ids: list[str | int], *, offset: int = 0, limit: int = 10, total: int | None = None) -> Page:
     """A page of records that are only ids."""
-    return Page(offset, limit, [{"id": key} for key in ids], total, list(ids))
+    return Page(offset, limit, [{"id": key} for key in ids], total, ids=list(ids))
 
 
 class TestPages:
@@ -209,10 +209,26 @@ class TestPages:
         pages.update(page(list(range(10))))
         assert pages.predict(9) == [9]
 
-    def test_a_last_page_that_is_not_full_ends_the_list(self) -> None:
+    @pytest.mark.parametrize("total", [7, 3, None])
+    def test_a_page_of_the_overlap_alone_ends_the_list(self, total: int | None) -> None:
         pages = OverlapPaginator(10)
-        assert len(pages.update(page(list(range(7)), total=7))) == 7
+        assert len(pages.update(page(list(range(7)), total=total))) == 7
+        assert pages.predict(9) == [6]
+        assert pages.update(page([6], offset=6, total=total)) == []
         assert pages.predict(9) == []
+
+    @pytest.mark.parametrize(("total", "requests"), [(None, 2), (0, 1)])
+    def test_an_empty_list_without_a_total_is_requested_once_more(self, total: int | None, requests: int) -> None:
+        pages = OverlapPaginator(10)
+        for _ in range(requests):
+            assert pages.predict(9) == [0]
+            assert pages.update(page([], total=total)) == []
+        assert pages.predict(9) == []
+
+    def test_a_list_that_was_empty_for_a_moment(self) -> None:
+        pages = OverlapPaginator(10)
+        assert pages.update(page([])) == []
+        assert len(pages.update(page([1, 2]))) == 2
 
 
 class TestRows:
