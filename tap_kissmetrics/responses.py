@@ -143,6 +143,9 @@ def _id_of(record: object, position: int) -> RecordId:
     if not is_id(key):
         msg = f"the record at offset {position} has no id, which is its primary key"
         raise FatalAPIError(msg)
+    if "\ufffd" in str(key):
+        msg = f"the id of the record at offset {position} is not text"
+        raise RetriableAPIError(msg)
     return key
 
 

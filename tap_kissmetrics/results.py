@@ -12,8 +12,8 @@ from typing_extensions import override
 from tap_kissmetrics.apis import CORE, get_api
 from tap_kissmetrics.queries import AsyncQuery, CoreReportQuery, QueryClientStream, V3Query
 from tap_kissmetrics.sdk_extensions import clock
-from tap_kissmetrics.sdk_extensions.pagination import RowPaginator
 from tap_kissmetrics.sdk_extensions.records import identity
+from tap_kissmetrics.sdk_extensions.row_pagination import RowPaginator
 from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError
 from tap_kissmetrics.settings import ALL

@@ -54,7 +54,7 @@ _ESCAPE: t.Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|(?:\\[0-3][0-7
 
 def _to_text(data: bytes, charset: str | None) -> tuple[str, str]:
     """Return the text, and what had to be replaced in it."""
-    encoding = json.detect_encoding(data)
+    encoding: str = json.detect_encoding(data)
     with contextlib.suppress(UnicodeDecodeError):
         return data.decode(encoding, "surrogatepass"), ""
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import typing as t
 from dataclasses import dataclass, field
 
@@ -27,6 +26,9 @@ MAX_GROWTH: t.Final = 10
 """Times its first length that a list may have while it is read, and `MIN_GROWTH` records more."""
 
 MIN_GROWTH: t.Final = 1000
+
+MAX_SHORT_PAGES: t.Final = 100
+"""Pages in a row of less than half the length of the longest one."""
 
 MAX_EMPTY_FIRST_PAGES: t.Final = 3
 """Times that a list may be empty that was not a moment ago, before that is believed."""
@@ -91,6 +93,8 @@ class OverlapPaginator(OffsetPaginator):
         self._predicted = range(0)
         self._last_length = 0
         self._first_total: int | None = None
+        self._longest_page = 0
+        self._short_pages = 0
         self._is_empty_confirmed = False
         self._empty_first_pages = 0
         self._step_back = 0
@@ -210,6 +214,11 @@ class OverlapPaginator(OffsetPaginator):
         return self._seen.get(key) == self._pass
 
     def _check_growth(self, page: Page) -> None:
+        self._longest_page = max(self._longest_page, len(page.ids))
+        self._short_pages = self._short_pages + 1 if 2 * len(page.ids) < self._longest_page else 0
+        if self._short_pages > MAX_SHORT_PAGES:
+            msg = f"the list grows as fast as it is read: {MAX_SHORT_PAGES} short pages in a row, to offset {page.end}"
+            raise FatalAPIError(msg)
         if not page.offset:
             self._first_total = page.total
         elif self._first_total and page.total and page.total > MAX_GROWTH * self._first_total + MIN_GROWTH:
@@ -250,53 +259,3 @@ class OverlapPaginator(OffsetPaginator):
         if self._pages_without_new > MAX_PAGES_WITHOUT_NEW:
             msg = f"{MAX_PAGES_WITHOUT_NEW} pages in a row, up to offset {page.offset}, "
             raise FatalAPIError(msg + "brought no new record: the list does not stop changing")
-
-
-class RowPaginator:
-    """Reads each row of a result once and in order. Rows have no ids, and a result does not change.
-
-    As with lists, every page after the first is requested from the last row already read. A page that starts with
-    another row was cut out elsewhere: the server ignores `offset`, or this is another result.
-    """
-
-    def __init__(self, page_size: int) -> None:
-        self.offset = 0
-        self.page_size = max(page_size, 2)
-        self.finished = False
-        self._overlap: list[t.Any] = []
-        """The last row, if the next page has to start with it."""
-        self._looping_page: list[t.Any] = []
-        """The last page, if it ends with the row that it starts with."""
-
-    def validate(self, page: ResultPage) -> None:
-        """Raise `RetriableAPIError` for a page that does not continue the one before, or that its total contradicts."""
-        if page.rows[: len(self._overlap)] != self._overlap:
-            msg = f"the row at offset {page.offset} is not the one that was read before"
-            raise RetriableAPIError(msg)
-        # A full page may be that of a result that repeats itself.
-        if self._looping_page and page.rows == self._looping_page and len(page.rows) < page.limit:
-            msg = f"the server ignores offset: it sends the same rows at {page.offset} as before"
-            raise RetriableAPIError(msg)
-        if page.total is not None and len(page.rows) == len(self._overlap) and page.end < page.total:
-            msg = f"no new rows at offset {page.offset} of a result of {page.total}"
-            raise RetriableAPIError(msg)
-
-    def update(self, page: ResultPage) -> list[tuple[int, t.Any]]:
-        """Take in a validated page, set the next offset, and return the new rows, each with its position."""
-        overlap = len(self._overlap)
-        if page.offset and not overlap and page.rows:
-            msg = "the server sends one row a page: pages cannot overlap, so missing rows would not be noticed"
-            raise FatalAPIError(msg)
-        new = list(enumerate(page.rows, page.offset))[overlap:]
-        self.finished = not new or (page.end == page.total and len(page.rows) < page.limit)
-        try:
-            # Copies, because the rows themselves are changed before the next page arrives.
-            last = copy.deepcopy(page.rows[-1:])
-            self._looping_page = copy.deepcopy(page.rows) if page.rows[:1] == last else []
-        except RecursionError:
-            msg = f"row {page.end - 1} is nested too deeply"
-            raise FatalAPIError(msg) from None
-        # A page of one row could only be followed by itself.
-        self._overlap = last if len(page.rows) > 1 or overlap else []
-        self.offset = page.end - len(self._overlap)
-        return new

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import traceback
 import typing as t
 from contextlib import contextmanager
 from functools import cached_property
@@ -24,10 +23,9 @@ from tap_kissmetrics.sdk_extensions.logs import (
     StreamLogger,
     describe_cause,
     drop_redundant,
-    first_cause,
     is_disk_full,
-    truncate,
 )
+from tap_kissmetrics.sdk_extensions.mapping import describe_map_error, drop_columns, flattened_columns
 from tap_kissmetrics.sdk_extensions.records import RecordConformer
 from tap_kissmetrics.sdk_extensions.retry import NoResponseError, RateLimitError, retrying
 from tap_kissmetrics.sdk_extensions.state import InstantStateManager, parse_instant
@@ -237,38 +235,17 @@ class ExtendedStream(RESTStream[int]):
                     )
                     yield self._prune(message) if self._flattened_columns else message
         except Exception as error:
-            raise self._stream_map_error(error, record) from error
+            msg = f"{self.name}: {describe_map_error(error, record, self.primary_keys)}"
+            raise StreamError(msg) from error
 
     @cached_property
     def _flattened_columns(self) -> dict[str, Collection[str]]:
-        """The columns of each table, if records are flattened."""
-        maps = (each for each in self.stream_maps if each.flattening_enabled)
-        return {each.stream_alias: each.transformed_schema["properties"].keys() for each in maps}
+        return flattened_columns(self.stream_maps)
 
     def _prune(self, message: RecordMessage) -> RecordMessage:
-        """Drop columns that the flattened schema does not have, such as a null in the place of an object."""
         if columns := self._flattened_columns.get(message.stream):
-            unknown = [column for column in message.record if column not in columns]
-            self._conformer.warn_dropped(column for column in unknown if message.record[column] is not None)
-            for column in unknown:
-                del message.record[column]
+            self._conformer.warn_dropped(drop_columns(message.record, columns))
         return message
-
-    def _stream_map_error(self, error: Exception, record: Record) -> StreamError:
-        """Name the column, the expression and the record: the SDK names the expression, and only for some errors."""
-        expression, column = "", "__filter__"
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            names = frame.f_locals
-            if frame.f_code.co_name == "_eval" and "property_name" in names:
-                expression, column = str(names.get("expr")), names["property_name"] or column
-                break
-        key = ", ".join(f"{name}={truncate(repr(record.get(name)))}" for name in self.primary_keys)
-        cause = first_cause(error)
-        msg = (
-            f"{self.name}: stream_maps: {column}: {truncate(expression)} failed for the record with {key}: "
-            f"{type(cause).__name__}: {truncate(str(cause))}"
-        )
-        return StreamError(msg)
 
     @cached_property
     def _is_selected_whole(self) -> bool:

@@ -24,6 +24,7 @@ from tap_kissmetrics.sdk_extensions.inputs import (
     suggest_names,
 )
 from tap_kissmetrics.sdk_extensions.logs import drop_redundant, plural, summary
+from tap_kissmetrics.sdk_extensions.mapping import unmatched_maps
 from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
 from tap_kissmetrics.sdk_extensions.state import parse_instant
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError, ExtendedStream, StreamError
@@ -36,7 +37,7 @@ if t.TYPE_CHECKING:
     from tap_kissmetrics.sdk_extensions.session import Session
 
 
-MAX_CAUSE_LENGTH: t.Final = 160
+MAX_CAUSE_LENGTH: t.Final = 250
 """Characters of the cause of a failed stream that the last line of a run repeats."""
 
 
@@ -109,6 +110,9 @@ class ExtendedTap(Tap):
 
     @override
     def setup_mapper(self) -> None:
+        maps = self.config.get("stream_maps")
+        if unmatched := list(unmatched_maps(maps, self.streams)) if isinstance(maps, dict) else []:
+            self.logger.warning("stream_maps: no stream matches %s", suggest_names(unmatched, self.streams))
         try:
             super().setup_mapper()
         except SingerSDKError as error:

@@ -58,13 +58,13 @@ def test_never_more_at_once_than_the_setting(most: int, slow: Sandbox, tmp_path:
 
 
 def test_nothing_is_asked_for_beyond_total(slow: Sandbox, tmp_path: Path) -> None:
-    """Neither is the end probed where `total` tells it."""
+    """The last request is for the overlap alone, which proves the end."""
     watched_sync(slow, tmp_path, max_concurrency=32).succeeded()
     for request in slow.requests:
         total = len(slow.account.records[request.resource or ""])
         assert int(request.query["offset"]) < total
     events = [request for request in slow.requests if request.resource == "events"]
-    assert len(events) == PAGES
+    assert len(events) == PAGES + 1
 
 
 def test_a_list_of_another_length_each_page_is_not_fetched_in_vain(tmp_path: Path) -> None:
@@ -99,7 +99,9 @@ def test_a_slow_reader_stops_the_fetching(tmp_path: Path) -> None:
         assert len(sandbox.requests) > 40
 
 
-@pytest.mark.parametrize("pause", [faults.status(429, resource="events", nth=5), faults.retry_after(0.1, nth=6)])
+@pytest.mark.parametrize(
+    "pause", [faults.status(429, resource="events", nth=5), faults.retry_after(0.1, resource="events", nth=6)]
+)
 def test_it_gives_way_once_the_api_asks_for_a_pause(pause: faults.Fault, slow: Sandbox, tmp_path: Path) -> None:
     """What was under way comes to its end; from then on one request follows the other."""
     pause.seen = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -78,9 +79,10 @@ class Run:
         assert int(summary[1]) == len(causes) <= int(summary[2])
         rest = summary[3]
         for cause in causes:
-            shown = os.path.commonprefix([rest, " ".join(cause.split())])
+            pairs = zip(rest, " ".join(cause.split()), strict=False)
+            shown = rest[: sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))]
             assert len(shown) > len(cause.partition(": ")[0]) + 2, last
-            rest = rest.removeprefix(shown).removeprefix(" ...").removeprefix("; ")
+            rest = rest.removeprefix(shown).lstrip().removeprefix("...").removeprefix("; ")
         assert not rest, last
         return [cause.partition(": ")[0] for cause in causes]
 

@@ -46,7 +46,13 @@ def test_defects_are_repaired_and_described_once(document: bytes, value: object,
 
 @pytest.mark.parametrize(
     ("charset", "text"),
-    [("iso-8859-1", "café"), ("windows-1252", "café – €"), ("shift_jis", "ソ能"), ("koi8-r", "Москва"), ("gbk", "中文")],
+    [
+        ("iso-8859-1", "café"),
+        ("windows-1252", "café €"),
+        ("shift_jis", "ソ能"),
+        ("koi8-r", "Москва"),
+        ("gbk", "中文"),
+    ],
 )
 def test_a_declared_charset_is_used(charset: str, text: str) -> None:
     """Where the bytes are not UTF-8, without a warning."""

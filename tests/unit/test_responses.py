@@ -20,7 +20,11 @@ ROWS = [{"id": "a"}, {"id": "b"}]
         (b"<html>", {"Content-Type": "text/html"}, "the response is not JSON (6 bytes, text/html): byte 0: Expecting"),
         (b'{"data": [', {}, "the response is not JSON (10 bytes, no content type): byte 10: Expecting value"),
         (b"[" * 100_000, {}, "the response is not JSON (100000 bytes, no content type): it is nested too deeply"),
-        (b"\x28\xb5\x2f\xfd", {"Content-Encoding": "zstd"}, "the response is not JSON (4 bytes, no content type, zstd)"),
+        (
+            b"\x28\xb5\x2f\xfd",
+            {"Content-Encoding": "zstd"},
+            "the response is not JSON (4 bytes, no content type, zstd)",
+        ),
         (b"}{", {"Content-Type": "x" * 500}, f"the response is not JSON (2 bytes, {'x' * 200}...)"),
     ],
 )

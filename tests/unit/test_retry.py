@@ -82,7 +82,9 @@ def attempt(
     def on_retry(_error: Exception, seconds: float) -> None:
         waits.append(seconds)
 
-    call: Callable[[], str] = retrying(func, factor=factor, max_time=lambda _: max_time, sleep=clock.sleep, on_retry=on_retry)
+    call: Callable[[], str] = retrying(
+        func, factor=factor, max_time=lambda _: max_time, sleep=clock.sleep, on_retry=on_retry
+    )
     try:
         assert call() == "done"
     except Exception as error:  # noqa: BLE001 - it is looked at
