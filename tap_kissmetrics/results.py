@@ -54,7 +54,9 @@ _ROW_COLUMNS: t.Final = (
     th.Property("extracted_at", th.DateTimeType, description="When the query was started."),
 )
 _DATE_RANGE: t.Final = th.Property(
-    "date_range", th.ObjectType(additional_properties=True), description="Date range of the query, as sent to the API."
+    "date_range",
+    th.CustomType({"type": ["object", "null"], "additionalProperties": True}),
+    description="Date range of the query, as sent to the API.",
 )
 
 

@@ -100,7 +100,7 @@ def test_what_speaks_of_a_failure_fails_the_stream(beside: dict[str, Any], tmp_p
 @pytest.mark.parametrize("api", BOTH)
 def test_a_failure_that_passes_costs_no_record(api: ApiName, tmp_path: Path) -> None:
     """It is tried again like a 5xx."""
-    empty = faults.rewrite(lambda _: {"data": [], "status": "error"}, **EVENTS, times=2)
+    empty = faults.rewrite(lambda _: {"data": [], "status": "error"}, resource="events", times=2)
     with small_sandbox(empty, api=api) as sandbox:
         run = watched_sync(sandbox, tmp_path, max_concurrency=1, backoff_factor=0.005).succeeded()
         assert_every_record_once(run, sandbox.account)
@@ -147,7 +147,7 @@ def test_only_http_200_is_the_answer_to_a_list(status: int, api: ApiName, tmp_pa
 
 def test_a_first_page_that_is_empty_once(tmp_path: Path) -> None:
     """Without a total it is requested once more before it is believed."""
-    with small_sandbox(faults.body(b"[]", **EVENTS, times=1)) as sandbox:
+    with small_sandbox(faults.body(b"[]", resource="events", times=1)) as sandbox:
         run = watched_sync(sandbox, tmp_path, max_concurrency=1).succeeded()
         assert_every_record_once(run, sandbox.account)
 
