@@ -22,11 +22,7 @@ class CustomMetadataHook(MetadataHookInterface):
 
     # `override` would be one more package that every build needs.
     def update(self, metadata: dict[str, Any]) -> None:  # type: ignore[explicit-override]
-        """Add the fields.
-
-        Args:
-            metadata: The `project` table, with its version.
-        """
+        """Add the fields."""
         url = os.environ.get("PROJECT_URL", "").rstrip("/")
         readme = Path(self.root, "README.md").read_text(encoding="utf-8")
         metadata["urls"] = {"Kissmetrics": "https://www.kissmetrics.io/"}

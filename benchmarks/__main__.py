@@ -58,14 +58,7 @@ def _tell(section: str, line: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure, and print the tables.
-
-    Args:
-        arguments: Those of the command line.
-
-    Returns:
-        The exit code: 1 where a command failed or did not bring every record exactly once.
-    """
+    """Measure, and print the tables."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.write and (options.quick or options.only != list(SECTIONS)):

@@ -92,14 +92,7 @@ class Bench:
     """Commands that read a sandbox in another process."""
 
     def __init__(self, work: Work, tell: Tell, sandbox: SandboxProcess, folder: Path) -> None:
-        """Take note of the work.
-
-        Args:
-            work: What there is to read.
-            tell: Called with a line before each run.
-            sandbox: Where it is read.
-            folder: For files.
-        """
+        """Take note of the work."""
         self.work = work
         self._tell = tell
         self._sandbox = sandbox
@@ -127,13 +120,7 @@ class Bench:
         return Command(name, (*TAP, "--config", str(config), "--catalog", str(catalog)), form="singer")
 
     def in_turn(self, series: Iterable[Series], rounds: int, *, warm_up: bool) -> None:
-        """Run commands A, B, C, A, B, C and so on, so that what slows the machine down meets all of them.
-
-        Args:
-            series: The commands; their runs are added here.
-            rounds: How many times.
-            warm_up: Whether a first round is thrown away, in which the sandbox compresses what it sends again later.
-        """
+        """Run commands A, B, C, A, B, C and so on, so that what slows the machine down meets all of them."""
         turns = list(series)
         for number in range(0 if warm_up else 1, rounds + 1):
             for turn in turns:
@@ -157,15 +144,7 @@ def _catalog(*streams: str) -> dict[str, Any]:
 
 @contextmanager
 def bench_for(work: Work, tell: Tell) -> Iterator[Bench]:
-    """Serve what there is to read.
-
-    Args:
-        work: What there is to read.
-        tell: Called with a line before each run.
-
-    Yields:
-        The bench; its sandbox is stopped and its files are removed in the end.
-    """
+    """Serve what there is to read."""
     with (
         tempfile.TemporaryDirectory(prefix="benchmarks-") as folder,
         sandbox_process(work.counts, work.latency) as sandbox,

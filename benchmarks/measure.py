@@ -63,20 +63,7 @@ class Usage:
 
 
 def run(command: Command, folder: Path, *, expected: Mapping[str, int] | None = None, piped: bool = False) -> Usage:
-    """Run a command and, when the clock has stopped, check what it wrote.
-
-    Args:
-        command: What to run.
-        folder: An empty folder, where it works and its output is kept.
-        expected: How many records of each stream it must write; not looked at where it writes none.
-        piped: Whether its output goes through a pipe (to `cat`) instead of to a file.
-
-    Returns:
-        What it cost; `cat` is not counted.
-
-    Raises:
-        BenchmarkError: It failed, or records are missing, too many or come twice.
-    """
+    """Run a command and, when the clock has stopped, check what it wrote."""
     work, output, errors = folder / "work", folder / "output", folder / "errors"
     work.mkdir()
     with output.open("wb") as stdout, errors.open("wb") as stderr:

@@ -51,11 +51,7 @@ class Program:
         return not self.is_apart or self._uv("sync", "--check", "--offline", "--python", sys.executable).returncode == 0
 
     def install(self) -> None:
-        """Install what it depends on, for this version of Python.
-
-        Raises:
-            BenchmarkError: It cannot be installed.
-        """
+        """Install what it depends on, for this version of Python."""
         if self.is_apart and (done := self._uv("sync", "--python", sys.executable)).returncode:
             message = f"{self.name} cannot be installed: {done.stderr.strip()}"
             raise BenchmarkError(message)

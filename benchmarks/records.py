@@ -48,15 +48,7 @@ FORMS = {"singer": _singer, "airbyte": _airbyte, "files": _files}
 
 
 def count(form: str, path: Path) -> dict[str, list[int]]:
-    """Count records.
-
-    Args:
-        form: A key of `FORMS`.
-        path: The output: a file, or a folder.
-
-    Returns:
-        For each stream the number of its records, and of their different ids.
-    """
+    """Count records."""
     records: Counter[str] = Counter()
     ids: defaultdict[str, set[str]] = defaultdict(set)
     for stream, record_id in FORMS[form](path):

@@ -82,14 +82,7 @@ def report(tables: Iterable[Table]) -> str:
 
 
 def summary(text: str) -> str:
-    """Give the parts of the whole report that stand in README.md.
-
-    Args:
-        text: What `report` made, or the part of docs/performance.md between its markers.
-
-    Returns:
-        The first line and the tables of `SUMMARY`.
-    """
+    """Give the parts of the whole report that stand in README.md."""
     first, *parts = text.strip().split("\n### ")
     return "\n".join([first, *(f"### {part}" for part in parts if part.split("\n")[0] in SUMMARY)]).rstrip() + "\n"
 
@@ -100,15 +93,7 @@ def between_markers(document: str) -> str:
 
 
 def write(path: Path, text: str) -> None:
-    """Put the report between the markers of a document.
-
-    Args:
-        path: The document.
-        text: The report.
-
-    Raises:
-        ValueError: The document has not exactly one pair of markers.
-    """
+    """Put the report between the markers of a document."""
     document = path.read_text(encoding="utf-8")
     if document.count(_START) != 1 or document.count(_END) != 1:
         message = f"{path.name} must have {_START.strip()} and {_END} once each"

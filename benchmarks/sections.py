@@ -84,15 +84,7 @@ def _peak(run: Run) -> float:
 
 
 def against_loop(base: Series, series: list[Series]) -> tuple[tuple[str, ...], Sequence[tuple[str, ...]]]:
-    """Compare commands with a bare loop.
-
-    Args:
-        base: The loop.
-        series: What to compare.
-
-    Returns:
-        The names of the columns, and a row for each of `series`.
-    """
+    """Compare commands with a bare loop."""
     head = ("Command", "CPU s", "of the loop's", "wall s", "of the loop's", "peak MiB")
     rows = [
         (
@@ -125,18 +117,7 @@ def cpu(plan: Plan, tell: Tell) -> list[Table]:
 
 
 def most_at_once(series: Series, allowed: int | None) -> int:
-    """Tell how many requests the sandbox saw at the same time, at most.
-
-    Args:
-        series: The runs.
-        allowed: How many there may be; None for any number.
-
-    Returns:
-        How many there were.
-
-    Raises:
-        BenchmarkError: There were more.
-    """
+    """Tell how many requests the sandbox saw at the same time, at most."""
     at_once = max(run.asked.at_once for run in series.runs)
     if allowed is not None and at_once > allowed:
         message = f"{series.command.name}: the sandbox saw {at_once} requests at once"

@@ -62,15 +62,7 @@ class SandboxProcess:
 
 @contextmanager
 def sandbox_process(counts: Mapping[str, int], latency: float = 0.0) -> Iterator[SandboxProcess]:
-    """Start a sandbox.
-
-    Args:
-        counts: How many records of each resource it serves.
-        latency: Seconds that it waits before each answer.
-
-    Yields:
-        The sandbox, which is stopped in the end.
-    """
+    """Start a sandbox."""
     line, other_end = _SPAWN.Pipe()
     process = _SPAWN.Process(target=_serve, args=(other_end, dict(counts), latency), daemon=True)
     process.start()

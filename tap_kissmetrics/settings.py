@@ -68,7 +68,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         "product_ids",
         th.ArrayType(NUMBER_OR_TEXT),
         title="Product IDs",
-        description="Products whose reports, events, properties and metrics are read. Default: all.",
+        description="Products whose events, reports and other lists are read. Default: all.",
     ),
     th.Property(
         "start_date",

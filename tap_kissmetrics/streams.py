@@ -92,7 +92,19 @@ class QueryPropertiesStream(QueryProductListStream):
 
 
 LISTS: t.Final[dict[str, tuple[type[ListStream], ...]]] = {
-    "core": (AccountsStream, ProductsStream, ReportsStream, EventsStream, PropertiesStream, MetricsStream),
-    "query": (QueryProductsStream, QueryReportsStream, QueryEventsStream, QueryPropertiesStream),
+    "core": (
+        AccountsStream,
+        ProductsStream,
+        ReportsStream,
+        EventsStream,
+        PropertiesStream,
+        MetricsStream,
+    ),
+    "query": (
+        QueryProductsStream,
+        QueryReportsStream,
+        QueryEventsStream,
+        QueryPropertiesStream,
+    ),
 }
 """The lists of each API."""

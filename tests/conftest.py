@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,7 @@ from scripts.documents import DOCUMENTS, PROJECT
 from tests.sandbox import Account, Sandbox, make_account, make_query_account
 from tests.support.clock import Clock
 from tests.support.fork import FORKS
-from tests.support.in_process import signals_kept
+from tests.support.in_process import SIGNALS, signals_kept
 from tests.support.postgres import Postgres, find_programs, programs_in_wheel, serve
 from tests.support.targets import Programs
 
@@ -76,6 +77,18 @@ def _no_settings_from_outside() -> None:
     """Take the settings of a real account, if there are any, out of reach of the tests."""
     for name in [name for name in os.environ if name.startswith("TAP_KISSMETRICS_")]:
         del os.environ[name]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_signal_is_ignored() -> None:
+    """Let processes of the tests have the usual handlers, even where a shell started pytest in the background."""
+    for number in SIGNALS:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, _ignore)  # other than SIG_IGN, a function is not inherited
+
+
+def _ignore(_signum: int, _frame: object) -> None:
+    """Do nothing."""
 
 
 @pytest.fixture(autouse=True, scope="session")

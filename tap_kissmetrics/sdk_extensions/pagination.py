@@ -33,6 +33,9 @@ MAX_SHORT_PAGES: t.Final = 100
 MAX_EMPTY_FIRST_PAGES: t.Final = 3
 """Times that a list may be empty that was not a moment ago, before that is believed."""
 
+MAX_SEPARATE_PAGES: t.Final = 5
+"""Times in a row that a page of one record may be followed by one without an overlap."""
+
 MAX_PAGES_WITHOUT_NEW: t.Final = 50
 """Pages in a row without a record that is new to the pass."""
 
@@ -154,7 +157,7 @@ class OverlapPaginator(OffsetPaginator):
         overlaps = not page.offset or (page.ids and self._was_read(page.ids[0]))
         if not overlaps and is_probe:
             self._separate_pages += 1
-            if self._separate_pages > 1:
+            if self._separate_pages == MAX_SEPARATE_PAGES:
                 msg = (
                     "the server sends one record a page: pages cannot overlap, so missing records would not be noticed"
                 )
@@ -169,6 +172,8 @@ class OverlapPaginator(OffsetPaginator):
         if page.offset and not self._step_back and (is_probe or page.ids[0] != self._overlap_id):
             self._has_moved = True
 
+        if len(page.ids) > 1:
+            self._separate_pages = 0
         new, new_to_pass = self._read_records(page)
         if new_to_pass:
             self._pages_without_new = self._repeated_pages = 0

@@ -142,7 +142,7 @@ def test_during_a_request(hang: faults.Fault, sandbox: Sandbox, tmp_path: Path, 
     assert_stopped(run, sandbox, tmp_path, catalog)
 
 
-@each_signal
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_while_it_paces_its_requests(number: int, sandbox: Sandbox, tmp_path: Path, catalog: Path) -> None:
     """It does not sit out the minute of `requests_per_minute`."""
     with live_tap(sandbox, tmp_path, "--catalog", catalog, requests_per_minute=5, **WAITS) as tap:

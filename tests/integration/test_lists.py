@@ -97,11 +97,12 @@ class TestProducts:
     """`product_ids`."""
 
     SCOPED = tuple(name for name, parent in PARENTS.items() if parent == "products")
+    OTHERS = tuple(name for name in RESOURCES if PARENTS.get(name) != "products")
 
     def wanted(self, account: Account, *products: str) -> dict[str, Any]:
-        """Give what these products have, in the order of a product after the other."""
+        """Return the records of these products, product after product, and those of the lists that have no product."""
         own = {name: [r for product in products for r in account.scoped(name, product)] for name in self.SCOPED}
-        return {"accounts": account.records["accounts"], "products": account.records["products"], **own}
+        return {name: account.records[name] for name in self.OTHERS} | own
 
     @pytest.mark.parametrize(("form", "page_size"), [("envelope", 3), ("bare", 1000)])
     def test_only_theirs_are_read(self, form: Form, page_size: int, big: Account) -> None:
@@ -112,7 +113,7 @@ class TestProducts:
             assert_streams(run, self.wanted(big, *chosen))
             paths = {request.path for request in sandbox.requests}
             scoped = {f"/core/products/{product}/{name}" for product in chosen for name in self.SCOPED}
-            assert paths == {"/core/accounts", "/core/products"} | scoped
+            assert paths == {f"/core/{name}" for name in self.OTHERS} | scoped
 
     def test_all_of_them_are_all_there_is(self, big: Account) -> None:
         with Sandbox(big) as sandbox:

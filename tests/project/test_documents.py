@@ -104,6 +104,13 @@ class TestDocuments:
         ]
         assert all(row[3] == "FULL_TABLE" for row in rows.values())
 
+    def test_readme_introduces_every_list_and_counts_the_requests(self) -> None:
+        text = (PROJECT / "README.md").read_text(encoding="utf-8")
+        introduction, _, _ = text.partition("\n- **Promise**")
+        assert {name for name in (*RESOURCES, *QUERY_RESOURCES) if not re.search(rf"\b{name}\b", introduction)} == set()
+        one, three = (2 + 2 * count * len(QUERY_RESOURCES[1:]) for count in (1, 3))
+        assert f"{one} for one product, {three} for three." in text
+
     def test_nightly_says_what_each_replication_key_misses(self) -> None:
         _, _, rest = (PROJECT / "docs" / "nightly.md").read_text(encoding="utf-8").partition("\n## INCREMENTAL\n")
         section, _, _ = rest.partition("\n## ")

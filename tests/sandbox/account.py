@@ -20,9 +20,20 @@ CHILDLESS_FROM = 3  # in an account of at least this many products, nothing belo
 class Model:
     """The lists of an API."""
 
-    makers: Mapping[str, Maker]  # by resource, parents before their children
-    parents: Mapping[str, str]  # the resource that scopes each other one
-    counts: Mapping[str, int]  # the records of each resource in an account by default
+    makers: dict[str, Maker] = field(default_factory=dict)  # by resource, parents before their children
+    parents: dict[str, str] = field(default_factory=dict)  # the resource that scopes each other one
+    counts: dict[str, int] = field(default_factory=dict)  # the records of each resource in an account by default
+
+    def add(self, resource: str, *, count: int, parent: str | None = None) -> Callable[[Maker], Maker]:
+        """Add a list, whose records the decorated function makes."""
+
+        def register(make: Maker) -> Maker:
+            self.makers[resource], self.counts[resource] = make, count
+            if parent:
+                self.parents[resource] = parent
+            return make
+
+        return register
 
     def candidates(self, resource: str, records: Mapping[str, list[Record]]) -> list[Record]:
         """Return the possible parents of a resource's records."""

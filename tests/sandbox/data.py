@@ -135,6 +135,8 @@ def total_of(rng: random.Random, number: int) -> int:
 
 # The Core API
 
+_CORE = Model()
+
 RUNNABLE = "people_search_v2"
 """The only type of report that can be run."""
 
@@ -148,10 +150,20 @@ def link(href: str, rel: str, name: str) -> Record:
     return {"templated": False, "href": href, "rel": rel, "name": name}
 
 
-def _product_link(product_id: str) -> Record:
-    return link(f"{_API}/products/{product_id}", "product", "Product")
+def _core_base(resource: str, rng: random.Random, parent: Record | None) -> Record:
+    """Make what every record of a list of products has: `id`, `product_id` and two `links`."""
+    own_id, product_id = uuid(rng), parent["id"] if parent else uuid(rng)
+    return {
+        "links": [
+            link(f"{_API}/{resource}/{own_id}", "self", "Self"),
+            link(f"{_API}/products/{product_id}", "product", "Product"),
+        ],
+        "id": own_id,
+        "product_id": product_id,
+    }
 
 
+@_CORE.add("accounts", count=2)
 def _account(rng: random.Random, number: int, _parent: Record | None) -> Record:
     own_id = uuid(rng)
     return {
@@ -166,6 +178,7 @@ def _account(rng: random.Random, number: int, _parent: Record | None) -> Record:
     }  # fmt: skip
 
 
+@_CORE.add("products", parent="accounts", count=4)
 def _product(rng: random.Random, number: int, parent: Record | None) -> Record:
     own_id = uuid(rng)
     account_id = parent["id"] if parent else uuid(rng)
@@ -175,7 +188,7 @@ def _product(rng: random.Random, number: int, parent: Record | None) -> Record:
             link(own, "self", "Self"),
             link(f"{_PRODUCT_API}/accounts/{account_id}", "account", "Account"),
         ]
-        + [link(f"{own}/{kind}", kind, f"Product {kind.title()}") for kind in RESOURCES[2:]],
+        + [link(f"{own}/{kind}", kind, f"Product {kind.title()}") for kind, of in PARENTS.items() if of == "products"],
         "id": own_id,
         "account_id": account_id,
         "name": name_of(number, PRODUCT_NAMES),
@@ -197,47 +210,46 @@ def _product(rng: random.Random, number: int, parent: Record | None) -> Record:
     }
 
 
+@_CORE.add("reports", parent="products", count=45)
 def _report(rng: random.Random, number: int, parent: Record | None) -> Record:
-    own_id, product_id = uuid(rng), parent["id"] if parent else uuid(rng)
+    base = _core_base("reports", rng, parent)
     account_id = parent["account_id"] if parent else uuid(rng)
     kind = (RUNNABLE, "funnel", "cohort", "people_search", "revenue")[number % 5]
-    links = [link(f"{_API}/reports/{own_id}", "self", "Self"), _product_link(product_id),
-             link(f"{_API}/accounts/{account_id}", "account", "Account")]  # fmt: skip
+    base["links"].append(link(f"{_API}/accounts/{account_id}", "account", "Account"))
     if kind == RUNNABLE and number % 10 == 0:
-        run = f"https://query.kissmetrics.com/v2/products/{product_id}/reports/{own_id}/run"
-        links.append(link(run, "run", "Run Report"))
+        run = f"https://query.kissmetrics.com/v2/products/{base['product_id']}/reports/{base['id']}/run"
+        base["links"].append(link(run, "run", "Run Report"))
     return {
-        "links": links,
+        **base,
         "created_at": date(rng),
         "name": name_of(number, REPORT_NAMES),
         "report_type": kind,
         "account_id": account_id,
-        "product_id": product_id,
-        "id": own_id,
     }
 
 
+@_CORE.add("events", parent="products", count=430)
 def _event(rng: random.Random, number: int, parent: Record | None) -> Record:
-    return _library_entry(rng, number, parent, "events")
+    record = _library_entry("events", rng, number, parent)
+    total = total_of(rng, number)
+    return record | {"total": total if record["first_used_at"] else 0}
 
 
+@_CORE.add("properties", parent="products", count=130)
 def _property(rng: random.Random, number: int, parent: Record | None) -> Record:
-    record = _library_entry(rng, number, parent, "properties")
+    record = _library_entry("properties", rng, number, parent)
     return record | {"type": (None, "automatic", "text", "number")[number % 4]}
 
 
-def _library_entry(rng: random.Random, number: int, parent: Record | None, kind: str) -> Record:
-    own_id = uuid(rng)
-    product_id = parent["id"] if parent else uuid(rng)
+def _library_entry(resource: str, rng: random.Random, number: int, parent: Record | None) -> Record:
+    base = _core_base(resource, rng, parent)
     name = name_of(number, NAMES)
     is_used, is_sent = number % 23 != 22, number % 11 != 10
-    record = {
-        "links": [link(f"{_API}/{kind}/{own_id}", "self", "Self"), _product_link(product_id)],
+    return {
+        **base,
         "last_sent_at": date(rng) if is_used and is_sent else None,
         "first_sent_at": date(rng, EARLIER) if is_used and is_sent else None,
         "last_used_at": date(rng) if is_used else None,
-        "id": own_id,
-        "product_id": product_id,
         "name": name,
         "display_name": name[:1].upper() + name[1:],
         "description": DESCRIPTIONS[number % len(DESCRIPTIONS)],
@@ -245,50 +257,28 @@ def _library_entry(rng: random.Random, number: int, parent: Record | None, kind:
         "index": number + 2,
         "first_used_at": date(rng, EARLIER) if is_used else None,
     }
-    if kind == "events":
-        total = total_of(rng, number)
-        record["total"] = total if is_used else 0
-    return record
 
 
+@_CORE.add("metrics", parent="products", count=26)
 def _metric(rng: random.Random, number: int, parent: Record | None) -> Record:
-    own_id, product_id = uuid(rng), parent["id"] if parent else uuid(rng)
-    query = f"{_QUERY}/metrics/{own_id}"
+    base = _core_base("metrics", rng, parent)
+    query = f"{_QUERY}/metrics/{base['id']}"
+    base["links"] += [
+        link(f"{query}/over-time", "metric-over-time", "Metrics Over Time Query"),
+        link(f"{query}/by-segment", "metric-by-segment", "Metrics By Segment Query"),
+    ]
     return {
-        "links": [link(f"{_API}/metrics/{own_id}", "self", "Self"), _product_link(product_id),
-                  link(f"{query}/over-time", "metric-over-time", "Metrics Over Time Query"),
-                  link(f"{query}/by-segment", "metric-by-segment", "Metrics By Segment Query")],
+        **base,
         "config_last_changed_at": None if number % 9 == 8 else date(rng),
         "color": (None, "#ff8800", "teal")[number % 3],
-        "id": own_id,
-        "product_id": product_id,
         "title": name_of(number, METRIC_TITLES),
         "description": DESCRIPTIONS[number % len(DESCRIPTIONS)],
         "unit_type": ("numeric", "time", "percent")[number % 3],
         "status": ("pending", "active", True, "pending", False)[number % 5],
         "sort_index": number,
         "is_visible": number % 6 != 5,
-    }  # fmt: skip
+    }
 
-
-_CORE = Model(
-    makers={
-        "accounts": _account,
-        "products": _product,
-        "reports": _report,
-        "events": _event,
-        "properties": _property,
-        "metrics": _metric,
-    },
-    parents={
-        "products": "accounts",
-        "reports": "products",
-        "events": "products",
-        "properties": "products",
-        "metrics": "products",
-    },
-    counts={"accounts": 2, "products": 4, "reports": 45, "events": 430, "properties": 130, "metrics": 26},
-)
 
 RESOURCES = tuple(_CORE.makers)
 """Every list of the Core API, parents before their children."""
@@ -311,6 +301,8 @@ def make_account(seed: int = 0, **counts: int) -> Account:
 
 # The Query API v3
 
+_QUERY_V3 = Model()
+
 QUERY_TYPES = (
     "people_search",
     "cohort",
@@ -326,21 +318,22 @@ QUERY_TYPES = (
 _QUERY_REPORT_TYPES = ("people_search", "funnel", "cohort", "ab_test", "activity")
 _QUERY_ACCOUNT_ID = 4_017
 _QUERY_FIRST_METRIC = 90_001
-# The ids of each list start elsewhere, so that a test notices when one is taken for the other.
-_QUERY_FIRST_IDS = {"products": 11_001, "reports": 2_000_001, "events": 30_000_001, "properties": 50_000_001}
+_QUERY_FIRST_PRODUCT = 11_001
 _QUERY_STEP = 3  # between two ids: there are gaps, as after deletions
 
 
-def _query_base(resource: str, number: int, parent: Record | None) -> Record:
+def _query_base(first_id: int, number: int, parent: Record | None) -> Record:
+    """Make `id` and `product_id`; each list has another `first_id`, so that a test notices when lists are mixed up."""
     return {
-        "id": _QUERY_FIRST_IDS[resource] + _QUERY_STEP * number,
-        "product_id": parent["id"] if parent else _QUERY_FIRST_IDS["products"],
+        "id": first_id + _QUERY_STEP * number,
+        "product_id": parent["id"] if parent else _QUERY_FIRST_PRODUCT,
     }
 
 
+@_QUERY_V3.add("products", count=3)
 def _query_product(rng: random.Random, number: int, _parent: Record | None) -> Record:
     return {
-        "id": _QUERY_FIRST_IDS["products"] + _QUERY_STEP * number,
+        "id": _QUERY_FIRST_PRODUCT + _QUERY_STEP * number,
         "account_id": _QUERY_ACCOUNT_ID,
         "name": name_of(number, PRODUCT_NAMES),
         "timezone": ("US/Pacific", "Europe/Berlin", None)[number % 3],
@@ -348,25 +341,32 @@ def _query_product(rng: random.Random, number: int, _parent: Record | None) -> R
     }
 
 
+@_QUERY_V3.add("reports", parent="products", count=40)
 def _query_report(_rng: random.Random, number: int, parent: Record | None) -> Record:
     return {
-        **_query_base("reports", number, parent),
+        **_query_base(2_000_001, number, parent),
         "name": name_of(number, REPORT_NAMES),
         "report_type": _QUERY_REPORT_TYPES[number % len(_QUERY_REPORT_TYPES)],
     }
 
 
+@_QUERY_V3.add("events", parent="products", count=430)
 def _query_event(rng: random.Random, number: int, parent: Record | None) -> Record:
-    record = _query_property(rng, number, parent, "events")
+    record = _query_library_entry(30_000_001, rng, number, parent)
     record["total"] = total_of(rng, number) if record["first_used_at"] else 0
     record["property_indices"] = sorted(rng.sample(range(2, 200), number % 6))
     return record
 
 
-def _query_property(rng: random.Random, number: int, parent: Record | None, resource: str = "properties") -> Record:
+@_QUERY_V3.add("properties", parent="products", count=130)
+def _query_property(rng: random.Random, number: int, parent: Record | None) -> Record:
+    return _query_library_entry(50_000_001, rng, number, parent)
+
+
+def _query_library_entry(first_id: int, rng: random.Random, number: int, parent: Record | None) -> Record:
     is_used, is_sent = number % 23 != 22, number % 11 != 10
     return {
-        **_query_base(resource, number, parent),
+        **_query_base(first_id, number, parent),
         "name": name_of(number, NAMES),
         "index": number + 2,
         "visible": number % 7 != 0,
@@ -376,17 +376,6 @@ def _query_property(rng: random.Random, number: int, parent: Record | None, reso
         "last_sent_at": date(rng) if is_used and is_sent else None,
     }
 
-
-_QUERY_V3 = Model(
-    makers={
-        "products": _query_product,
-        "reports": _query_report,
-        "events": _query_event,
-        "properties": _query_property,
-    },
-    parents={"reports": "products", "events": "products", "properties": "products"},
-    counts={"products": 3, "reports": 40, "events": 430, "properties": 130},
-)
 
 QUERY_RESOURCES = tuple(_QUERY_V3.makers)
 """Every list of v3, parents before their children."""

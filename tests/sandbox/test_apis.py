@@ -261,16 +261,17 @@ class TestV3:
     @pytest.mark.parametrize(
         ("key", "names"),
         [
-            ("data", ["data"] * 4),
-            ("resource", ["products", "reports", "events", "properties"]),
-            ("events", ["data", "reports", "events", "events"]),
+            ("data", dict.fromkeys(QUERY_RESOURCES, "data")),
+            ("resource", {name: name for name in QUERY_RESOURCES}),
+            ("events", {name: name for name in QUERY_RESOURCES} | {"products": "data", "properties": "events"}),
         ],
     )
-    def test_key_of_the_rows(self, v3: Sandbox, key: ArrayKey, names: list[str]) -> None:
+    def test_key_of_the_rows(self, v3: Sandbox, key: ArrayKey, names: dict[str, str]) -> None:
         v3.array_key = key
         product = v3.account.ids("products")[0]
-        paths = ["/products", *(f"/products/{product}/{resource}" for resource in QUERY_RESOURCES[1:])]
-        assert [list(get(v3, path).json()) for path in paths] == [[name] for name in names]
+        for resource, name in names.items():
+            path = "/products" if resource == "products" else f"/products/{product}/{resource}"
+            assert list(get(v3, path).json()) == [name]
 
     def test_refuse_other_paths_arguments_and_methods(self, v3: Sandbox) -> None:
         for path in ("", "/", "/events", "/products/1/events", "/products/11001", "/metrics", "/../v2"):

@@ -13,25 +13,6 @@ if TYPE_CHECKING:
 
     from tests.sandbox import Record
 
-KEYS = {
-    "accounts": ("updated_at", "created_at"),
-    "products": ("created_at",),
-    "reports": ("created_at",),
-    "events": ("last_sent_at", "last_used_at"),
-    "properties": ("last_sent_at", "last_used_at"),
-    "metrics": ("config_last_changed_at",),
-}
-"""The columns of each stream of the Core API that say when a record changed, or at least when it was made.
-
-A stream that has no such column is not here.
-"""
-
-QUERY_KEYS = {
-    "events": ("last_sent_at", "last_used_at"),
-    "properties": ("last_sent_at", "last_used_at"),
-}
-"""The same of the Query API."""
-
 
 def choose(**streams: str | None) -> dict[str, Any]:
     """Make a catalog.

@@ -11,92 +11,13 @@ from jsonschema import Draft202012Validator, FormatChecker
 
 from tests.sandbox import QUERY_RESOURCES, RESOURCES, make_account, make_query_account
 from tests.support.assertions import expected
+from tests.support.reference import BOOLEAN, FIELDS, TEXT
 from tests.support.tap import run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Schema = dict[str, Any]
-
-UUID, DATE, TEXT, WHOLE, TRUTH, JSON_OBJECT, JSON_ARRAY = (
-    {"type": "string", "format": "uuid"},
-    {"type": "string", "format": "date-time"},
-    {"type": "string"},
-    {"type": "integer"},
-    {"type": "boolean"},
-    {"type": "object"},
-    {"type": "array"},
-)
-
-_USE = {"first_used_at": DATE, "last_used_at": DATE, "first_sent_at": DATE, "last_sent_at": DATE}
-_LIBRARY = {"id": UUID, "product_id": UUID, "name": TEXT, "display_name": TEXT, "description": TEXT}
-
-MODELS: dict[str, dict[str, dict[str, str]]] = {
-    "accounts": {
-        "id": UUID,
-        "name": TEXT,
-        "status": TEXT,
-        "created_at": DATE,
-        "updated_at": DATE,
-        "contact": JSON_OBJECT,
-    },
-    "products": {
-        "id": UUID,
-        "account_id": UUID,
-        "name": TEXT,
-        "url": TEXT,
-        "environment": TEXT,
-        "status": TEXT,
-        "timezone": TEXT,
-        "created_at": DATE,
-    },
-    "reports": {
-        "id": UUID,
-        "account_id": UUID,
-        "product_id": UUID,
-        "name": TEXT,
-        "report_type": TEXT,
-        "created_at": DATE,
-    },
-    "events": {**_LIBRARY, "is_visible": TRUTH, "total": WHOLE, **_USE},
-    "properties": {**_LIBRARY, "is_visible": TRUTH, "type": TEXT, **_USE},
-    "metrics": {
-        "id": UUID,
-        "product_id": UUID,
-        "title": TEXT,
-        "description": TEXT,
-        "is_visible": TRUTH,
-        "unit_type": TEXT,
-        "status": TEXT,  # the reference says boolean and shows text
-        "color": TEXT,
-        "sort_index": WHOLE,
-        "config_last_changed_at": DATE,
-    },
-}
-"""The fields under "Model" in the vendor's reference, and the columns they are."""
-
-BESIDES: dict[str, dict[str, dict[str, str]]] = {
-    "products": {"tracking_key": TEXT, "hosts": JSON_ARRAY},
-    "events": {"index": WHOLE},
-    "properties": {"index": WHOLE},
-}
-"""What the Core API sends besides; and each record has `links`."""
-
-_QUERY_LIBRARY = {"id": WHOLE, "product_id": WHOLE, "name": TEXT, "index": WHOLE, "visible": TRUTH, **_USE}
-
-QUERY_MODELS: dict[str, dict[str, dict[str, str]]] = {
-    "products": {"id": WHOLE, "account_id": WHOLE, "name": TEXT, "timezone": TEXT, "km_key": TEXT},
-    "reports": {"id": WHOLE, "product_id": WHOLE, "name": TEXT, "report_type": TEXT},
-    "events": {**_QUERY_LIBRARY, "total": WHOLE, "property_indices": JSON_ARRAY},
-    "properties": _QUERY_LIBRARY,
-}
-"""The fields of the Query API v3."""
-
-FIELDS = {
-    "core": {name: {**model, **BESIDES.get(name, {}), "links": JSON_ARRAY} for name, model in MODELS.items()},
-    "query": QUERY_MODELS,
-}
-"""All fields of each list of each API."""
 
 STREAMS = [*(("core", name) for name in RESOURCES), *(("query", name) for name in QUERY_RESOURCES)]
 
@@ -208,7 +129,7 @@ class TestNestedFields:
     @pytest.mark.parametrize("stream", RESOURCES)
     def test_links_have_their_parts(self, stream: str, schemas: dict[tuple[str, str], Schema]) -> None:
         parts = schemas["core", stream]["properties"]["links"]["items"]["properties"]
-        wanted = {"templated": TRUTH, "href": TEXT, "rel": TEXT, "name": TEXT}
+        wanted = {"templated": BOOLEAN, "href": TEXT, "rel": TEXT, "name": TEXT}
         assert {name: kind(field) for name, field in parts.items()} == wanted
 
 
