@@ -12,6 +12,7 @@ import requests
 
 from tap_kissmetrics.sdk_extensions.session import make_session
 from tap_kissmetrics.sdk_extensions.shutdown import Shutdown
+from tap_kissmetrics.sdk_extensions.transport import Limits
 from tests.sandbox import Sandbox, faults, make_account
 from tests.support.assertions import assert_every_record_once
 from tests.support.cases import SMALL, watched_sync
@@ -144,9 +145,8 @@ def test_a_test_asks_no_more_than_it_needs(slow: Sandbox, tmp_path: Path) -> Non
 def test_after_a_failure_nothing_is_sent_ahead() -> None:
     """Until the request that failed was asked for: a server that is down is not flooded."""
     with Sandbox(faults=[faults.status(503, nth=1)]) as sandbox:
-        session = make_session(
-            [sandbox.url], max_concurrency=8, requests_per_minute=None, shutdown=Shutdown(), logger=logging.getLogger()
-        )
+        limits = Limits(max_concurrency=8, requests_per_minute=None, max_response_time=60)
+        session = make_session([sandbox.url], limits, shutdown=Shutdown(), logger=logging.getLogger())
         session.headers["Authorization"] = f"Bearer {sandbox.token}"
         pages = [
             session.prepare_request(requests.Request("GET", f"{sandbox.url}/events", params={"offset": n}))

@@ -114,8 +114,7 @@ def test_a_contact_that_is_odd(contact: object, depth: int, tmp_path: Path) -> N
 def test_the_date_range_of_results(api: ApiName, tmp_path: Path) -> None:
     """Its parts differ by the kind of range."""
     with result_sandbox(api, reports=2) as sandbox:
-        flattening = {"flattening_enabled": True, "flattening_max_depth": 1}
-        run = sync(sandbox, tmp_path, report_ids=["*"], **flattening).succeeded()
+        run = sync(sandbox, tmp_path, report_ids=["*"], flattening_enabled=True, flattening_max_depth=1).succeeded()
     assert all(record["date_range"] for record in run.records("report_results"))
     assert run.records("report_results")
     assert_columns_are_known(run)
