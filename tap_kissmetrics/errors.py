@@ -136,7 +136,7 @@ def describe_error(error: object) -> str:
 
 
 def _describe(status: int, response: requests.Response, api: Api, setting: str, body: object) -> str:
-    path = urlsplit(response.url).path
+    path = REDACTOR.redact(urlsplit(response.url).path, is_own=True)
     parts = [f"HTTP {status}"]
     known = HTTPStatus(status) if status in HTTPStatus._value2member_map_ else None
     if status < HTTPStatus.BAD_REQUEST:
@@ -153,12 +153,12 @@ def _describe(status: int, response: requests.Response, api: Api, setting: str, 
         parts.append(f"{known.phrase} for {path}")
     if message := _message(_decode(response) if body is None else body):
         parts.append(f"API message: {message}")
-    return REDACTOR.redact(": ".join(parts))
+    return ": ".join(parts)
 
 
 def _host(url: str) -> str | None:
     try:
-        return urlsplit(url).netloc.rpartition("@")[2] or None
+        return REDACTOR.redact(urlsplit(url).netloc.rpartition("@")[2]) or None
     except ValueError:
         return None
 

@@ -71,7 +71,8 @@ def _conflicts(
     api = APIS.get(name) if isinstance(name, str) else None
     if api:
         if is_complete and api.login not in settings:
-            yield f"{api.login} is required: put it in the config file or in TAP_KISSMETRICS_{api.login.upper()}"
+            hint = "" if "api" in settings else "; for the Query API set api: query and username"
+            yield f"{api.login} is required: put it in the config file or in TAP_KISSMETRICS_{api.login.upper()}{hint}"
         for setting, other in _settings_of_other_apis(settings):
             # Meltano passes on defaults, and empty values for absent ones.
             if settings[setting] not in ("", [], schema["properties"][setting].get("default")):
@@ -189,7 +190,7 @@ def _validate_core_dates(value: object) -> str | None:
 def _validate_ids(ids: list[str | int]) -> str | None:
     for one in ids:
         if not re.fullmatch(r"[\w-]+", str(one), re.ASCII):
-            return f"must be ids, not {one!r}"
+            return f"must be ids, not {one!r}; an id is a number or a UUID, not a name"
     return None
 
 

@@ -151,7 +151,10 @@ def describe_schema_errors(
         if definition.get("secret"):
             yield name, f"{describe_allowed(definition)} (its value is not shown)"
         elif len(error.path) > 1 and (definition.get("properties") or definition.get("items", {}).get("properties")):
-            yield name, f"{format_path(list(error.path)[1:])}: {error.message[-MAX_SHOWN_LENGTH:]}"
+            problem = error.message[-MAX_SHOWN_LENGTH:]
+            if error.validator == "pattern" and (allowed := error.schema.get("description")):
+                problem = f"must be {allowed}, not {show(error.instance)}"
+            yield name, f"{format_path(list(error.path)[1:])}: {problem}"
         else:
             yield name, f"{describe_allowed(definition)}, not {show(settings.get(name))}"
 

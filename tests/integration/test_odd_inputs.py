@@ -49,6 +49,8 @@ def test_a_state_of_another_tap_is_named(sandbox: Sandbox, tmp_path: Path) -> No
 
 def test_a_start_date_in_the_future_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
     """And a stream that left out all of its records."""
+    for event in sandbox.account.records["events"]:
+        event["last_sent_at"] = "2024-01-31T00:00:00Z"
     run = sync(sandbox, tmp_path, catalog=choose(events="last_sent_at"), start_date=LATER).succeeded()
     assert any("start_date 2999-01-01" in line and "in the future" in line for line in run.warnings)
     left_out = "events: all records are older than the bookmark or start_date: nothing was written"
@@ -110,6 +112,14 @@ def test_a_date_range_of_the_wrong_form_is_refused(dates: dict[str, Any], sandbo
     """By name, before any request."""
     run = sync(sandbox, tmp_path, report_date_range=dates, report_ids=["*"])
     assert_refused(run, sandbox, "report_date_range", "start_date", "end_date")
+
+
+@pytest.mark.parametrize("name", ["a b", "1a", "_a", "a-b", "", "é"])
+def test_a_name_of_a_query_that_is_no_name_of_a_table(name: str, tmp_path: Path) -> None:
+    """What is allowed is said in words."""
+    query = {"name": name, "product_id": 1, "query_type": "sql", "query_params": {}}
+    line = run_tap(folder=tmp_path, config={"api": "query", "username": "some-user", "queries": [query]}).refused()
+    assert "[0].name: must be letters, digits and _, beginning with a letter, not " in line
 
 
 @pytest.mark.parametrize("keyword", ["$ref", "$defs", "const"])
