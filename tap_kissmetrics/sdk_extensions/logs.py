@@ -90,8 +90,7 @@ def _forms_of(secret: str) -> set[str]:
         html.escape(secret),
         html.escape(secret).replace("&#x27;", "&#39;"),
         repr(secret)[1:-1],
-        repr(secret + "'")[1:-2],
-        repr(secret + "'\"")[1:-3],
+        repr('"' + secret)[2:-1],  # beside a double quote, single ones are escaped
         base64.b64encode(encoded).decode(),
         base64.urlsafe_b64encode(encoded).decode(),
     }
