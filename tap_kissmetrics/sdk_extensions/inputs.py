@@ -152,7 +152,8 @@ def describe_schema_errors(
             yield name, f"{describe_allowed(definition)} (its value is not shown)"
         elif len(error.path) > 1 and (definition.get("properties") or definition.get("items", {}).get("properties")):
             problem = error.message[-MAX_SHOWN_LENGTH:]
-            if error.validator == "pattern" and (allowed := error.schema.get("description")):
+            allowed = error.schema.get("description") if isinstance(error.schema, dict) else None
+            if error.validator == "pattern" and allowed:
                 problem = f"must be {allowed}, not {show(error.instance)}"
             yield name, f"{format_path(list(error.path)[1:])}: {problem}"
         else:

@@ -125,7 +125,7 @@ def test_a_name_of_a_query_that_is_no_name_of_a_table(name: str, tmp_path: Path)
 @pytest.mark.parametrize("keyword", ["$ref", "$defs", "const"])
 def test_keywords_that_would_be_dropped_are_refused(keyword: str, tmp_path: Path) -> None:
     """In the schema of a query."""
-    column = {"type": "string", **({keyword: "#/properties/b"} if keyword != "$defs" else {"$defs": {}})}
+    column: dict[str, Any] = {"type": "string", keyword: {} if keyword == "$defs" else "#/properties/b"}
     schema = {"properties": {"a": column, "b": {"type": "string"}}}
     query = {"name": "q", "product_id": 1, "query_type": "sql", "query_params": {}, "schema": schema}
     run = run_tap(folder=tmp_path, config={"api": "query", "username": "some-user", "queries": [query]})

@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import logging
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 import pytest
@@ -14,6 +15,9 @@ from hypothesis import strategies as st
 
 from tap_kissmetrics.sdk_extensions.logs import MAX_LINE_LENGTH, REDACTED, Redactor
 from tests.support.examples import examples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SECRETS = [
     "plain-secret-0123456789",
@@ -24,7 +28,7 @@ SECRETS = [
     "ünïcode-secret-01234567",
 ]
 
-FORMS = {
+FORMS: dict[str, Callable[[str], str]] = {
     "itself": str,
     "upper case": str.upper,
     "lower case": str.lower,
