@@ -47,6 +47,9 @@ def main() -> None:
     except SingerSDKError as error:
         logger.error("%s", error)  # noqa: TRY400
         code = 1
+    except MemoryError:
+        logger.error("out of memory; lower page_size and max_concurrency")  # noqa: TRY400
+        code = 1
     except OSError as error:  # the SDK prints what is no message, such as a catalog
         abandon_stdout()
         logger.error("the output cannot be written: %s", error.strerror)  # noqa: TRY400

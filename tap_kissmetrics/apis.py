@@ -10,8 +10,10 @@ from requests import PreparedRequest
 from requests.auth import HTTPBasicAuth
 from singer_sdk.authenticators import BearerTokenAuthenticator
 
+from tap_kissmetrics.sdk_extensions.records import identity
+
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from requests.auth import AuthBase
 
@@ -63,7 +65,14 @@ class Api:
 
     def product_ids(self, settings: Settings) -> list[str | int]:
         """Return the products to read, each once; none stands for all."""
-        return list(dict.fromkeys(map(self.parse_id, settings.get("product_ids") or ())))
+        return self.unique_ids(settings.get("product_ids") or ())
+
+    def unique_ids(self, ids: Iterable[str | int]) -> list[str | int]:
+        """Convert ids from the settings, and drop those that are the same to a table."""
+        unique: dict[str | int, str | int] = {}
+        for value in map(self.parse_id, ids):
+            unique.setdefault(identity(value, is_numeric=self.has_numeric_ids), value)
+        return list(unique.values())
 
 
 def _basic(settings: Settings) -> AuthBase:

@@ -5,19 +5,22 @@ from __future__ import annotations
 import typing as t
 from collections import deque
 from functools import cached_property
+from http import HTTPStatus
 from importlib.resources import files
 from urllib.parse import quote
 
-from singer_sdk.exceptions import FatalAPIError
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
 from tap_kissmetrics.apis import get_api, setting_of_url
-from tap_kissmetrics.errors import error_for_exception, error_for_response, requested_url
+from tap_kissmetrics.errors import AuthenticationError, error_for_exception, error_for_response, requested_url
 from tap_kissmetrics.responses import is_id, read_json, read_page, reported_status
+from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator
-from tap_kissmetrics.sdk_extensions.stream import ExtendedStream
+from tap_kissmetrics.sdk_extensions.records import identity
+from tap_kissmetrics.sdk_extensions.stream import AbortRunError, ExtendedStream
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -37,6 +40,8 @@ MAX_LOGGED_NAMES: t.Final = 10
 
 class KissmetricsStream(ExtendedStream):
     """A stream of either API."""
+
+    _is_repair_reported = False
 
     @property
     def api(self) -> Api:
@@ -69,13 +74,22 @@ class KissmetricsStream(ExtendedStream):
 
     def read_json(self, response: requests.Response) -> t.Any:
         """Decode the body of a response; raise the error that it reports inside HTTP 200."""
-        body = read_json(response)
+        body = read_json(response, self._warn_repaired)
         self._raise_for_status(reported_status(body), response, body)
+        self.requests_session.accept_credentials()
         return body
+
+    def _warn_repaired(self, description: str) -> None:
+        if not self._is_repair_reported:
+            self._is_repair_reported = True
+            self.stream_logger.warning("the API sends odd JSON, which is repaired: %s", description)
 
     def _raise_for_status(self, status: int, response: requests.Response, body: object = None) -> None:
         setting = setting_of_url(response.url, self.config)
-        if error := error_for_response(status, response, api=self.api, setting=setting, body=body):
+        error = error_for_response(status, response, api=self.api, setting=setting, body=body)
+        if isinstance(error, AuthenticationError) and self.requests_session.may_be_accepted_again():
+            raise RetriableAPIError(str(error), response)
+        if error:
             raise error
 
 
@@ -85,6 +99,9 @@ class ListStream(KissmetricsStream):
     primary_keys: t.ClassVar[Sequence[str]] = ("id",)
 
     schema = StreamSchema(SchemaDirectory(SCHEMAS / "core"))
+
+    key_columns: t.ClassVar[tuple[str, ...]] = ("id",)
+    """The columns that identify a record, whatever key a catalog chooses."""
 
     lookup_columns: t.ClassVar[tuple[str, ...]] = ()
     """Columns kept in memory for streams that look this one up."""
@@ -96,11 +113,13 @@ class ListStream(KissmetricsStream):
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
         self._lookup_records: dict[t.Any, list[Record]] = {}
+        self.lookup_failures: dict[t.Any, Exception] = {}
         # State between the SDK's hooks, which take neither a context nor a paginator. That is safe because the SDK
         # reads one page of one partition at a time: it requests it, parses it, and emits its records before the next.
         self._context: Context | None = None
         self._paginator = OverlapPaginator(0)
         self._page: Page | None = None
+        self._product_of: dict[tuple[str | int, ...], str | int] = {}
 
     @override
     def get_url(self, context: Context | None) -> str:
@@ -122,19 +141,50 @@ class ListStream(KissmetricsStream):
         self.progress.part = self._describe_part(context)
         lookup: list[Record] = []
         for record in super().request_records(context):
+            if context and self._is_in_another_list(record, context["product_id"]):
+                continue
             if self.lookup_columns:
                 lookup.append({column: record.get(column) for column in self.lookup_columns})
             yield record
         self._lookup_records[context and context["product_id"]] = lookup
 
+    def _is_in_another_list(self, record: Record, product_id: str | int) -> bool:
+        """Return whether the list of another product has this record too: a primary key is written once."""
+        key = tuple(identity(record[column], is_numeric=self.api.has_numeric_ids) for column in self.key_columns)
+        return self._product_of.setdefault(key, product_id) != product_id
+
     @override
     def validate_response(self, response: requests.Response) -> None:
         # In here a page that is wrong is requested again.
         super().validate_response(response)
+        if response.status_code != HTTPStatus.OK:
+            msg = f"HTTP {response.status_code} is not the status of a list"
+            raise RetriableAPIError(msg, response)
         paginator = self._paginator
-        page = read_page(self.read_json(response), offset=paginator.current_value, limit=paginator.page_size)
+        body = self.read_json(response)
+        self._check_identity(body)
+        page = read_page(
+            body,
+            offset=paginator.current_value,
+            limit=paginator.page_size,
+            has_numeric_ids=self.api.has_numeric_ids,
+        )
         paginator.validate(page)
+        if page.unknown:
+            self.is_complete = False
+            self.stream_logger.warning("an empty list comes with unknown fields: %s", ", ".join(page.unknown))
         self._page = page
+
+    def _check_identity(self, body: object) -> None:
+        """Raise `RetriableAPIError` for the list of another resource: responses on a connection may be out of step."""
+        links = body.get("links") if isinstance(body, dict) else None
+        own = [link for link in links if isinstance(link, dict) and link.get("rel") == "self"] if links else []
+        path = self.get_url(self._context).removeprefix(self.url_base)
+        for href in [str(link.get("href")) for link in own]:
+            # Hosts and roots of links are not to be trusted, and none is requested.
+            if not href.partition("?")[0].rstrip("/").endswith(path):
+                msg = f"the response is that of {truncate(href)}, not of {path}"
+                raise RetriableAPIError(msg)
 
     @override
     def parse_response(self, response: requests.Response) -> Iterable[Record]:
@@ -167,14 +217,23 @@ class ListStream(KissmetricsStream):
     def lookup_records(self) -> list[Record]:
         """Return the `lookup_columns` of each record, in the order of the list, which is read if it was not read yet.
 
-        Raises `FatalAPIError` or `RetriableAPIError` if it cannot be read.
+        Raises `FatalAPIError` or `RetriableAPIError` if it cannot be read. Where the list of one product fails, the
+        others are returned, and the error is in `lookup_failures`.
         """
         records = []
         contexts = self.partitions
         for context in [None] if contexts is None else contexts:
             key = context and context["product_id"]
             if key not in self._lookup_records:
-                deque(self.request_records(context), maxlen=0)
+                try:
+                    deque(self.request_records(context), maxlen=0)
+                except AbortRunError:
+                    raise
+                except (FatalAPIError, RetriableAPIError) as error:
+                    if context is None:
+                        raise
+                    self.lookup_failures[key] = error
+                    continue
             records += self._lookup_records[key]
         return records
 
@@ -209,6 +268,7 @@ class QueryProductListStream(QueryListStream):
 
     # It is not documented that an id is unique beyond its product.
     primary_keys: t.ClassVar[Sequence[str]] = ("product_id", "id")
+    key_columns = ("product_id", "id")
 
     # Not a child stream of the products: the SDK would write SCHEMA and ACTIVATE_VERSION once for each of them, and a
     # list that fails would end that of the products.

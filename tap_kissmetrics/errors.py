@@ -6,6 +6,7 @@
       SyncError
         RetriableSyncError
           RetriableAPIError       retried for `retry_timeout` seconds
+            NoResponseError       one budget for all streams, while the host does not answer
             RateLimitError        retried within a budget of its own
         FatalSyncError
           FatalAPIError           not retried
@@ -24,6 +25,7 @@ Each is logged as one line; `__main__` turns those that end a run into an exit c
 from __future__ import annotations
 
 import json
+import os
 import ssl
 import typing as t
 from http import HTTPStatus
@@ -33,7 +35,7 @@ import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.sdk_extensions.logs import REDACTOR, describe_cause, first_cause, truncate
-from tap_kissmetrics.sdk_extensions.retry import RateLimitError, parse_retry_after
+from tap_kissmetrics.sdk_extensions.retry import NoResponseError, RateLimitError, parse_retry_after
 from tap_kissmetrics.sdk_extensions.session import UnsendableRequestError
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError
 
@@ -52,7 +54,17 @@ _ADVICE: t.Final = {
     HTTPStatus.NOT_FOUND: "nothing at {path}; check {setting} and product_ids",
 }
 
-_MESSAGE_KEYS: t.Final = ("message", "messages", "error", "errors", "detail", "meta")
+_NO_TLS: t.Final = {
+    "WRONG_VERSION_NUMBER",
+    "HTTP_REQUEST",
+    "UNKNOWN_PROTOCOL",
+    "PACKET_LENGTH_TOO_LONG",
+    "RECORD_LAYER_FAILURE",
+}
+_NO_CERTIFICATES: t.Final = {"NO_CERTIFICATE_OR_CRL_FOUND", "BAD_BASE64_DECODE", "NO_START_LINE", "PEM_LIB"}
+"""Reasons of OpenSSL."""
+
+_MESSAGE_KEYS: t.Final = ("message", "messages", "error", "errors", "detail", "description", "reason", "meta")
 """Where the APIs, and servers in front of them, put the message of an error. No error body is documented."""
 
 
@@ -97,14 +109,20 @@ def error_for_exception(error: requests.RequestException, setting: str) -> Excep
     if isinstance(original, ValueError) and not isinstance(original, requests.exceptions.InvalidHeader):
         # The URL is malformed, or that of the proxy.
         return FatalAPIError(f"{host} cannot be reached: {cause}; check {setting}, and the proxy in the environment")
-    if isinstance(error, UnsendableRequestError):
-        # For instance a file that REQUESTS_CA_BUNDLE names and that does not exist.
-        return FatalAPIError(f"{host} cannot be reached: {cause}")
-    is_dropped = isinstance(first_cause(error), (ssl.SSLEOFError, ssl.SSLZeroReturnError))
-    if isinstance(error, requests.exceptions.SSLError) and not is_dropped:
-        return FatalAPIError(f"the certificate of {host} is not accepted: {cause}")
+    first = first_cause(error)
+    if isinstance(first, ssl.SSLCertVerificationError):
+        return FatalAPIError(f"the certificate of {host} is not accepted: {cause}; check REQUESTS_CA_BUNDLE")
+    reason = getattr(first, "reason", None)
+    if reason in _NO_TLS:
+        return FatalAPIError(f"{host} does not speak TLS: {cause}; check {setting}, and the proxy in the environment")
+    if isinstance(error, UnsendableRequestError) or reason in _NO_CERTIFICATES:
+        variables = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+        variable = next((name for name in variables if os.environ.get(name)), "the environment")
+        return FatalAPIError(f"{host} cannot be reached: {cause}; check the certificates of {variable}")
     way = " through the proxy in the environment" if isinstance(error, requests.exceptions.ProxyError) else ""
-    return RetriableAPIError(f"no complete response from {host}{way}: {cause}")
+    no_response = NoResponseError(f"no complete response from {host}{way}: {cause}")
+    no_response.host = host
+    return no_response
 
 
 def requested_url(error: requests.RequestException) -> str:
@@ -118,7 +136,7 @@ def describe_error(error: object) -> str:
 
 
 def _describe(status: int, response: requests.Response, api: Api, setting: str, body: object) -> str:
-    path = urlsplit(response.url).path
+    path = REDACTOR.redact(urlsplit(response.url).path, is_own=True)
     parts = [f"HTTP {status}"]
     known = HTTPStatus(status) if status in HTTPStatus._value2member_map_ else None
     if status < HTTPStatus.BAD_REQUEST:
@@ -127,18 +145,20 @@ def _describe(status: int, response: requests.Response, api: Api, setting: str, 
             f"the API redirects {path} to {host}, and redirects are not followed, because "
             f"the credentials would go along; set {setting} to the right address"
         )
+    elif status == HTTPStatus.FORBIDDEN and "html" in response.headers.get("Content-Type", ""):
+        parts.append(f"{path} is refused by an HTML page, which is not from the API: check firewalls and proxies")
     elif advice := _ADVICE.get(known) if known else None:
         parts.append(advice.format(path=path, api=api, setting=setting))
     elif known:
         parts.append(f"{known.phrase} for {path}")
     if message := _message(_decode(response) if body is None else body):
         parts.append(f"API message: {message}")
-    return REDACTOR.redact(": ".join(parts))
+    return ": ".join(parts)
 
 
 def _host(url: str) -> str | None:
     try:
-        return urlsplit(url).netloc.rpartition("@")[2] or None
+        return REDACTOR.redact(urlsplit(url).netloc.rpartition("@")[2]) or None
     except ValueError:
         return None
 
@@ -163,4 +183,9 @@ def _messages(body: object) -> t.Iterator[str]:
             yield from _messages(item)
     elif isinstance(body, dict):
         for key in _MESSAGE_KEYS:
-            yield from _messages(body.get(key))
+            value = body.get(key)
+            if key == "errors" and isinstance(value, dict) and not value.keys() & set(_MESSAGE_KEYS):
+                for field, messages in value.items():  # {"limit": ["is too large"]}
+                    yield f"{field}: {'; '.join(_messages(messages))}"
+            else:
+                yield from _messages(value)

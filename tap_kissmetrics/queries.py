@@ -17,7 +17,7 @@ from tap_kissmetrics.apis import query_url
 from tap_kissmetrics.client import KissmetricsStream
 from tap_kissmetrics.errors import NotFoundError, describe_error
 from tap_kissmetrics.responses import is_id, read_result_page
-from tap_kissmetrics.sdk_extensions.logs import describe_cause
+from tap_kissmetrics.sdk_extensions.logs import describe_cause, truncate
 
 if t.TYPE_CHECKING:
     from singer_sdk.helpers.types import Record
@@ -127,6 +127,9 @@ class V3Query(AsyncQuery):
             self.is_closed = True
             msg = f"the server has ended the query or dropped its result: {error}"
             raise FatalAPIError(msg) from error
+        if isinstance(body, dict) and str(body.get("id", self.id)) != self.id:
+            msg = f"the response is that of query {truncate(str(body['id']))}"
+            raise RetriableAPIError(msg)
         if not self._update_status(body):
             return None
         self.columns = body.get("columns")

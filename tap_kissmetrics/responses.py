@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import typing as t
+from http import HTTPStatus
 
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.errors import describe_error
 from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.pagination import Page, ResultPage
+from tap_kissmetrics.sdk_extensions.records import identity
 
 if t.TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     import requests
 
     from tap_kissmetrics.sdk_extensions.pagination import RecordId
@@ -22,17 +27,36 @@ _NOT_ROWS: t.Final = {"columns", "errors", "links", "messages"}
 """Lists beside that of the rows."""
 
 
-def read_json(response: requests.Response) -> t.Any:
-    """Decode a JSON body, or raise `RetriableAPIError`; None for an empty body beside a `Location` header."""
+def read_json(response: requests.Response, on_repair: Callable[[str], None]) -> t.Any:
+    """Decode a JSON body, or raise `RetriableAPIError`; None for an empty body beside a `Location` header.
+
+    `on_repair` is called with a description of what was repaired in it.
+    """
     size = len(response.content)
     if not size and "Location" in response.headers:
         return None
+    if response.status_code == HTTPStatus.NO_CONTENT:
+        msg = "HTTP 204: the response has no content"
+        raise RetriableAPIError(msg, response)
     try:
-        return response.json()
-    except ValueError:
-        content_type = truncate(response.headers.get("Content-Type", "no content type"))
-        msg = f"the response is not JSON ({size} bytes, {content_type})"
+        return response.json(on_repair=on_repair)
+    except ValueError as error:
+        kinds = [response.headers.get("Content-Type", "no content type"), response.headers.get("Content-Encoding", "")]
+        msg = f"the response is not JSON ({size} bytes, {truncate(', '.join(filter(None, kinds)))}): {error}"
         raise RetriableAPIError(msg, response) from None
+
+
+_FAILURE_NAME: t.Final = re.compile("error|fault|exception|fail|message|reason|detail")
+
+_GOOD_STATUSES: t.Final = {"ok", "success", "succeeded", "complete", "completed", "done", "finished", "true"}
+
+_COUNTS: t.Final = {"total", "limit", "offset", "count", "page", "pages", "per_page", "page_size", "total_count"}
+
+_KNOWN_KEYS: t.Final = {
+    *("meta", "pagination", "links", "columns", "status", "status_code", "code", "ok", "success"),
+    *("id", "completed", "progress", "query_type", "sort", "order"),  # of a query
+}
+"""What may stand beside an empty list, if it reports no failure."""
 
 
 def reported_status(body: object) -> int:
@@ -46,14 +70,14 @@ def reported_status(body: object) -> int:
     return next((status for status in statuses if status is not None and status >= 400), 0)  # noqa: PLR2004
 
 
-def read_page(body: object, *, offset: int, limit: int) -> Page:
+def read_page(body: object, *, offset: int, limit: int, has_numeric_ids: bool = False) -> Page:
     """Read a page of records, requested with this offset and limit.
 
     Raises `RetriableAPIError` as `read_result_page`, and `FatalAPIError` for a record without a primary key.
     """
     page = read_result_page(body, offset=offset, limit=limit)
-    ids = [_primary_key(row, offset + i) for i, row in enumerate(page.rows)]
-    return Page(page.offset, page.limit, page.rows, page.total, ids)
+    ids = [identity(_id_of(row, offset + i), is_numeric=has_numeric_ids) for i, row in enumerate(page.rows)]
+    return Page(page.offset, page.limit, page.rows, page.total, page.unknown, ids=ids)
 
 
 def read_result_page(body: object, *, offset: int, limit: int) -> ResultPage:
@@ -67,22 +91,51 @@ def read_result_page(body: object, *, offset: int, limit: int) -> ResultPage:
     if error := envelope.get("error") or envelope.get("errors"):
         msg = f"API message: {describe_error(error)}"
         raise RetriableAPIError(msg)
-    lists = [value for key, value in envelope.items() if isinstance(value, list) and key not in _NOT_ROWS]
-    rows = envelope["data"] if "data" in envelope else lists[0] if len(lists) == 1 else None
+    lists = [key for key, value in envelope.items() if isinstance(value, list) and key not in _NOT_ROWS]
+    name = "data" if "data" in envelope else lists[0] if len(lists) == 1 else ""
+    rows = envelope.get(name)
     if not isinstance(rows, list):
         msg = "the response contains no list of records"
         raise RetriableAPIError(msg)
     pagination = envelope.get("pagination")
     pagination = pagination if isinstance(pagination, dict) else {}
+    reported_offset = _parse_count(pagination.get("offset"))
+    if reported_offset not in {None, offset}:
+        msg = f"the response is that of offset {reported_offset}, not of {offset}"
+        raise RetriableAPIError(msg)
+    beside = {key: value for key, value in envelope.items() if key != name}
     return ResultPage(
         offset=offset,
         limit=min(limit, _parse_count(pagination.get("limit")) or limit),
         rows=rows,
         total=_parse_count(pagination.get("total")),
+        unknown=() if rows else tuple(_review(beside)),
     )
 
 
-def _primary_key(record: object, position: int) -> RecordId:
+def _review(beside: dict[str, t.Any]) -> Iterator[str]:
+    """Review what stands beside an empty list: raise what speaks of a failure, yield what is not known."""
+    meta = beside.get("meta")
+    for key, value in [*(meta.items() if isinstance(meta, dict) else ()), *beside.items()]:
+        name = key.lower()
+        if _speaks_of_failure(name, value):
+            msg = f"an empty list beside {truncate(f'{key}: {value}')}"
+            raise RetriableAPIError(msg)
+        if value and name not in _KNOWN_KEYS and not (name in _COUNTS and _parse_count(value) is not None):
+            yield key
+
+
+def _speaks_of_failure(name: str, value: object) -> bool:
+    if name in {"ok", "success", "succeeded", "successful"}:
+        return value is not None and str(value).lower() not in {"true", "1", "yes"}
+    if name == "code" or name.endswith(("status", "statuscode", "status_code")):
+        number = _parse_count(value)
+        is_good = str(value).lower() in _GOOD_STATUSES if number is None else number < HTTPStatus.BAD_REQUEST
+        return bool(value) and not is_good
+    return bool(value) and _FAILURE_NAME.search(name) is not None
+
+
+def _id_of(record: object, position: int) -> RecordId:
     if not isinstance(record, dict):
         msg = f"the record at offset {position} is not an object"
         raise FatalAPIError(msg)
@@ -90,6 +143,9 @@ def _primary_key(record: object, position: int) -> RecordId:
     if not is_id(key):
         msg = f"the record at offset {position} has no id, which is its primary key"
         raise FatalAPIError(msg)
+    if "\ufffd" in str(key):
+        msg = f"the id of the record at offset {position} is not text"
+        raise RetriableAPIError(msg)
     return key
 
 

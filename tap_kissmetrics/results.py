@@ -12,7 +12,8 @@ from typing_extensions import override
 from tap_kissmetrics.apis import CORE, get_api
 from tap_kissmetrics.queries import AsyncQuery, CoreReportQuery, QueryClientStream, V3Query
 from tap_kissmetrics.sdk_extensions import clock
-from tap_kissmetrics.sdk_extensions.pagination import RowPaginator
+from tap_kissmetrics.sdk_extensions.records import identity
+from tap_kissmetrics.sdk_extensions.row_pagination import RowPaginator
 from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError
 from tap_kissmetrics.settings import ALL
@@ -53,7 +54,9 @@ _ROW_COLUMNS: t.Final = (
     th.Property("extracted_at", th.DateTimeType, description="When the query was started."),
 )
 _DATE_RANGE: t.Final = th.Property(
-    "date_range", th.ObjectType(additional_properties=True), description="Date range of the query, as sent to the API."
+    "date_range",
+    th.CustomType({"type": ["object", "null"], "additionalProperties": True}),
+    description="Date range of the query, as sent to the API.",
 )
 
 
@@ -189,21 +192,25 @@ class ReportResultsStream(ResultStream):
 
     @override
     def jobs(self) -> Iterable[QueryJob | Exception]:
-        records = t.cast("ListStream", self._tap.streams["reports"]).lookup_records()
-        reports = {str(report["id"]).lower(): report for report in records}
-        chosen = self.config["report_ids"]
-        is_core = self.api is CORE
-        wanted = {} if chosen == [ALL] else dict.fromkeys(str(self.api.parse_id(one)).lower() for one in chosen)
-        for report_id in wanted or reports:
-            report = reports.get(report_id)
-            if report is None:
+        stream = t.cast("ListStream", self._tap.streams["reports"])
+        records = stream.lookup_records()
+        for product_id, error in stream.lookup_failures.items():
+            yield FatalAPIError(f"the reports of product {product_id} cannot be read: {error}")
+        chosen, is_numeric = self.config["report_ids"], self.api.has_numeric_ids
+        reports: dict[str | int, list[Record]] = {}  # reports of two products may have the same id
+        for record in records:
+            reports.setdefault(identity(record["id"], is_numeric=is_numeric), []).append(record)
+        ids = [] if chosen == [ALL] else self.api.unique_ids(chosen)
+        for report_id in [identity(one, is_numeric=is_numeric) for one in ids] or reports:
+            if report_id not in reports:
                 yield FatalAPIError(f"report {report_id} is not among the reports; check report_ids and product_ids")
-            elif is_core and report["product_id"] is None:
-                yield FatalAPIError(f"report {report_id} cannot be run: the API does not name its product")
-            elif not is_core or report["report_type"] == RUNNABLE_REPORT_TYPE:
-                yield self._make_job(report)
-            elif chosen != [ALL]:
-                yield FatalAPIError(f"report {report_id} cannot be run: it is not of type {RUNNABLE_REPORT_TYPE}")
+            for report in reports.get(report_id, ()):
+                if self.api is CORE and report["product_id"] is None:
+                    yield FatalAPIError(f"report {report_id} cannot be run: the API does not name its product")
+                elif self.api is not CORE or report["report_type"] == RUNNABLE_REPORT_TYPE:
+                    yield self._make_job(report)
+                elif chosen != [ALL]:
+                    yield FatalAPIError(f"report {report_id} cannot be run: it is not of type {RUNNABLE_REPORT_TYPE}")
 
     def _make_job(self, report: Record) -> QueryJob:
         date_range, report_id = self.date_range, report["id"]
@@ -231,7 +238,7 @@ class MetricResultsStream(ResultStream):
 
     @override
     def jobs(self) -> Iterable[QueryJob | Exception]:
-        for metric_id in dict.fromkeys(map(self.api.parse_id, self.config["metric_ids"])):
+        for metric_id in self.api.unique_ids(self.config["metric_ids"]):
             columns = {"metric_id": metric_id, "date_range": self.date_range}
             yield QueryJob(f"metric {metric_id}", V3Query(self, "/queries/metric", columns), columns)
 

@@ -105,7 +105,12 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         "queries",
         th.ArrayType(
             th.ObjectType(
-                th.Property("name", th.StringType(pattern=r"^[A-Za-z][A-Za-z0-9_]*(?!\n)$"), required=True),
+                th.Property(
+                    "name",
+                    th.StringType(pattern=r"^[A-Za-z][A-Za-z0-9_]*(?!\n)$"),
+                    required=True,
+                    description="letters, digits and _, beginning with a letter",
+                ),
                 th.Property("product_id", th.IntegerType, required=True),
                 th.Property("query_type", th.StringType, required=True),
                 th.Property("query_params", th.ObjectType(additional_properties=True), required=True),

@@ -14,7 +14,6 @@ class AccountsStream(ListStream):
     path = "/accounts"
     lookup_columns = ("id", "name")
     logs_account_names = True
-    replication_key = "updated_at"
     valid_replication_keys = ("updated_at", "created_at")
 
 

@@ -12,6 +12,7 @@ from tap_kissmetrics.results import RESULTS, UserQueryStream
 from tap_kissmetrics.sdk_extensions.logs import redact_logs
 from tap_kissmetrics.sdk_extensions.session import make_session
 from tap_kissmetrics.sdk_extensions.tap import ExtendedTap
+from tap_kissmetrics.sdk_extensions.transport import Limits
 from tap_kissmetrics.settings import SETTINGS
 from tap_kissmetrics.streams import LISTS
 from tap_kissmetrics.validation import validate_settings
@@ -25,7 +26,16 @@ if t.TYPE_CHECKING:
     from tap_kissmetrics.sdk_extensions.inputs import Settings
     from tap_kissmetrics.sdk_extensions.session import Session
 
+MAX_RESPONSE_TIMEOUTS: t.Final = 5
+"""Read timeouts after which a response that still trickles in is abandoned."""
+
 _BUILT_IN_NAMES: t.Final = {stream.name for lists in (*LISTS.values(), RESULTS.values()) for stream in lists}  # type: ignore[misc]
+
+
+def max_response_time(settings: Mapping[str, t.Any]) -> float:
+    """Return the seconds that a whole response may take: short enough for another attempt within `retry_timeout`."""
+    timeout = float(settings["request_timeout"])
+    return max(timeout, min(MAX_RESPONSE_TIMEOUTS * timeout, float(settings["retry_timeout"]) / 2))
 
 
 class TapKissmetrics(ExtendedTap):
@@ -37,7 +47,7 @@ class TapKissmetrics(ExtendedTap):
 
     @override
     def validate_settings(self, settings: Settings, schema: Mapping[str, t.Any], *, is_complete: bool) -> None:
-        redact_logs(secrets_of(settings))
+        redact_logs(secrets_of(settings), self.name)
         validate_settings(settings, schema, is_complete=is_complete, reserved_names=_BUILT_IN_NAMES)
 
     @override
@@ -72,8 +82,11 @@ class TapKissmetrics(ExtendedTap):
         self.logger.info("Reading the %s at %s", api.title, url)
         return make_session(
             [url, query_url(self.config)] if api is CORE else [url],
-            max_concurrency=int(self.config["max_concurrency"]),
-            requests_per_minute=api.requests_per_minute(self.config),
+            Limits(
+                max_concurrency=int(self.config["max_concurrency"]),
+                requests_per_minute=api.requests_per_minute(self.config),
+                max_response_time=max_response_time(self.config),
+            ),
             shutdown=self.shutdown,
             logger=self.logger,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
 import typing as t
 from urllib.parse import urlsplit
@@ -11,7 +12,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from singer_sdk.helpers._batch import BatchConfig
 
-from tap_kissmetrics.apis import APIS, normalize_url
+from tap_kissmetrics.apis import APIS, CORE, normalize_url
 from tap_kissmetrics.sdk_extensions.inputs import InputError, describe_schema_errors, show
 from tap_kissmetrics.sdk_extensions.state import parse_instant
 from tap_kissmetrics.settings import ALL
@@ -21,6 +22,8 @@ if t.TYPE_CHECKING:
 
     from tap_kissmetrics.apis import Api
     from tap_kissmetrics.sdk_extensions.inputs import Settings
+
+_UNSUPPORTED_KEYWORDS: t.Final = ("$ref", "$defs", "definitions", "const")
 
 BATCH_FORMATS: t.Final = ("jsonl", "parquet")
 """The formats of batch files that the SDK writes."""
@@ -65,26 +68,41 @@ def _conflicts(
 ) -> Iterator[str]:
     """Yield the settings that do not go together."""
     name = settings.get("api", "core")
-    if api := APIS.get(name) if isinstance(name, str) else None:
+    api = APIS.get(name) if isinstance(name, str) else None
+    if api:
         if is_complete and api.login not in settings:
-            yield f"{api.login} is required: put it in the config file or in TAP_KISSMETRICS_{api.login.upper()}"
+            hint = "" if "api" in settings else "; for the Query API set api: query and username"
+            yield f"{api.login} is required: put it in the config file or in TAP_KISSMETRICS_{api.login.upper()}{hint}"
         for setting, other in _settings_of_other_apis(settings):
             # Meltano passes on defaults, and empty values for absent ones.
             if settings[setting] not in ("", [], schema["properties"][setting].get("default")):
                 yield f"{setting}: belongs to api: {other}; this is api: {name}"
         yield from _wrong_id_types(settings, api)
+    if api is CORE and (problem := _validate_core_dates(settings.get("report_date_range"))):
+        yield f"report_date_range: {problem}"
+    yield from _incomplete_features(settings)
+    yield from _taken_names(settings, reserved_names)
+
+
+def _incomplete_features(settings: Settings) -> Iterator[str]:
+    if settings.get("flattening_enabled") and settings.get("flattening_max_depth") is None:
+        yield "flattening_max_depth is required with flattening_enabled: the number of levels to flatten, such as 1"
     if settings.get("batch_config") and settings.get("emit_activate_version_messages"):
         yield (
             "emit_activate_version_messages: cannot be true together with batch_config, "
             "for records in files have no version"
         )
+
+
+def _taken_names(settings: Settings, reserved_names: Collection[str]) -> Iterator[str]:
     queries = settings.get("queries")
     queries = [query for query in queries if isinstance(query, dict)] if isinstance(queries, list) else []
     names = [query_name for query in queries if isinstance(query_name := query.get("name"), str)]
-    for query_name in dict.fromkeys(names):
-        if query_name in reserved_names:
+    tables = [query_name.lower() for query_name in names]  # many databases ignore the case
+    for query_name, table in zip(names, tables, strict=True):
+        if table in reserved_names:
             yield f"queries: {query_name} is the name of another stream"
-        elif names.count(query_name) > 1:
+        elif tables.count(table) > 1:
             yield f"queries: {query_name} is the name of two queries"
 
 
@@ -158,10 +176,21 @@ def _validate_start_date(value: str) -> str | None:
     return f"must be a date-time such as 2024-01-31T00:00:00Z, not {value!r}"
 
 
+def _validate_core_dates(value: object) -> str | None:
+    if not isinstance(value, dict) or not value:
+        return None  # absent, or reported by the schema
+    if value.keys() != {"start_date", "end_date"} or not all(map(parse_instant, value.values())):
+        return (
+            'must be {"start_date": ..., "end_date": ...} where api is core, each an ISO 8601 date or date-time, '
+            f"not {show(value)}"
+        )
+    return None
+
+
 def _validate_ids(ids: list[str | int]) -> str | None:
     for one in ids:
         if not re.fullmatch(r"[\w-]+", str(one), re.ASCII):
-            return f"must be ids, not {one!r}"
+            return f"must be ids, not {one!r}; an id is a number or a UUID, not a name"
     return None
 
 
@@ -180,6 +209,8 @@ def _validate_queries(queries: list[Settings]) -> str | None:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
             return f"the schema of {query['name']} is not a JSON Schema: {error.message}"
+        if keyword := next((word for word in _UNSUPPORTED_KEYWORDS if f'"{word}":' in json.dumps(schema)), None):
+            return f"the schema of {query['name']} has {keyword}, which the SDK would drop; write it out"
         columns = schema.get("properties")
         if not columns or not all(isinstance(column, dict) for column in columns.values()):
             return f"the schema of {query['name']} must have properties, each an object"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import typing as t
 
 from jsonschema import Draft202012Validator, validators
@@ -14,7 +15,7 @@ from tap_kissmetrics.sdk_extensions.state import parse_instant
 
 if t.TYPE_CHECKING:
     import logging
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
 REPLICATION_METHODS: t.Final = (REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL)
 
@@ -139,19 +140,27 @@ def validate_primary_key(stream: str, own: Sequence[str], from_catalog: Sequence
         raise InputError(msg)
 
 
-def validate_state(state: dict[str, t.Any]) -> None:
+def validate_state(state: dict[str, t.Any], streams: Collection[str], logger: logging.Logger) -> None:
     """Raise `InputError` if a bookmark is none that a tap with date-time replication keys can have written."""
     if state.get("type") == "STATE":
         msg = "state: is a whole STATE message; give only its value"
         raise InputError(msg)
+    if state and "bookmarks" not in state:
+        msg = f"state: has no bookmarks, but {', '.join(state)}; give a state as this tap writes it, or {{}}"
+        raise InputError(msg)
     _validate("state", state, _STATE)
-    for name, bookmark in state.get("bookmarks", {}).items():
+    bookmarks = state.get("bookmarks", {})
+    if bookmarks and not bookmarks.keys() & set(streams):
+        logger.warning("The state has bookmarks of other streams only: %s", ", ".join(bookmarks))
+    for name, bookmark in bookmarks.items():
         partitions = bookmark.get("partitions", [])
         for each in (bookmark, *partitions):
             value = each.get("replication_key_value")
             if value is not None and parse_instant(value) is None:
                 msg = f"state: the bookmark of stream {name} must be a date-time, not {value!r}"
                 raise InputError(msg)
+            if (instant := parse_instant(value)) and instant > dt.datetime.now(dt.UTC):
+                logger.warning("The bookmark of stream %s is in the future: %s", name, value)
         contexts = [partition["context"] for partition in partitions]
         if any(context in contexts[:number] for number, context in enumerate(contexts)):
             msg = f"state: stream {name} has two partitions of the same context"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import logging
 import os
@@ -31,16 +32,16 @@ class InputError(ConfigurationError):
 def read_json_file(path: str, description: str) -> Settings:
     """Read a JSON object from a file; raise `InputError`, which names the file by its description."""
     try:
-        with open(path, encoding="utf-8-sig") as file:  # noqa: PTH123 - a Path would swallow an empty one
+        with open(path, "rb") as file:  # noqa: PTH123 - a Path would swallow an empty one
             return read_json_stream(file, description)
     except OSError as error:
         raise _unreadable(description, error) from None
 
 
-def read_json_stream(file: t.IO[str], description: str) -> Settings:
-    """Read a JSON object from an open file; raise `InputError`, which never shows the content."""
+def read_json_stream(file: t.IO[bytes], description: str) -> Settings:
+    """Read a JSON object in UTF-8 from an open file; raise `InputError`, which never shows the content."""
     try:
-        value = json.loads(file.read().removeprefix("\ufeff"), parse_constant=str)
+        value = json.loads(file.read().decode("utf-8-sig"), parse_constant=str)
     except OSError as error:
         raise _unreadable(description, error) from None
     except UnicodeDecodeError:
@@ -100,13 +101,25 @@ def read_environment(schema: Mapping[str, t.Any], prefix: str, logger: logging.L
             raise InputError(msg) from None
         if value is not None:
             settings[name] = value
+    variables = {f"{prefix}{name.upper()}" for name in schema["properties"]} | {f"{prefix}LOGLEVEL"}
+    if unknown := sorted(name for name in os.environ if name.startswith(prefix) and name not in variables):
+        logger.warning("Unknown variables are ignored: %s", suggest_names(unknown, variables))
     if settings:
         sources = f"the environment and {dotenv}" if dotenv else "the environment"
         logger.info("Settings from %s: %s", sources, ", ".join(settings))
     return settings
 
 
+def suggest_names(unknown: Iterable[str], known: Iterable[str]) -> str:
+    """Join unknown names, each with the known one that is nearest to it."""
+    known = list(known)
+    nearest = {name: difflib.get_close_matches(name, known, n=1) for name in unknown}
+    return ", ".join(f"{name} (did you mean {found[0]}?)" if found else name for name, found in nearest.items())
+
+
 def _parse(text: str, types: list[str]) -> t.Any:
+    if text == "null":
+        return None
     if "boolean" in types:
         if text.lower() in _TRUE | _FALSE:
             return text.lower() in _TRUE
@@ -138,7 +151,11 @@ def describe_schema_errors(
         if definition.get("secret"):
             yield name, f"{describe_allowed(definition)} (its value is not shown)"
         elif len(error.path) > 1 and (definition.get("properties") or definition.get("items", {}).get("properties")):
-            yield name, f"{format_path(list(error.path)[1:])}: {error.message[-MAX_SHOWN_LENGTH:]}"
+            problem = error.message[-MAX_SHOWN_LENGTH:]
+            allowed = error.schema.get("description") if isinstance(error.schema, dict) else None
+            if error.validator == "pattern" and allowed:
+                problem = f"must be {allowed}, not {show(error.instance)}"
+            yield name, f"{format_path(list(error.path)[1:])}: {problem}"
         else:
             yield name, f"{describe_allowed(definition)}, not {show(settings.get(name))}"
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import errno
+import html
+import json
 import logging
 import re
 import typing as t
 from contextlib import contextmanager
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 from typing_extensions import override
 
@@ -19,6 +23,9 @@ REDACTED: t.Final = "(hidden)"
 
 MIN_DISTINCTIVE_LENGTH: t.Final = 12
 """Characters below which a secret may be an everyday word: only whole words are redacted."""
+
+MAX_LINE_LENGTH: t.Final = 4000
+"""Characters of a log message."""
 
 PROGRESS_INTERVAL: t.Final = 10.0
 """Seconds between two progress lines of a stream."""
@@ -38,26 +45,29 @@ class Redactor:
     def add(self, secrets: Iterable[str]) -> None:
         """Redact these values from now on."""
         for secret in secrets:
-            for form in filter(None, (secret, quote(secret, safe="", errors="surrogatepass"))):
+            for form in filter(None, _forms_of(secret)):
                 pattern = re.escape(form)
                 if len(form) < MIN_DISTINCTIVE_LENGTH:
                     pattern = rf"(?<!\w){pattern}(?!\w)"
-                self._patterns[form] = re.compile(pattern)
+                self._patterns[form] = re.compile(pattern, re.IGNORECASE)
 
-    def redact(self, text: str) -> str:
-        """Return the text without the secrets."""
+    def redact(self, text: str, *, is_own: bool = False) -> str:
+        """Return the text without the secrets; in the tap's own text, without those that are no everyday word."""
         # The longest first: one secret may begin with another.
-        for _, pattern in sorted(self._patterns.items(), key=lambda item: -len(item[0])):
-            text = pattern.sub(REDACTED, text)
+        for form, pattern in sorted(self._patterns.items(), key=lambda item: -len(item[0])):
+            if not (is_own and form.isalpha() and len(form) < MIN_DISTINCTIVE_LENGTH):
+                text = pattern.sub(REDACTED, text)
         return text
 
-    def redact_record(self, record: logging.LogRecord) -> None:
-        """Remove the secrets from a log record, in place."""
+    def redact_record(self, record: logging.LogRecord, own_logger: str) -> None:
+        """Remove the secrets from a log record, in place. Foreign text in the tap's own lines is redacted before."""
         try:
             message = record.getMessage()
         except (TypeError, ValueError):
             return  # arguments that do not fit the message: logging itself reports that
-        redacted = self.redact(message)
+        redacted = self.redact(message, is_own=record.name.startswith(own_logger))
+        if len(redacted) > MAX_LINE_LENGTH:
+            redacted = f"{redacted[:MAX_LINE_LENGTH]}... ({len(redacted):,} characters)"
         if redacted != message:
             record.msg, record.args = redacted, ()
         if record.exc_info:
@@ -66,27 +76,48 @@ class Redactor:
                 record.exc_info, record.exc_text = None, self.redact(trace)
 
 
+def _forms_of(secret: str) -> set[str]:
+    """Return a secret as it stands in a URL, in JSON, in HTML, in a `repr` and in Base64."""
+    escaped = json.dumps(secret)[1:-1]
+    encoded = secret.encode(errors="surrogatepass")
+    return {
+        secret,
+        quote(secret, safe="", errors="surrogatepass"),
+        quote_plus(secret, errors="surrogatepass"),
+        escaped,
+        escaped.replace("/", r"\/"),
+        json.dumps(secret, ensure_ascii=False)[1:-1],
+        html.escape(secret),
+        html.escape(secret).replace("&#x27;", "&#39;"),
+        repr(secret)[1:-1],
+        repr('"' + secret)[2:-1],  # beside a double quote, single ones are escaped
+        base64.b64encode(encoded).decode(),
+        base64.urlsafe_b64encode(encoded).decode(),
+    }
+
+
 REDACTOR: t.Final = Redactor()
 """The secrets of this process."""
 
 
-def redact_logs(secrets: Iterable[str]) -> None:
-    """Keep these values out of every log line of this process."""
+def redact_logs(secrets: Iterable[str], own_logger: str) -> None:
+    """Keep these values out of every log line of this process. The tap's own lines are those of `own_logger`."""
     REDACTOR.add(secrets)
     make_record = logging.getLogRecordFactory()
     if not isinstance(make_record, _RedactingFactory):
-        logging.setLogRecordFactory(_RedactingFactory(make_record))
+        logging.setLogRecordFactory(_RedactingFactory(make_record, own_logger))
 
 
 class _RedactingFactory:
     """Redacts each record as it is made, whichever logger and handler it is for."""
 
-    def __init__(self, make_record: t.Callable[..., logging.LogRecord]) -> None:
+    def __init__(self, make_record: t.Callable[..., logging.LogRecord], own_logger: str) -> None:
         self._make_record = make_record
+        self._own_logger = own_logger
 
     def __call__(self, *args: object, **kwargs: object) -> logging.LogRecord:
         record = self._make_record(*args, **kwargs)
-        REDACTOR.redact_record(record)
+        REDACTOR.redact_record(record, self._own_logger)
         return record
 
 
@@ -109,6 +140,15 @@ def describe_cause(error: BaseException) -> str:
     """Quote the first error of a chain of exceptions."""
     first = first_cause(error)
     return truncate(str(first)) or type(first).__name__
+
+
+def is_disk_full(error: BaseException | None) -> bool:
+    """Return whether a chain of exceptions is about a full disk."""
+    while error:
+        if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 class StreamLogger(logging.LoggerAdapter[t.Any]):
@@ -182,13 +222,15 @@ class Progress:
     def complete(self) -> None:
         """Log that the stream is complete."""
         seconds = 0.0 if self._started_at is None else clock.monotonic() - self._started_at
-        skipped = f", {self.skipped:,} of them before the bookmark and left out" if self.skipped else ""
-        self._logger.info("complete: %s%s", summary(self.records, self.requests, seconds), skipped)
+        self._logger.info("complete: %s", summary(self.records, self.skipped, self.requests, seconds))
+        if self.records and self.skipped == self.records:
+            self._logger.warning("all records are older than the bookmark or start_date: nothing was written")
 
 
-def summary(records: int, requests: int, seconds: float) -> str:
-    """Sum up a read, such as "65,535 records, 66 requests, 8.4 s"."""
-    return f"{plural(records, 'record')}, {plural(requests, 'request')}, {seconds:.1f} s"
+def summary(records: int, skipped: int, requests: int, seconds: float) -> str:
+    """Sum up a read: "65,535 records, 66 requests, 8.4 s", or "637 read, 636 written, 8 requests, 0.4 s"."""
+    counts = f"{records:,} read, {records - skipped:,} written" if skipped else plural(records, "record")
+    return f"{counts}, {plural(requests, 'request')}, {seconds:.1f} s"
 
 
 def plural(count: int, noun: str) -> str:

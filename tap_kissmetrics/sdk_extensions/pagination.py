@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import typing as t
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.pagination import OffsetPaginator
@@ -22,6 +21,14 @@ MAX_PASSES: t.Final = 10
 
 MAX_REPEATED_PAGES: t.Final = 10
 """Times in a row that the first page may come again at other offsets."""
+
+MAX_GROWTH: t.Final = 10
+"""Times its first length that a list may have while it is read, and `MIN_GROWTH` records more."""
+
+MIN_GROWTH: t.Final = 1000
+
+MAX_SHORT_PAGES: t.Final = 100
+"""Pages in a row of less than half the length of the longest one."""
 
 MAX_EMPTY_FIRST_PAGES: t.Final = 3
 """Times that a list may be empty that was not a moment ago, before that is believed."""
@@ -45,6 +52,8 @@ class ResultPage:
     limit: int
     rows: list[t.Any]
     total: int | None
+    unknown: tuple[str, ...] = ()
+    """What stands beside an empty list, and is not known."""
 
     @property
     def end(self) -> int:
@@ -56,7 +65,7 @@ class ResultPage:
 class Page(ResultPage):
     """Records of a list, with the primary key of each."""
 
-    ids: list[RecordId]
+    ids: list[RecordId] = field(default_factory=list)
 
 
 class OverlapPaginator(OffsetPaginator):
@@ -86,7 +95,10 @@ class OverlapPaginator(OffsetPaginator):
         self._first_page_ids: list[RecordId] = []
         self._predicted = range(0)
         self._last_length = 0
-        self._max_length = 0
+        self._first_total: int | None = None
+        self._longest_page = 0
+        self._short_pages = 0
+        self._is_empty_confirmed = False
         self._empty_first_pages = 0
         self._step_back = 0
         self._has_moved = False
@@ -135,9 +147,12 @@ class OverlapPaginator(OffsetPaginator):
         Raises `FatalAPIError` if the server ignores `offset`, or the list does not stop changing.
         """
         self._predicted = range(0)
+        self._check_growth(page)
         is_probe = page.offset > self._overlap_offset  # after a page of one record
         if not page.ids and (not page.offset or is_probe):
-            self._end_pass()
+            if page.offset or page.total is not None or self._is_empty_confirmed:
+                self._end_pass()
+            self._is_empty_confirmed = True  # an empty list that reports no total is requested once more
             return []
         overlaps = not page.offset or (page.ids and self._was_read(page.ids[0]))
         if not overlaps and is_probe:
@@ -164,7 +179,7 @@ class OverlapPaginator(OffsetPaginator):
             self._pages_without_new = self._repeated_pages = 0
         else:
             self._count_page_without_new(page)
-        if self._is_last(page, new_to_pass):
+        if page.ids == [self._overlap_id] and page.offset == self._overlap_offset:
             self._end_pass()
         else:
             self._continue_after(page)
@@ -172,7 +187,6 @@ class OverlapPaginator(OffsetPaginator):
 
     def _continue_after(self, page: Page) -> None:
         self._step_back = 0
-        self._max_length = max(self._max_length, len(page.ids))
         self._first_page_ids = self._first_page_ids if page.offset else page.ids
         self._overlap_id = page.ids[-1]
         self._overlap_offset = page.end - 1
@@ -204,13 +218,17 @@ class OverlapPaginator(OffsetPaginator):
     def _was_read(self, key: RecordId) -> bool:
         return self._seen.get(key) == self._pass
 
-    def _is_last(self, page: Page, new_to_pass: int) -> bool:
-        is_only_overlap = page.ids == [self._overlap_id] and page.offset == self._overlap_offset
-        if page.total is None or page.end > page.total or self._has_moved:
-            return is_only_overlap
-        # A full page is not taken for the last, whatever its total, nor is one that repeats several others.
-        is_full = len(page.ids) in {page.limit, self._max_length}
-        return bool(page.end == page.total and (is_only_overlap or ((new_to_pass or self._step_back) and not is_full)))
+    def _check_growth(self, page: Page) -> None:
+        self._longest_page = max(self._longest_page, len(page.ids))
+        self._short_pages = self._short_pages + 1 if 2 * len(page.ids) < self._longest_page else 0
+        if self._short_pages > MAX_SHORT_PAGES:
+            msg = f"the list grows as fast as it is read: {MAX_SHORT_PAGES} short pages in a row, to offset {page.end}"
+            raise FatalAPIError(msg)
+        if not page.offset:
+            self._first_total = page.total
+        elif self._first_total and page.total and page.total > MAX_GROWTH * self._first_total + MIN_GROWTH:
+            msg = f"the list grows faster than it is read: from {self._first_total} records to {page.total}"
+            raise FatalAPIError(msg)
 
     def _start_pass(self) -> None:
         if self._pass == MAX_PASSES:
@@ -246,53 +264,3 @@ class OverlapPaginator(OffsetPaginator):
         if self._pages_without_new > MAX_PAGES_WITHOUT_NEW:
             msg = f"{MAX_PAGES_WITHOUT_NEW} pages in a row, up to offset {page.offset}, "
             raise FatalAPIError(msg + "brought no new record: the list does not stop changing")
-
-
-class RowPaginator:
-    """Reads each row of a result once and in order. Rows have no ids, and a result does not change.
-
-    As with lists, every page after the first is requested from the last row already read. A page that starts with
-    another row was cut out elsewhere: the server ignores `offset`, or this is another result.
-    """
-
-    def __init__(self, page_size: int) -> None:
-        self.offset = 0
-        self.page_size = max(page_size, 2)
-        self.finished = False
-        self._overlap: list[t.Any] = []
-        """The last row, if the next page has to start with it."""
-        self._looping_page: list[t.Any] = []
-        """The last page, if it ends with the row that it starts with."""
-
-    def validate(self, page: ResultPage) -> None:
-        """Raise `RetriableAPIError` for a page that does not continue the one before, or that its total contradicts."""
-        if page.rows[: len(self._overlap)] != self._overlap:
-            msg = f"the row at offset {page.offset} is not the one that was read before"
-            raise RetriableAPIError(msg)
-        # A full page may be that of a result that repeats itself.
-        if self._looping_page and page.rows == self._looping_page and len(page.rows) < page.limit:
-            msg = f"the server ignores offset: it sends the same rows at {page.offset} as before"
-            raise RetriableAPIError(msg)
-        if page.total is not None and len(page.rows) == len(self._overlap) and page.end < page.total:
-            msg = f"no new rows at offset {page.offset} of a result of {page.total}"
-            raise RetriableAPIError(msg)
-
-    def update(self, page: ResultPage) -> list[tuple[int, t.Any]]:
-        """Take in a validated page, set the next offset, and return the new rows, each with its position."""
-        overlap = len(self._overlap)
-        if page.offset and not overlap and page.rows:
-            msg = "the server sends one row a page: pages cannot overlap, so missing rows would not be noticed"
-            raise FatalAPIError(msg)
-        new = list(enumerate(page.rows, page.offset))[overlap:]
-        self.finished = not new or (page.end == page.total and len(page.rows) < page.limit)
-        try:
-            # Copies, because the rows themselves are changed before the next page arrives.
-            last = copy.deepcopy(page.rows[-1:])
-            self._looping_page = copy.deepcopy(page.rows) if page.rows[:1] == last else []
-        except RecursionError:
-            msg = f"row {page.end - 1} is nested too deeply"
-            raise FatalAPIError(msg) from None
-        # A page of one row could only be followed by itself.
-        self._overlap = last if len(page.rows) > 1 or overlap else []
-        self.offset = page.end - len(self._overlap)
-        return new

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import decimal
+import re
 import typing as t
 
 from singer_sdk.singerlib.json import serialize_json
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from tap_kissmetrics.sdk_extensions.logs import StreamLogger
 
 Record: t.TypeAlias = dict[str, t.Any]
 
+_is_uuid: t.Final = re.compile("[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}").fullmatch
+
 MAX_INTEGER_DIGITS: t.Final = 1000
 """Digits up to which a number such as 1e400 is written out."""
+
+_is_integer: t.Final = re.compile("-?(0|[1-9][0-9]*)").fullmatch
+"""A text with leading zeros is a code, and no number."""
 
 MAX_KNOWN_SHAPES: t.Final = 1000
 """Combinations of columns and types that are remembered as conforming."""
@@ -71,8 +79,12 @@ class RecordConformer:
         unknown = record.keys() - self._known_columns
         for column in unknown:
             del record[column]
-        if fresh := sorted(unknown - self._warned):
-            self._warned |= unknown
+        self.warn_dropped(unknown)
+
+    def warn_dropped(self, columns: Iterable[str]) -> None:
+        """Warn of columns that the schema does not have, once each."""
+        if fresh := sorted(set(columns) - self._warned):
+            self._warned.update(fresh)
             self._logger.warning("dropped fields that are not in the schema: %s", ", ".join(map(repr, fresh)))
 
     def _convert(self, column: str, type_names: str, value: t.Any) -> t.Any:
@@ -90,6 +102,14 @@ class RecordConformer:
         return value
 
 
+def identity(value: str | int, *, is_numeric: bool) -> str | int:
+    """Return what a table compares of a key: 1, "1" and "01" are one number, a UUID is one in upper and lower case."""
+    text = str(value)
+    if is_numeric and text.isascii() and text.isdecimal():
+        return int(text)
+    return text.lower() if _is_uuid(text) else text
+
+
 def _to_boolean(value: object) -> bool | None:
     if isinstance(value, str):
         return {"true": True, "false": False}.get(value.strip().lower())
@@ -103,7 +123,7 @@ def _to_integer(value: object) -> int | None:
         return None
     if isinstance(value, str):
         digits = value.strip()
-        if not digits.removeprefix("-").isdecimal() or not digits.isascii():
+        if not _is_integer(digits):
             return None
         value = decimal.Decimal(digits)
     if (

@@ -32,6 +32,12 @@ MAX_RETRY_AFTER: t.Final = 300.0
 Func = t.TypeVar("Func", bound=t.Callable[..., t.Any])
 
 
+class NoResponseError(RetriableAPIError):
+    """No complete response came from `host`, or none at all."""
+
+    host = ""
+
+
 class RateLimitError(RetriableAPIError):
     """The API asks for a pause; `retry_after` is the number of seconds, if it named one."""
 
@@ -52,7 +58,7 @@ def parse_retry_after(response: requests.Response) -> float | None:
     except ValueError:
         try:
             date = email.utils.parsedate_to_datetime(header)
-            seconds = max(date.timestamp() - time.time(), 0)
+            seconds = max(date.timestamp() - _server_time(response), 0)
         except (ValueError, OverflowError, OSError):
             return None
     if not math.isfinite(seconds) or seconds < 0:
@@ -60,19 +66,27 @@ def parse_retry_after(response: requests.Response) -> float | None:
     return min(seconds, MAX_RETRY_AFTER)
 
 
+def _server_time(response: requests.Response) -> float:
+    """Return the moment of the response by the server's own clock, or by this one if it sends no usable date."""
+    try:
+        return email.utils.parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return time.time()
+
+
 def retrying(
     func: Func,
     *,
     factor: float,
-    max_time: float,
+    max_time: Callable[[Exception], float],
     sleep: Callable[[float], None],
     on_retry: Callable[[Exception, float], None],
 ) -> Func:
     """Repeat a function while it raises `RetriableAPIError`; raise the last error once a budget is used up.
 
-    Failures may take `max_time` seconds and wait `factor` seconds before the second attempt, then twice as long each
-    time; waiting for a rate limit is no failure and has a budget of its own. `on_retry` is called with the error and
-    the seconds before each wait.
+    Failures may take `max_time(error)` seconds and wait `factor` seconds before the second attempt, then twice as
+    long each time; waiting for a rate limit is no failure and has a budget of its own. `on_retry` is called with the
+    error and the seconds before each wait.
     """
 
     def exponential() -> Iterator[float]:
@@ -80,11 +94,13 @@ def retrying(
         next(waits)  # backoff's generators yield nothing at first
         return (wait + backoff.random_jitter(0) * factor for wait in waits)
 
-    def wait_generator(max_time: float, waits: Iterator[float] | None) -> Generator[float, Exception, None]:
+    def wait_generator(
+        max_time: Callable[[Exception], float], waits: Iterator[float] | None
+    ) -> Generator[float, Exception, None]:
         """Wait in here: `backoff` itself would sleep through a signal. Ends when the budget does."""
         start = clock.monotonic()
         error = yield 0.0
-        while (left := start + max_time - clock.monotonic()) > 0:
+        while (left := start + max_time(error) - clock.monotonic()) > 0:
             seconds = min(next(waits) if waits else _rate_limit_wait(error, factor), left)
             on_retry(error, seconds)
             sleep(seconds)
@@ -98,7 +114,7 @@ def retrying(
         logger=None,
     )
     on_rate_limit = backoff.on_exception(
-        lambda: wait_generator(MAX_RATE_LIMIT_TIME * factor, None),
+        lambda: wait_generator(lambda _: MAX_RATE_LIMIT_TIME * factor, None),
         RateLimitError,
         jitter=None,
         logger=None,

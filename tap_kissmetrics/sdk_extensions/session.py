@@ -7,6 +7,7 @@ import typing as t
 from collections import deque
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager, nullcontext
+from urllib.parse import urlsplit
 
 import requests
 from typing_extensions import override
@@ -14,7 +15,7 @@ from urllib3.exceptions import LocationValueError
 
 from tap_kissmetrics.sdk_extensions import clock
 from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested
-from tap_kissmetrics.sdk_extensions.transport import RootAdapter
+from tap_kissmetrics.sdk_extensions.transport import Limits, RootAdapter
 
 if t.TYPE_CHECKING:
     import logging
@@ -27,6 +28,9 @@ RATE_LIMIT_PERIOD: t.Final = 61.0
 
 GRACE_PERIOD: t.Final = 5.0
 """Seconds that a shutdown waits for the response to a request that changes something on the server."""
+
+MAX_REJECTIONS: t.Final = 2
+"""Times that accepted credentials may be rejected in a row."""
 
 MIN_LOGGED_WAIT: t.Final = 5.0
 """Seconds from which on a wait for the rate limit is logged."""
@@ -72,6 +76,9 @@ class Session(requests.Session):
         self.max_concurrency = max_concurrency
         self.request_count = 0
         """Requests whose response was asked for, retries included."""
+        self.unreachable: set[str] = set()
+        """Hosts that did not answer until a retry budget was used up, and have not answered since."""
+        self._rejections_left = 0
         self._rate_limiter = rate_limiter
         self._shutdown = shutdown
         self._slots = threading.Semaphore(max_concurrency)
@@ -97,6 +104,15 @@ class Session(requests.Session):
             if not future.done():
                 raise
             return future.result()
+
+    def accept_credentials(self) -> None:
+        """Note that the API accepts the credentials."""
+        self._rejections_left = MAX_REJECTIONS
+
+    def may_be_accepted_again(self) -> bool:
+        """Return whether credentials that were accepted before, and are rejected now, are worth another attempt."""
+        self._rejections_left -= 1
+        return self._rejections_left >= 0
 
     def send_now(self, request: requests.PreparedRequest, *, timeout: float) -> requests.Response:
         """Send a request that waits neither for the rate limiter nor for a shutdown, for `timeout` seconds at most."""
@@ -158,12 +174,14 @@ class Session(requests.Session):
 
     def _send(self, request: requests.PreparedRequest, kwargs: dict[str, t.Any]) -> requests.Response:
         try:
-            return super().send(request, **kwargs)
+            response = super().send(request, **kwargs)
         except requests.RequestException as error:
             error.request = request  # which is missing if the body breaks off
             raise
         except (OSError, LocationValueError, UnicodeError) as error:
             raise UnsendableRequestError(request=request) from error
+        self.unreachable.discard(urlsplit(str(request.url)).netloc)
+        return response
 
     @override
     def get_redirect_target(self, resp: requests.Response) -> None:
@@ -174,23 +192,17 @@ def _has_failed(future: Future[requests.Response]) -> bool:
     return future.done() and (future.exception() is not None or not future.result().ok)
 
 
-def make_session(
-    roots: Iterable[str],
-    *,
-    max_concurrency: int,
-    requests_per_minute: int | None,
-    shutdown: Shutdown,
-    logger: logging.Logger,
-) -> Session:
+def make_session(roots: Iterable[str], limits: Limits, *, shutdown: Shutdown, logger: logging.Logger) -> Session:
     """Make a session that sends to URLs below the roots only.
 
     Proxies and certificates are those that the environment names for each root. With `requests_per_minute`, requests
     are sent one after the other.
     """
-    rate_limiter = RateLimiter(requests_per_minute, shutdown, logger) if requests_per_minute else None
-    session = Session(1 if rate_limiter else max_concurrency, rate_limiter, shutdown)
+    pace = limits.requests_per_minute
+    rate_limiter = RateLimiter(pace, shutdown, logger) if pace else None
+    session = Session(1 if rate_limiter else limits.max_concurrency, rate_limiter, shutdown)
     # The only adapters: a request to any other place cannot even be sent.
     session.adapters.clear()
     for root in roots:
-        session.mount(f"{root}/", RootAdapter(root, max_concurrency))
+        session.mount(f"{root}/", RootAdapter(root, limits))
     return session

@@ -54,6 +54,10 @@ class InstantStateManager(StreamStateManager):
         except (TypeError, ValueError, OverflowError):
             return  # no usable date: this machine's clock has to do
 
+    def discard_progress(self, context: Context) -> None:
+        """Keep the bookmark of a partition that failed where it is."""
+        self.get_context_state(context).pop("progress_markers", None)
+
     @override
     def finalize_state(self, state: dict[str, t.Any] | None = None) -> None:
         if not self.hold:

@@ -18,15 +18,22 @@ from typing_extensions import override
 
 from tap_kissmetrics.sdk_extensions.catalog import validate_primary_key
 from tap_kissmetrics.sdk_extensions.inputs import InputError
-from tap_kissmetrics.sdk_extensions.logs import Progress, StreamLogger, describe_cause, drop_redundant
+from tap_kissmetrics.sdk_extensions.logs import (
+    Progress,
+    StreamLogger,
+    describe_cause,
+    drop_redundant,
+    is_disk_full,
+)
+from tap_kissmetrics.sdk_extensions.mapping import describe_map_error, drop_columns, flattened_columns
 from tap_kissmetrics.sdk_extensions.records import RecordConformer
-from tap_kissmetrics.sdk_extensions.retry import RateLimitError, retrying
+from tap_kissmetrics.sdk_extensions.retry import NoResponseError, RateLimitError, retrying
 from tap_kissmetrics.sdk_extensions.state import InstantStateManager, parse_instant
 from tap_kissmetrics.sdk_extensions.writer import BufferedWriter, OutputError
 
 if t.TYPE_CHECKING:
     import logging
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk import Stream
     from singer_sdk.helpers._batch import BatchConfig
@@ -83,6 +90,9 @@ class ExtendedStream(RESTStream[int]):
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
         self._bookmark: dt.datetime | None = None
+        self._failed_partitions: list[str] = []
+        self.is_complete = True
+        """Whether nothing speaks against that all records were read: only then ACTIVATE_VERSION is sent."""
         self._tap.logger.getChild(self.name).addFilter(drop_redundant)
         self.stream_logger = StreamLogger(self.logger, self.name)
         self.progress = Progress(self.stream_logger)
@@ -113,20 +123,35 @@ class ExtendedStream(RESTStream[int]):
         def attempt(*args: t.Any, **kwargs: t.Any) -> t.Any:
             self._tap.message_writer.flush()  # a target should not wait for records while the tap waits for the API
             try:
-                return func(*args, **kwargs)
+                result = func(*args, **kwargs)
             except requests.RequestException as error:
                 raise self.error_for_exception(error) from None
+            self._tap.message_writer.release_schemas()
+            return result
 
-        return t.cast(
-            "Func",
-            retrying(
-                attempt,
-                factor=float(self.config["backoff_factor"]),
-                max_time=float(self.config["retry_timeout"]),
-                sleep=self._tap.shutdown.sleep,
-                on_retry=self.on_retry,
-            ),
+        unreachable = self.requests_session.unreachable
+
+        def max_time(error: Exception) -> float:
+            # An outage uses up one budget, not one for each stream.
+            is_known = isinstance(error, NoResponseError) and error.host in unreachable
+            return 0.0 if is_known else float(self.config["retry_timeout"])
+
+        retried = retrying(
+            attempt,
+            factor=float(self.config["backoff_factor"]),
+            max_time=max_time,
+            sleep=self._tap.shutdown.sleep,
+            on_retry=self.on_retry,
         )
+
+        def request(*args: t.Any, **kwargs: t.Any) -> t.Any:
+            try:
+                return retried(*args, **kwargs)
+            except NoResponseError as error:
+                unreachable.add(error.host)
+                raise
+
+        return t.cast("Func", request)
 
     def on_retry(self, error: Exception, wait: float) -> None:
         """Log a failed attempt before the wait that follows, and prefetch nothing more after a rate limit."""
@@ -150,11 +175,23 @@ class ExtendedStream(RESTStream[int]):
     def get_records(self, context: Context | None) -> Iterable[Record]:
         self._bookmark = parse_instant(self.get_starting_replication_key_value(context))
         session = self.requests_session
-        with self.wrap_errors(), self.progress.count_requests(lambda: session.request_count):
-            try:
+        try:
+            with self.wrap_errors(), self.progress.count_requests(lambda: session.request_count):
                 yield from super().get_records(context)
-            finally:
-                self._tap.message_writer.flush()  # the SDK writes no STATE, which would flush, if it has not changed
+        except StreamError as error:
+            if context is None or self.ABORT_AT_RECORD_COUNT is not None:
+                raise
+            # The other partitions are still read; the bookmark of this one stays.
+            self.state_manager.discard_progress(context)
+            self._failed_partitions.append(str(error).removeprefix(f"{self.name}: "))
+        finally:
+            self._tap.message_writer.flush()  # the SDK writes no STATE, which would flush, if it has not changed
+
+    def raise_failed_partitions(self) -> None:
+        """Raise `StreamError` if partitions failed. Called by the tap after the last one."""
+        if self._failed_partitions:
+            msg = f"{self.name}: {'; '.join(self._failed_partitions)}"
+            raise StreamError(msg)
 
     @contextmanager
     def wrap_errors(self) -> Iterator[None]:
@@ -184,17 +221,31 @@ class ExtendedStream(RESTStream[int]):
     # is more than a quarter of the CPU time of a sync.
     @override
     def _generate_record_messages(self, record: Record) -> t.Generator[RecordMessage, None, None]:
-        if not self._is_selected_whole:
-            yield from super()._generate_record_messages(record)
-            return
-        for stream_map in self.stream_maps:
-            if (mapped := stream_map.transform(record)) is not None:
-                yield RecordMessage(
-                    stream=stream_map.stream_alias,
-                    record=mapped,
-                    version=self._stream_version,
-                    time_extracted=dt.datetime.now(dt.UTC),
-                )
+        try:
+            if not self._is_selected_whole:
+                yield from map(self._prune, super()._generate_record_messages(record))
+                return
+            for stream_map in self.stream_maps:
+                if (mapped := stream_map.transform(record)) is not None:
+                    message = RecordMessage(
+                        stream=stream_map.stream_alias,
+                        record=mapped,
+                        version=self._stream_version,
+                        time_extracted=dt.datetime.now(dt.UTC),
+                    )
+                    yield self._prune(message) if self._flattened_columns else message
+        except Exception as error:
+            msg = f"{self.name}: {describe_map_error(error, record, self.primary_keys)}"
+            raise StreamError(msg) from error
+
+    @cached_property
+    def _flattened_columns(self) -> dict[str, Collection[str]]:
+        return flattened_columns(self.stream_maps)
+
+    def _prune(self, message: RecordMessage) -> RecordMessage:
+        if columns := self._flattened_columns.get(message.stream):
+            self._conformer.warn_dropped(drop_columns(message.record, columns))
+        return message
 
     @cached_property
     def _is_selected_whole(self) -> bool:
@@ -220,7 +271,7 @@ class ExtendedStream(RESTStream[int]):
             msg = f"batch_config: {error}"
             raise InputError(msg) from error
         except OSError as error:
-            msg = f"batch_config: {describe_cause(error)}"
+            msg = f"batch_config: {'no space left on the disk' if is_disk_full(error) else describe_cause(error)}"
             raise OutputError(msg) from error
         self.state_manager.hold = False
 

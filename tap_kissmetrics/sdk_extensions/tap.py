@@ -3,20 +3,30 @@
 from __future__ import annotations
 
 import abc
+import datetime as dt
+import textwrap
 import typing as t
 
 import click
 from singer_sdk import Tap, metrics
-from singer_sdk.exceptions import MapExpressionError, SingerSDKError
+from singer_sdk.exceptions import SingerSDKError
 from singer_sdk.singerlib import StateMessage
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
 from tap_kissmetrics.sdk_extensions import clock
 from tap_kissmetrics.sdk_extensions.catalog import read_catalog, validate_state
-from tap_kissmetrics.sdk_extensions.inputs import InputError, read_environment, read_json_file, read_json_stream
+from tap_kissmetrics.sdk_extensions.inputs import (
+    InputError,
+    read_environment,
+    read_json_file,
+    read_json_stream,
+    suggest_names,
+)
 from tap_kissmetrics.sdk_extensions.logs import drop_redundant, plural, summary
+from tap_kissmetrics.sdk_extensions.mapping import unmatched_maps
 from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
+from tap_kissmetrics.sdk_extensions.state import parse_instant
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError, ExtendedStream, StreamError
 from tap_kissmetrics.sdk_extensions.writer import BufferedWriter
 
@@ -25,6 +35,10 @@ if t.TYPE_CHECKING:
 
     from tap_kissmetrics.sdk_extensions.inputs import Settings
     from tap_kissmetrics.sdk_extensions.session import Session
+
+
+MAX_CAUSE_LENGTH: t.Final = 250
+"""Characters of the cause of a failed stream that the last line of a run repeats."""
 
 
 class StreamsFailedError(SingerSDKError):
@@ -56,11 +70,15 @@ class ExtendedTap(Tap):
             settings |= read_environment(schema, self.env_prefix(), self.logger)
         self.validate_settings(settings, schema, is_complete=validate_config)
         if unknown := sorted(settings.keys() - schema["properties"].keys()):
-            self.logger.warning("Unknown settings are ignored: %s", ", ".join(unknown))
+            self.logger.warning("Unknown settings are ignored: %s", suggest_names(unknown, schema["properties"]))
+        start_date = parse_instant(settings.get("start_date"))
+        if start_date and start_date > dt.datetime.now(dt.UTC):
+            self.logger.warning("start_date %s is in the future: INCREMENTAL streams write nothing", start_date)
+        replication_keys = self.replication_keys(settings)
         if isinstance(catalog, dict):
-            catalog = read_catalog(catalog, self.replication_keys(settings), self.logger)
+            catalog = read_catalog(catalog, replication_keys, self.logger)
         if isinstance(state, dict):
-            validate_state(state)
+            validate_state(state, replication_keys, self.logger)
         super().__init__(config=settings, catalog=catalog, state=state, validate_config=validate_config, **kwargs)
         self.message_writer.shutdown = self.shutdown
         self.shutdown.install(self._handle_termination)  # the SDK leaves out SIGHUP
@@ -92,6 +110,9 @@ class ExtendedTap(Tap):
 
     @override
     def setup_mapper(self) -> None:
+        maps = self.config.get("stream_maps")
+        if unmatched := list(unmatched_maps(maps, self.streams)) if isinstance(maps, dict) else []:
+            self.logger.warning("stream_maps: no stream matches %s", suggest_names(unmatched, self.streams))
         try:
             super().setup_mapper()
         except SingerSDKError as error:
@@ -108,49 +129,60 @@ class ExtendedTap(Tap):
         streams = t.cast("list[ExtendedStream]", list(self.streams.values()))
         selected = [stream for stream in streams if stream.selected]
         if not selected:
-            msg = "catalog: selects no stream"
+            msg = f"catalog: selects no stream; there are {', '.join(self.streams)}"
             raise InputError(msg)
         started_at = clock.monotonic()
         self._reset_state_progress_markers()
         if self.state:
             self.state_writer.write_state(self.state)
-        failed = []
+        self.message_writer.hold_schemas = True
+        failures = []
         try:
             for stream in streams:
                 if not stream.selected:
                     self.logger.info("Skipping deselected stream '%s'.", stream.name)
-                elif not self._sync_stream(stream):
-                    failed.append(stream.name)
+                elif error := self._sync_stream(stream):
+                    failures.append(str(error))
         except (ShutdownRequested, AbortRunError):
             if self.message_writer.has_written:
                 # Not through the state writer, which leaves out a state that has not changed.
                 self.message_writer.write_message(StateMessage(value=self.state))
             raise
-        records = sum(stream.progress.records for stream in streams)
-        total = summary(records, self.session.request_count, clock.monotonic() - started_at)
-        self.logger.info("Total: %s", total)
-        if failed:
-            msg = f"{len(failed)} of {plural(len(selected), 'stream')} failed: {', '.join(failed)}"
+        records, skipped = (sum(getattr(each.progress, name) for each in streams) for name in ("records", "skipped"))
+        seconds = clock.monotonic() - started_at
+        self.logger.info("Total: %s", summary(records, skipped, self.session.request_count, seconds))
+        if failures:
+            # With the causes, for Meltano shows the last lines of a log.
+            causes = "; ".join(textwrap.shorten(failure, MAX_CAUSE_LENGTH, placeholder=" ...") for failure in failures)
+            msg = f"{len(failures)} of {plural(len(selected), 'stream')} failed: {causes}"
             raise StreamsFailedError(msg)
 
-    def _sync_stream(self, stream: ExtendedStream) -> bool:
-        """Sync a stream; return whether it is complete."""
+    def _sync_stream(self, stream: ExtendedStream) -> StreamError | None:
+        """Sync a stream; return what it failed of, if it did."""
         try:
             with stream.wrap_errors():  # for the errors that `partitions` raises
                 stream.sync()
-        except MapExpressionError as error:
-            msg = f"stream_maps: {error}"
-            raise InputError(msg) from error
+            stream.raise_failed_partitions()
         except StreamError as error:
             self.logger.error("%s", error)  # noqa: TRY400
             self.message_writer.discard()
             self._reset_state_progress_markers()
             self.state_writer.write_state(self.state)
-            return False
-        self.message_writer.release()
+            return error
+        if stream.is_complete and stream.progress.records:
+            self.message_writer.release()
+        else:
+            self._keep_rows(stream)
         stream.on_stream_complete()
         stream.finalize_state_progress_markers()
-        return True
+        return None
+
+    def _keep_rows(self, stream: ExtendedStream) -> None:
+        """Send no ACTIVATE_VERSION: an empty list may be the mistake of a server."""
+        if self.message_writer.discard_activate_version() and not stream.progress.records:
+            stream.stream_logger.warning(
+                "no records: the rows that the target has stay, and no ACTIVATE_VERSION is sent"
+            )
 
     # Private, and the only hook for signals: the SDK's own exits with code 0 in the middle of a line.
     @override
@@ -210,4 +242,5 @@ class ExtendedTap(Tap):
 
 
 def _read(file: t.IO[str] | None, kind: str) -> Settings | None:
-    return read_json_stream(file, f"{kind} file {file.name}") if file else None
+    # Past the text layer, which decodes as the locale says.
+    return read_json_stream(file.buffer, f"{kind} file {file.name}") if file else None  # type: ignore[attr-defined]

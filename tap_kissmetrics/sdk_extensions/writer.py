@@ -9,7 +9,7 @@ import typing as t
 import msgspec
 from singer_sdk.exceptions import SingerSDKError
 from singer_sdk.io_base import SingerWriter
-from singer_sdk.singerlib import ActivateVersionMessage, RecordMessage
+from singer_sdk.singerlib import ActivateVersionMessage, RecordMessage, SchemaMessage, StateMessage
 from typing_extensions import override
 
 from tap_kissmetrics.sdk_extensions import clock
@@ -39,28 +39,54 @@ class BufferedWriter(SingerWriter):
     shutdown: Shutdown | None = None
     """Checked after each RECORD line."""
 
+    hold_schemas = False
+    """Whether SCHEMA waits for the first good response of its stream."""
+
     def __init__(self) -> None:
         super().__init__()
         self.has_written = False
         self._held: list[Message] = []
+        self._schemas: list[Message] = []
         self._buffer = bytearray()
 
     @override
     def write_message(self, message: Message) -> None:
         if isinstance(message, ActivateVersionMessage):
             self._held.append(message)
+        elif isinstance(message, SchemaMessage):
+            # Of no use to a target, and some refuse them.
+            message.schema = {name: value for name, value in message.schema.items() if name not in {"$schema", "title"}}
+            self._schemas.append(message)
+            if not self.hold_schemas:
+                self.release_schemas()
         else:
+            if not isinstance(message, StateMessage):
+                self.release_schemas()
             self._write(message)
+
+    def release_schemas(self) -> None:
+        """Write the SCHEMA messages of a stream that can be read: some targets empty their files at a SCHEMA."""
+        for message in self._schemas:
+            self._write(message)
+        self._schemas = []
 
     def release(self) -> None:
         """Write the ACTIVATE_VERSION messages of a stream that is complete."""
+        self.release_schemas()
         for message in self._held:
             self._write(message)
         self._held = []
 
+    def discard_activate_version(self) -> bool:
+        """Drop the ACTIVATE_VERSION messages of a stream that may not be complete; return whether there were any."""
+        self.release_schemas()
+        held, self._held = self._held, []
+        return bool(held)
+
     def discard(self) -> None:
-        """Drop the ACTIVATE_VERSION messages of a stream that failed."""
+        """Drop the ACTIVATE_VERSION messages of a stream that failed, and its SCHEMA if nothing was read."""
         self._held = []
+        self._schemas = []
 
     def flush(self) -> None:
         """Write what is buffered; raise `OutputError` if that is impossible."""

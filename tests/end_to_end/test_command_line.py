@@ -74,14 +74,12 @@ class TestDiscover:
             root = metadata.pop(())
             assert entry["key_properties"] == root["table-key-properties"] == ["id"]
             assert root["valid-replication-keys"] == list(KEYS.get(entry["tap_stream_id"], ()))
-            incremental = entry["tap_stream_id"] == "accounts"
-            assert entry["replication_method"] == ("INCREMENTAL" if incremental else "FULL_TABLE")
-            assert entry.get("replication_key") == ("updated_at" if incremental else None)
+            assert entry["replication_method"] == "FULL_TABLE"
+            assert entry.get("replication_key") is None
             assert root["selected"] is True
             assert {place[1] for place in metadata} == entry["schema"]["properties"].keys()
-            automatic = {("properties", "id")} | ({("properties", "updated_at")} if incremental else set())
             for place, about in metadata.items():
-                assert about["inclusion"] == ("automatic" if place in automatic else "available"), place
+                assert about["inclusion"] == ("automatic" if place == ("properties", "id") else "available"), place
 
     def test_needs_neither_settings_nor_the_api(self, sandbox: Sandbox, tmp_path: Path) -> None:
         without = run_tap("--discover", folder=tmp_path).succeeded().stdout

@@ -145,8 +145,8 @@ def test_during_a_request(hang: faults.Fault, sandbox: Sandbox, tmp_path: Path, 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
 def test_while_it_paces_its_requests(number: int, sandbox: Sandbox, tmp_path: Path, catalog: Path) -> None:
     """It does not sit out the minute of `requests_per_minute`."""
-    with live_tap(sandbox, tmp_path, "--catalog", catalog, requests_per_minute=3, **WAITS) as tap:
-        tap.until(lambda: len(sandbox.requests) == 3 and tap.written.count(b"\n") >= 10)
+    with live_tap(sandbox, tmp_path, "--catalog", catalog, requests_per_minute=5, **WAITS) as tap:
+        tap.until(lambda: len(sandbox.requests) == 5 and tap.written.count(b"\n") >= 10)
         tap.process.send_signal(number)
         run = tap.ends()
     assert_stopped(run, sandbox, tmp_path, catalog, number)

@@ -12,6 +12,7 @@ import requests
 
 from tap_kissmetrics.sdk_extensions.session import make_session
 from tap_kissmetrics.sdk_extensions.shutdown import Shutdown
+from tap_kissmetrics.sdk_extensions.transport import Limits
 from tests.sandbox import Sandbox, faults, make_account
 from tests.support.assertions import assert_every_record_once
 from tests.support.cases import SMALL, watched_sync
@@ -63,13 +64,13 @@ def test_never_more_at_once_than_the_setting(most: int, slow: Sandbox, tmp_path:
 
 
 def test_nothing_is_asked_for_beyond_total(slow: Sandbox, tmp_path: Path) -> None:
-    """Neither is the end probed where `total` tells it."""
+    """The last request is for the overlap alone, which proves the end."""
     watched_sync(slow, tmp_path, max_concurrency=32).succeeded()
     for request in slow.requests:
         total = len(slow.account.records[request.resource or ""])
         assert int(request.query["offset"]) < total
     events = [request for request in slow.requests if request.resource == "events"]
-    assert len(events) == PAGES
+    assert len(events) == PAGES + 1
 
 
 def test_a_list_of_another_length_each_page_is_not_fetched_in_vain(tmp_path: Path) -> None:
@@ -104,7 +105,9 @@ def test_a_slow_reader_stops_the_fetching(tmp_path: Path) -> None:
         assert len(sandbox.requests) > 40
 
 
-@pytest.mark.parametrize("pause", [faults.status(429, resource="events", nth=5), faults.retry_after(0.1, nth=6)])
+@pytest.mark.parametrize(
+    "pause", [faults.status(429, resource="events", nth=5), faults.retry_after(0.1, resource="events", nth=6)]
+)
 def test_it_gives_way_once_the_api_asks_for_a_pause(pause: faults.Fault, slow: Sandbox, tmp_path: Path) -> None:
     """What was under way comes to its end; from then on one request follows the other."""
     pause.seen = 0
@@ -142,9 +145,8 @@ def test_a_test_asks_no_more_than_it_needs(slow: Sandbox, tmp_path: Path) -> Non
 def test_after_a_failure_nothing_is_sent_ahead() -> None:
     """Until the request that failed was asked for: a server that is down is not flooded."""
     with Sandbox(faults=[faults.status(503, nth=1)]) as sandbox:
-        session = make_session(
-            [sandbox.url], max_concurrency=8, requests_per_minute=None, shutdown=Shutdown(), logger=logging.getLogger()
-        )
+        limits = Limits(max_concurrency=8, requests_per_minute=None, max_response_time=60)
+        session = make_session([sandbox.url], limits, shutdown=Shutdown(), logger=logging.getLogger())
         session.headers["Authorization"] = f"Bearer {sandbox.token}"
         pages = [
             session.prepare_request(requests.Request("GET", f"{sandbox.url}/events", params={"offset": n}))

@@ -23,10 +23,7 @@ if TYPE_CHECKING:
 
 ON: dict[str, Any] = {"emit_activate_version_messages": True}
 
-FULL_TABLE = tuple(stream for stream in RESOURCES if stream != "accounts")
-"""The streams that are FULL_TABLE unless the catalog says otherwise."""
-
-_ORDER = in_order_of_sync(FULL_TABLE)
+_ORDER = in_order_of_sync(RESOURCES)
 
 BEFORE_PROPERTIES = set(_ORDER[: _ORDER.index("properties")])
 """The streams that are complete when the properties are read."""
@@ -56,14 +53,17 @@ def assert_versions(run: Run, streams: set[str]) -> None:
 def test_complete_streams_end_with_it(sandbox: Sandbox, tmp_path: Path) -> None:
     """It is the last message of its stream, and each record carries its version."""
     run = sync(sandbox, tmp_path, **ON).succeeded()
-    assert_versions(run, set(FULL_TABLE))
-    assert all("version" not in m for m in run.of_type("RECORD") if m["stream"] == "accounts")
+    assert_versions(run, set(RESOURCES))
+    assert all("version" in m for m in run.of_type("RECORD"))
 
 
-def test_list_that_is_empty_is_complete(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The last metric may be deleted too."""
+def test_list_that_is_empty_has_none(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The last metric may have been deleted; but a server that is wrong must not empty a table."""
     sandbox.account.records["metrics"] = []
-    assert_versions(sync(sandbox, tmp_path, **ON).succeeded(), set(FULL_TABLE))
+    run = sync(sandbox, tmp_path, **ON).succeeded()
+    assert_versions(run, set(RESOURCES) - {"metrics"})
+    (warning,) = run.warnings
+    assert "metrics: no records: the rows that the target has stay, and no ACTIVATE_VERSION is sent" in warning
 
 
 @pytest.mark.parametrize("given", [{}, {"emit_activate_version_messages": False}])
@@ -89,7 +89,7 @@ def test_stream_that_fails_has_none_and_the_others_have(page: int, sandbox: Sand
     run = sync(sandbox, tmp_path, page_size=5, retry_timeout=0.1, **ON)
     assert run.code == 1
     assert bool(run.records("events")) == (page > 1)
-    assert_versions(run, set(FULL_TABLE) - {"events"})
+    assert_versions(run, set(RESOURCES) - {"events"})
 
 
 def test_wrong_token_ends_the_sync_without_one(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_list_that_cannot_be_read_to_its_end_has_none(fault: faults.Fault, sandb
     run = sync(sandbox, tmp_path, page_size=2, retry_timeout=0.1, **ON)
     assert run.code == 1
     assert run.records("properties")
-    assert_versions(run, set(FULL_TABLE) - {"properties"})
+    assert_versions(run, set(RESOURCES) - {"properties"})
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
@@ -149,7 +149,7 @@ class TestProducts:
         products = sandbox.account.ids("products")[:2]
         run = sync(sandbox, tmp_path, product_ids=products, **ON).succeeded()
         assert {event["product_id"] for event in run.records("events")} == set(products)
-        assert_versions(run, set(FULL_TABLE))
+        assert_versions(run, set(RESOURCES))
 
     def test_product_that_fails_keeps_it_back(self, sandbox: Sandbox, tmp_path: Path) -> None:
         products = sandbox.account.ids("products")[:2]
@@ -157,4 +157,4 @@ class TestProducts:
         run = sync(sandbox, tmp_path, product_ids=products, **ON)
         assert run.code == 1
         assert {event["product_id"] for event in run.records("events")} == {products[0]}
-        assert_versions(run, set(FULL_TABLE) - {"events"})
+        assert_versions(run, set(RESOURCES) - {"events"})

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_kissmetrics.sdk_extensions.catalog import REPLICATION_METHODS as METHODS
 from tests.sandbox import RESOURCES, Account, Fault, Sandbox, faults, make_account
 from tests.support.catalogs import at_or_after, choose, ids, instant
 from tests.support.examples import examples
@@ -37,7 +36,7 @@ def bookmark_of(run: Run, stream: str) -> dict[str, Any]:
 
 
 class TestChoice:
-    """Any stream may be switched; FULL_TABLE is the default but for accounts, which have a real "changed at"."""
+    """Any stream may be switched; FULL_TABLE is the default."""
 
     def test_catalog_lists_the_keys(self, tmp_path: Path) -> None:
         discovered = json.loads(run_tap("--discover", folder=tmp_path).succeeded().stdout)
@@ -45,9 +44,8 @@ class TestChoice:
         for entry in discovered["streams"]:
             (root,) = [item["metadata"] for item in entry["metadata"] if not item["breadcrumb"]]
             assert sorted(root["valid-replication-keys"]) == sorted(KEYS.get(entry["tap_stream_id"], ()))
-            is_account = entry["tap_stream_id"] == "accounts"
-            assert entry["replication_method"] == METHODS[is_account]
-            assert entry.get("replication_key") == ("updated_at" if is_account else None)
+            assert entry["replication_method"] == "FULL_TABLE"
+            assert entry.get("replication_key") is None
 
     @pytest.mark.parametrize(
         ("stream", "key", "place"),
@@ -62,7 +60,6 @@ class TestChoice:
             (entry,) = [e for e in catalog["streams"] if e["tap_stream_id"] == stream]
             (root,) = [item["metadata"] for item in entry["metadata"] if not item["breadcrumb"]]
             del root["replication-method"]
-            root.pop("replication-key", None)  # of accounts; where there are both, the metadata counts
             entry |= {"replication_method": "INCREMENTAL", "replication_key": key}
         records = sandbox.account.records[stream]
 
@@ -250,6 +247,6 @@ def test_catalog_without_formats_is_no_crash(account: Account, sandbox: Sandbox,
 def test_the_clock_of_a_failed_response_does_not_count(sandbox: Sandbox) -> None:
     """It may be that of a proxy, which is years behind."""
     sandbox.faults += [faults.status(502, nth=1), faults.header("Date", "Mon, 01 Jan 2001 00:00:00 GMT", nth=1)]
-    run = sync_here(sandbox)
+    run = sync_here(sandbox, catalog=choose(accounts="updated_at"))
     newest = max(record["updated_at"] for record in sandbox.account.records["accounts"])
     assert bookmark_of(run, "accounts")["replication_key_value"] == newest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -164,15 +165,16 @@ class TestRequests:
     def test_no_link_of_an_answer_is_followed(self, rel: str, sandbox: Sandbox) -> None:
         with Sandbox(make_account()) as stranger:
 
-            def lead_astray(answer: dict[str, Any]) -> None:
-                link = {"templated": False, "href": f"{stranger.url}/events", "rel": rel, "name": rel}
+            def lead_astray(answer: dict[str, Any], path: str) -> None:
+                link = {"templated": False, "href": f"{stranger.url}{path}", "rel": rel, "name": rel}
                 answer["links"] = [link]
                 for record in answer["data"]:
                     record["links"] = [link]
 
-            for records in sandbox.account.records.values():
+            for name, records in sandbox.account.records.items():
                 for record in records:
-                    lead_astray({"data": [record]})
-            sandbox.faults.append(faults.rewrite(lead_astray))
+                    lead_astray({"data": [record]}, f"/{name}")
+            for name in RESOURCES:
+                sandbox.faults.append(faults.rewrite(partial(lead_astray, path=f"/{name}"), resource=name))
             assert_complete(sync_here(sandbox, page_size=3), sandbox.account)
             assert not stranger.requests

@@ -78,7 +78,9 @@ LISTS = [
     row("server that ignores offset", faults.ignore_offset(**EVENTS), says="the server ignores offset", ahead=True,
         apis=BOTH),
     row("server that ignores offset and says so", faults.ignore_offset(admit=True, **EVENTS),
-        says="the server ignores offset"),
+        says="the response is that of offset 0, not of 9"),
+    row("pages that overlap by 3 rows and say so", faults.overlap(3, admit=True, **EVENTS),
+        says="the response is that of offset 6, not of 9"),
     row("server that ignores offset and says no total", faults.ignore_offset(**EVENTS),
         faults.total(faults.MISSING, **EVENTS), says="the server ignores offset", ahead=True),
     row("bare form, server that ignores offset", faults.ignore_offset(**EVENTS), says="the server ignores offset",
@@ -213,7 +215,7 @@ def test_https_where_there_is_none(tmp_path: Path) -> None:
     with small_sandbox() as sandbox:
         run = watched_sync(sandbox, tmp_path, **{**HASTY, "api_url": sandbox.url.replace("http:", "https:")})
     assert run.code == 1
-    assert re.match(r"accounts: the certificate of 127\.0\.0\.1:\d+ is not accepted: ", run.errors[0])
+    assert re.match(r"accounts: 127\.0\.0\.1:\d+ does not speak TLS: .*; check api_url, and", run.errors[0])
     assert sandbox.requests == []
     assert_discreet(run, sandbox)
 

@@ -76,8 +76,9 @@ IN_TURN: dict[str, list[tuple[Callable[..., faults.Fault], str]]] = {
         (faults.truncated_json, NO_JSON),
         (faults.html_page, NO_JSON),
         (faults.empty_body, NO_JSON),
-        (partial(faults.status, 204, body=b""), NO_JSON),
-        (partial(faults.body, b'{"data": [{"id": "\xff"}]}'), NO_JSON),
+        *((partial(faults.status, code), f"HTTP {code} is not the status of a list; {SOON}")
+          for code in (201, 202, 203, 204, 206, 299)),
+        (partial(faults.body, b'[{"id": "\\ufffd"}]'), f"the id of the record at offset .* is not text; {SOON}"),
         (partial(faults.body, b"[" * 200_000), NO_JSON),
         (faults.null_body, NO_LIST),
         (faults.scalar_body, NO_LIST),
@@ -158,7 +159,6 @@ LISTS = [
     row("server that ignores limit and says so", faults.ignore_limit(13, admit=True), ahead=True),
     row("pages that overlap by a row", faults.overlap(1)),
     row("pages that overlap by 3 rows", faults.overlap(3), ahead=True, apis=BOTH),
-    row("pages that overlap by 3 rows and say so", faults.overlap(3, admit=True)),
     row("no total", faults.total(faults.MISSING), ahead=True),
     row("total as text", faults.total(str)),
     row("total half as large", faults.total(lambda true: true // 2), ahead=True),
@@ -223,7 +223,7 @@ def test_each_pause_is_twice_the_one_before(clock: Clock, tmp_path: Path) -> Non
         run = watched_sync(sandbox, tmp_path, backoff_factor=factor, max_concurrency=1, retry_timeout=120).succeeded()
     assert_every_record_once(run, sandbox.account)
     told = [float(wait) for wait in re.findall(r"retrying in (\d+\.\d) s", run.stderr)]
-    (times,) = [moments for (path, *_), moments in moments.items() if path == "/core/metrics"]
+    (times,) = [times for (path, *_), times in moments.items() if path == "/core/metrics" and len(times) > 1]
     gaps = [after - before for before, after in itertools.pairwise(times)]
     assert len(told) == len(gaps) == 5
     for number, (wait, gap) in enumerate(zip(told, gaps, strict=True)):

@@ -115,10 +115,15 @@ def test_stream_maps(maps: dict[str, Any], says: str, sandbox: Sandbox, tmp_path
 
 
 def test_a_stream_map_that_knows_no_such_column(sandbox: Sandbox, tmp_path: Path) -> None:
-    """It is only seen with the first record."""
+    """It is only seen with the first record, and an error of that stream."""
     run = sync(sandbox, tmp_path, stream_maps={"accounts": {"name": "nmae"}})
     assert run.code == 1
-    assert run.errors == ["stream_maps: Failed to evaluate simpleeval expressions nmae."]
+    assert run.failed == ["accounts"]
+    key = sandbox.account.ids("accounts")[0]
+    assert run.errors[0] == (
+        f"accounts: stream_maps: name: nmae failed for the record with id={key!r}: "
+        "NameNotDefined: 'nmae' is not defined for expression 'nmae'"
+    )
 
 
 def test_a_folder_that_is_gone(sandbox: Sandbox, tmp_path: Path) -> None:

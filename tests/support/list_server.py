@@ -13,7 +13,7 @@ from tap_kissmetrics.responses import read_page
 from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator
 
 Change = tuple[str, int]
-"""("insert" or "delete", position), or ("to front", position): the record there becomes the first."""
+"""("insert" or "delete", position), or ("to front", position): the record there becomes the first, or ("append", 0)."""
 
 
 @dataclass
@@ -28,6 +28,7 @@ class ListServer:
         form: "envelope" or "bare".
         total: Which total is reported: "true", "none", "small", "text".
         early: Rows by which each page starts earlier than asked.
+        clamps: Whether the last record is given at any offset after it.
     """
 
     ids: list[int]
@@ -37,6 +38,7 @@ class ListServer:
     form: str = "envelope"
     total: str = "true"
     early: int = 0
+    clamps: bool = False
     requests: int = 0
     stayed: set[int] = field(default_factory=set)
 
@@ -50,6 +52,8 @@ class ListServer:
         self.requests += 1
         given = min(limit, self.cap or limit)
         start = max(offset - self.early, 0)
+        if self.clamps:
+            start = min(start, max(len(self.ids) - 1, 0))
         data = [{"id": str(key)} for key in self.ids[start : start + given]]
         pagination = self._pagination(limit if not self.admits else given, offset)
         if self.requests <= len(self.changes):
@@ -68,7 +72,9 @@ class ListServer:
         return {"limit": limit, "offset": offset} | shown
 
     def _change(self, kind: str, position: int) -> None:
-        if kind == "insert":
+        if kind == "append":
+            self.ids.append(next(self._fresh))
+        elif kind == "insert":
             self.ids.insert(position % (len(self.ids) + 1), next(self._fresh))
         elif self.ids and kind == "to front":
             self.ids.insert(0, self.ids.pop(position % len(self.ids)))

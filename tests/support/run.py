@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -71,12 +72,19 @@ class Run:
 
     @property
     def failed(self) -> list[str]:
-        """The streams that failed, as the last error names and counts them."""
-        summary = re.fullmatch(r"(\d+) of (\d+) streams? failed: (.+)", self.errors[-1])
-        assert summary, self.errors[-1]
-        names = summary[3].split(", ")
-        assert int(summary[1]) == len(names) <= int(summary[2])
-        return names
+        """The streams that failed: one error line each, whose beginning the last line repeats, and counts them."""
+        *causes, last = self.errors
+        summary = re.fullmatch(r"(\d+) of (\d+) streams? failed: (.+)", last)
+        assert summary, last
+        assert int(summary[1]) == len(causes) <= int(summary[2])
+        rest = summary[3]
+        for cause in causes:
+            pairs = zip(rest, " ".join(cause.split()), strict=False)
+            shown = rest[: sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))]
+            assert len(shown) > len(cause.partition(": ")[0]) + 2, last
+            rest = rest.removeprefix(shown).lstrip().removeprefix("...").removeprefix("; ")
+        assert not rest, last
+        return [cause.partition(": ")[0] for cause in causes]
 
     def refused(self) -> str:
         """The one line of a run that was refused, which has an exit code and neither a traceback nor a record."""

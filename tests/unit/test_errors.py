@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from tap_kissmetrics.apis import CORE, QUERY
 from tap_kissmetrics.errors import AuthenticationError, NotFoundError, error_for_exception, error_for_response
 from tap_kissmetrics.sdk_extensions.logs import MAX_QUOTED_LENGTH
-from tap_kissmetrics.sdk_extensions.retry import RateLimitError
+from tap_kissmetrics.sdk_extensions.retry import NoResponseError, RateLimitError
 from tests.unit.responses import make_response
 
 ANSWER = {"meta": {"status": 400, "message": "No"}, "data": None}
@@ -135,6 +136,10 @@ def test_a_redirect(location: str, host: str) -> None:
         ({"messages": ["No", "and no"]}, ": API message: No; and no"),
         ({"error": {"message": "No", "code": 5}}, ": API message: No"),
         ({"errors": [{"detail": "No"}, 5, None]}, ": API message: No"),
+        ({"errors": {"limit": ["No"]}}, ": API message: limit: No"),
+        ({"error": {"description": "No"}}, ": API message: No"),
+        ({"reason": "No"}, ": API message: No"),
+        ({"meta": {"status": 400, "message": "No", "errors": ["and no"]}}, ": API message: No; and no"),
         ({"meta": {"message": "No"}}, ": API message: No"),
         ({"message": "no\r\n\tmore\x00\x1b[31m"}, ": API message: no more[31m"),
         ({"message": "x" * 1000}, f": API message: {'x' * MAX_QUOTED_LENGTH}..."),
@@ -149,20 +154,59 @@ def test_the_message_of_a_body(body: object, message: str) -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
-        (requests.exceptions.SSLError("bad certificate"), FatalAPIError, "the certificate of .* is not accepted: bad"),
-        (
-            requests.exceptions.ProxyError("down"),
-            RetriableAPIError,
-            "no complete response from .* through the proxy in",
-        ),
-        (requests.exceptions.ConnectionError("refused"), RetriableAPIError, "no complete response from .*: refused"),
-        (requests.exceptions.ReadTimeout("timed out"), RetriableAPIError, "no complete response from .*: timed out"),
+        (requests.exceptions.SSLError("broken"), NoResponseError, "no complete response from .*: broken"),
+        (requests.exceptions.ProxyError("down"), NoResponseError, "no complete response from .* through the proxy in"),
+        (requests.exceptions.ConnectionError("refused"), NoResponseError, "no complete response from .*: refused"),
+        (requests.exceptions.ReadTimeout("timed out"), NoResponseError, "no complete response from .*: timed out"),
         (requests.exceptions.InvalidURL("nonsense"), FatalAPIError, "cannot be reached: nonsense; check api_url, and"),
-        (requests.exceptions.InvalidHeader("twice"), RetriableAPIError, "no complete response from .*: twice"),
+        (requests.exceptions.InvalidHeader("twice"), NoResponseError, "no complete response from .*: twice"),
     ],
 )
 def test_an_exception(error: requests.RequestException, kind: type[Exception], says: str) -> None:
-    """What breaks on the way may pass, a certificate or an address does not."""
+    """What breaks on the way may pass, a wrong address does not."""
     found = error_for_exception(error, "api_url")
     assert type(found) is kind
     assert re.search(says, str(found))
+
+
+def ssl_error(kind: type[ssl.SSLError], reason: str, text: str) -> requests.exceptions.SSLError:
+    """Make an error as the HTTP library wraps it."""
+    cause = kind(1, text)
+    cause.reason = reason
+    error = requests.exceptions.SSLError(text)
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "expected", "says"),
+    [
+        (ssl.SSLCertVerificationError, "CERTIFICATE_VERIFY_FAILED", FatalAPIError, "certificate .* REQUESTS_CA_BUNDLE"),
+        (ssl.SSLError, "WRONG_VERSION_NUMBER", FatalAPIError, "does not speak TLS"),
+        (ssl.SSLError, "HTTP_REQUEST", FatalAPIError, "does not speak TLS"),
+        (ssl.SSLError, "NO_CERTIFICATE_OR_CRL_FOUND", FatalAPIError, "check the certificates of SSL_CERT_FILE"),
+        (ssl.SSLError, "DECRYPTION_FAILED_OR_BAD_RECORD_MAC", NoResponseError, "no complete response"),
+        (ssl.SSLError, "TLSV1_ALERT_INTERNAL_ERROR", NoResponseError, "no complete response"),
+        (ssl.SSLEOFError, "UNEXPECTED_EOF_WHILE_READING", NoResponseError, "no complete response"),
+        (ssl.SSLZeroReturnError, "", NoResponseError, "no complete response"),
+    ],
+)
+def test_tls_errors_by_cause(
+    kind: type[ssl.SSLError], reason: str, expected: type[Exception], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a verification error is about the certificate; what may pass is tried again."""
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
+    found = error_for_exception(ssl_error(kind, reason, f"[SSL: {reason}] failed"), "api_url")
+    assert type(found) is expected
+    assert re.search(says, str(found))
+
+
+def test_html_of_a_firewall_is_not_about_access() -> None:
+    """A 403 that is not from the API."""
+    response = make_response(b"<html>Blocked</html>", 403, headers={"Content-Type": "text/html; charset=utf-8"})
+    line = str(error_for_response(403, response, api=CORE, setting="api_url"))
+    assert line == (
+        "HTTP 403: /core/events is refused by an HTML page, which is not from the API: check firewalls and proxies"
+    )

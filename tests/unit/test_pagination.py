@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator, Page, ResultPage, RowPaginator
+from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator, Page, ResultPage
+from tap_kissmetrics.sdk_extensions.row_pagination import RowPaginator
 from tests.support.examples import examples
 from tests.support.list_server import Change, ListServer, walk
 
@@ -28,6 +29,7 @@ shapes = st.fixed_dictionaries(
     {
         "form": st.sampled_from(["envelope", "envelope", "bare"]),
         "cap": st.sampled_from([None, None, 2, 3, 7]),
+        "clamps": st.booleans(),
         "total": st.sampled_from(["true", "none", "small", "text"]),
     }
 )
@@ -127,7 +129,8 @@ class TestPaginator:
         seamed = max(min(max(page_size, 2), server.cap or page_size), 2)
         plain = max(math.ceil(count / given), 1)
         least = max(math.ceil((count - 1) / (seamed - 1)), 1)
-        assert server.requests <= max(plain, least) + 1
+        looks_moved = count == 1 and server.clamps  # the only record comes again at offset 1
+        assert server.requests <= (6 if looks_moved else max(plain, least) + 1)
 
 
 @pytest.mark.parametrize("total", ["none", "small", "true"])
@@ -137,6 +140,27 @@ def test_one_record_a_page(form: str, total: str) -> None:
     server = ListServer(list(range(10)), cap=1, form=form, total=total)
     with pytest.raises(FatalAPIError, match="the server sends one record a page"):
         walk(server, 1000, 200)
+
+
+@pytest.mark.parametrize(("at_once", "total"), [(1, "none"), (3, "none"), (1, "true"), (3, "true"), (12, "true")])
+def test_a_list_that_grows_as_fast_as_it_is_read(at_once: int, total: str) -> None:
+    """It is refused, in bounded requests, where it can be told from a long one."""
+    server = ListServer(list(range(30)), [[("append", 0)] * at_once] * 3000, total=total)
+    with pytest.raises(FatalAPIError, match="the list grows"):
+        walk(server, 10, 2000)
+
+
+@pytest.mark.parametrize("count", range(1, 5))
+@pytest.mark.parametrize("gone", [[], [0], [1]])
+@pytest.mark.parametrize("total", ["none", "true"])
+def test_one_record_a_page_of_a_server_that_clamps_the_offset(count: int, gone: list[int], total: str) -> None:
+    """It ends, or is refused, and loses nothing when a record before it goes."""
+    server = ListServer(list(range(count)), [[("delete", at) for at in gone]], cap=1, clamps=True, total=total)
+    if count - len(gone) > 1:
+        with pytest.raises(FatalAPIError, match="one record a page"):
+            walk(server, 10, 100)
+    else:
+        assert_right(server, walk(server, 10, 100))
 
 
 def test_a_list_that_grows_to_a_second_record() -> None:
@@ -162,7 +186,7 @@ def test_a_limit_that_is_the_number_of_rows(count: int) -> None:
 
 def page(ids: list[str | int], *, offset: int = 0, limit: int = 10, total: int | None = None) -> Page:
     """A page of records that are only ids."""
-    return Page(offset, limit, [{"id": key} for key in ids], total, list(ids))
+    return Page(offset, limit, [{"id": key} for key in ids], total, ids=list(ids))
 
 
 class TestPages:
@@ -201,10 +225,26 @@ class TestPages:
         pages.update(page(list(range(10))))
         assert pages.predict(9) == [9]
 
-    def test_a_last_page_that_is_not_full_ends_the_list(self) -> None:
+    @pytest.mark.parametrize("total", [7, 3, None])
+    def test_a_page_of_the_overlap_alone_ends_the_list(self, total: int | None) -> None:
         pages = OverlapPaginator(10)
-        assert len(pages.update(page(list(range(7)), total=7))) == 7
+        assert len(pages.update(page(list(range(7)), total=total))) == 7
+        assert pages.predict(9) == [6]
+        assert pages.update(page([6], offset=6, total=total)) == []
         assert pages.predict(9) == []
+
+    @pytest.mark.parametrize(("total", "requests"), [(None, 2), (0, 1)])
+    def test_an_empty_list_without_a_total_is_requested_once_more(self, total: int | None, requests: int) -> None:
+        pages = OverlapPaginator(10)
+        for _ in range(requests):
+            assert pages.predict(9) == [0]
+            assert pages.update(page([], total=total)) == []
+        assert pages.predict(9) == []
+
+    def test_a_list_that_was_empty_for_a_moment(self) -> None:
+        pages = OverlapPaginator(10)
+        assert pages.update(page([])) == []
+        assert len(pages.update(page([1, 2]))) == 2
 
 
 class TestRows:
@@ -234,7 +274,8 @@ class TestRows:
             (["a", "b", "c"], [], None, "the row at offset 2 is not the one that was read before"),
             (["a", "b", "c"], ["c"], 9, "no new rows at offset 2 of a result of 9"),
             (["a", "b"], ["b"], 3, "no new rows at offset 1 of a result of 3"),
-            (["a", "a"], ["a", "a"], None, "the server ignores offset: it sends the same rows at 1 as before"),
+            (["a", "a"], ["a", "a"], 2, "the server ignores offset: it sends 2 rows at 1 of 2"),
+            (["a", "b", "c"], ["c", "d", "e"], 4, "the server ignores offset: it sends 3 rows at 2 of 4"),
         ],
     )
     def test_a_page_that_does_not_continue(
@@ -246,10 +287,47 @@ class TestRows:
             pages.validate(self.rows(rows, pages.offset, total=total))
         assert str(caught.value) == says
 
-    def test_a_result_that_repeats_itself(self) -> None:
+    def test_a_result_of_another_length(self) -> None:
         pages = RowPaginator(3)
-        pages.update(self.rows(["a", "b", "a"]))
-        pages.validate(self.rows(["a", "b", "a"], 2))
+        pages.update(self.rows(["a", "b", "c"], total=9))
+        with pytest.raises(RetriableAPIError, match=r"^the response is that of a result of 8 rows, not of 9$"):
+            pages.validate(self.rows(["c", "d", "e"], 2, total=8))
+
+    @pytest.mark.parametrize("count", [2, 3, 4, 5, 50, 430])
+    @pytest.mark.parametrize("has_total", [False, True])
+    @pytest.mark.parametrize("cap", [None, 2])
+    def test_a_result_of_equal_rows(self, count: int, has_total: bool, cap: int | None) -> None:  # noqa: FBT001
+        """It is no fault of the server."""
+        read, requests = self.read(["a"] * count, total=count if has_total else None, cap=cap)
+        assert read == [(position, "a") for position in range(count)]
+        assert requests <= count + 2
+
+    @pytest.mark.parametrize("count", [2, 3, 4, 5, 50])
+    @pytest.mark.parametrize("has_total", [False, True])
+    def test_equal_rows_of_a_server_that_ignores_offset(self, count: int, has_total: bool) -> None:  # noqa: FBT001
+        """It ends well or is refused, and no row is written that is not there."""
+        total = count if has_total else None
+        if has_total and count == 2:  # a page that is not full ends a result
+            read, _ = self.read(["a"] * count, total=total, ignores_offset=True)
+            assert len(read) == count
+        else:
+            with pytest.raises(RetriableAPIError, match="the server ignores offset"):
+                self.read(["a"] * count, total=total, ignores_offset=True)
+
+    def read(
+        self, rows: list[Any], *, total: int | None, cap: int | None = None, ignores_offset: bool = False
+    ) -> tuple[list[tuple[int, Any]], int]:
+        """Read a result of these rows; return what was read, and the number of requests."""
+        pages = RowPaginator(3)
+        read: list[tuple[int, Any]] = []
+        for requests in range(len(rows) + 10):
+            if pages.finished:
+                return read, requests
+            start = 0 if ignores_offset else pages.offset
+            page = self.rows(rows[start : start + (cap or 3)], pages.offset, total=total)
+            pages.validate(page)
+            read += pages.update(page)
+        pytest.fail("the walk has no end")
 
     def test_rows_that_are_changed_later(self) -> None:
         pages = RowPaginator(3)

@@ -16,26 +16,34 @@ ROWS = [{"id": "a"}, {"id": "b"}]
 @pytest.mark.parametrize(
     ("body", "headers", "says"),
     [
-        (b"", {}, "the response is not JSON (0 bytes, no content type)"),
-        (b"<html>", {"Content-Type": "text/html"}, "the response is not JSON (6 bytes, text/html)"),
-        (b'{"data": [', {}, "the response is not JSON (10 bytes, no content type)"),
-        (b'"\xff"', {}, "the response is not JSON (3 bytes, no content type)"),
-        (b"{}", {"Content-Type": "x" * 500}, f"the response is not JSON (2 bytes, {'x' * 200}...)"),
+        (b"", {}, "the response is not JSON (0 bytes, no content type): byte 0: Expecting value"),
+        (b"<html>", {"Content-Type": "text/html"}, "the response is not JSON (6 bytes, text/html): byte 0: Expecting"),
+        (b'{"data": [', {}, "the response is not JSON (10 bytes, no content type): byte 10: Expecting value"),
+        (b"[" * 100_000, {}, "the response is not JSON (100000 bytes, no content type): it is nested too deeply"),
+        (
+            b"\x28\xb5\x2f\xfd",
+            {"Content-Encoding": "zstd"},
+            "the response is not JSON (4 bytes, no content type, zstd)",
+        ),
+        (b"}{", {"Content-Type": "x" * 500}, f"the response is not JSON (2 bytes, {'x' * 200}...)"),
     ],
 )
 def test_a_body_that_is_no_json(body: bytes, headers: dict[str, str], says: str) -> None:
     """Its size and type are shown, and it may be right the next time."""
-    response = make_response(body, headers=headers)
-    if body == b"{}":
-        response._content = b"}{"  # noqa: SLF001
     with pytest.raises(RetriableAPIError) as caught:
-        read_json(response)
-    assert str(caught.value) == says
+        read_json(make_response(body, headers=headers), pytest.fail)
+    assert str(caught.value).startswith(says)
+
+
+def test_a_response_without_content_is_named() -> None:
+    """HTTP 204 to a list."""
+    with pytest.raises(RetriableAPIError, match="HTTP 204: the response has no content"):
+        read_json(make_response(status=204), pytest.fail)
 
 
 def test_a_location_needs_no_body() -> None:
     """A report that was started."""
-    assert read_json(make_response(headers={"Location": "/v2/queries/1"})) is None
+    assert read_json(make_response(headers={"Location": "/v2/queries/1"}), pytest.fail) is None
 
 
 @pytest.mark.parametrize(
@@ -126,7 +134,24 @@ def test_a_body_without_a_page(body: object, says: str) -> None:
 @pytest.mark.parametrize("key", ["a", "0", 0, -1, 2**70], ids=repr)
 def test_an_id(key: object) -> None:
     """Text or an integer."""
-    assert read_page([{"id": key}], offset=0, limit=10).ids == [key]
+    assert read_page([{"id": key}], offset=0, limit=10).ids == [str(key)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "is_numeric", "same"),
+    [
+        (1, "1", True, True),
+        ("1", "01", True, True),
+        (1, "1", False, True),
+        ("1", "01", False, False),
+        ("a", "A", True, False),
+        ("0F8FAD5B-D9CB-469F-A165-70867728950E", "0f8fad5b-d9cb-469f-a165-70867728950e", False, True),
+    ],
+)
+def test_ids_that_are_the_same_to_a_table(one: object, other: object, is_numeric: bool, same: bool) -> None:  # noqa: FBT001
+    """A number whatever its form, a UUID whatever its case; other text as it is."""
+    page = read_page([{"id": one}, {"id": other}], offset=0, limit=10, has_numeric_ids=is_numeric)
+    assert (page.ids[0] == page.ids[1]) is same
 
 
 BAD_IDS: list[Any] = [None, "", True, {"a": 1}, 1.5, []]

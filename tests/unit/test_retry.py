@@ -46,6 +46,14 @@ def test_retry_after_as_a_date() -> None:
     assert parse_retry_after(make_response()) is None
 
 
+@pytest.mark.parametrize("difference", [-86_400, -100, 0, 3600])
+def test_retry_after_as_a_date_of_a_server_whose_clock_is_wrong(difference: int) -> None:
+    """It is compared with the date of the response."""
+    now = time.time() + difference
+    date, header = (email.utils.formatdate(moment, usegmt=True) for moment in (now, now + 42))
+    assert parse_retry_after(make_response(headers={"Date": date, "Retry-After": header})) == 42
+
+
 def limited(retry_after: float | None) -> RateLimitError:
     """Make the error of a rate limit."""
     error = RateLimitError("HTTP 429")
@@ -74,7 +82,9 @@ def attempt(
     def on_retry(_error: Exception, seconds: float) -> None:
         waits.append(seconds)
 
-    call: Callable[[], str] = retrying(func, factor=factor, max_time=max_time, sleep=clock.sleep, on_retry=on_retry)
+    call: Callable[[], str] = retrying(
+        func, factor=factor, max_time=lambda _: max_time, sleep=clock.sleep, on_retry=on_retry
+    )
     try:
         assert call() == "done"
     except Exception as error:  # noqa: BLE001 - it is looked at
@@ -136,6 +146,26 @@ def test_failures_after_a_rate_limit_have_their_whole_budget(clock: Clock) -> No
     """Each limit begins it anew."""
     errors: list[Exception] = [*[RetriableAPIError("503")] * 3, limited(300), *[RetriableAPIError("503")] * 5]
     assert attempt(errors, clock, max_time=60)[1:] == (10, None)
+
+
+def test_each_error_has_a_budget(clock: Clock) -> None:
+    """An outage that is known already is not waited for."""
+    calls = itertools.count()
+
+    def func() -> None:
+        error = RetriableAPIError("known" if next(calls) == 3 else "new")
+        raise error
+
+    call = retrying(
+        func,
+        factor=1,
+        max_time=lambda error: 0 if str(error) == "known" else 120,
+        sleep=clock.sleep,
+        on_retry=lambda *_: None,
+    )
+    with pytest.raises(RetriableAPIError, match="known"):
+        call()
+    assert next(calls) == 4
 
 
 @pytest.mark.parametrize("error", [FatalAPIError("HTTP 404"), ValueError("a bug")])

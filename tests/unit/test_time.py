@@ -112,7 +112,8 @@ class TestProgress:
         progress.complete()
         assert caplog.messages == [
             "events: 1 records, product 2 of 3, 11 s",
-            "events: complete: 1 record, 1 request, 11.0 s, 1 of them before the bookmark and left out",
+            "events: complete: 1 read, 0 written, 1 request, 11.0 s",
+            "events: all records are older than the bookmark or start_date: nothing was written",
         ]
 
     def test_a_total_that_is_too_small(self, read: Callable[..., None], caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,52 @@
+"""Stream maps and flattening: what the SDK's mapper does not check or report."""
+
+from __future__ import annotations
+
+import fnmatch
+import traceback
+import typing as t
+
+from tap_kissmetrics.sdk_extensions.logs import first_cause, truncate
+
+if t.TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping
+
+    from singer_sdk.mapper import StreamMap
+
+    from tap_kissmetrics.sdk_extensions.records import Record
+
+
+def unmatched_maps(stream_maps: Mapping[str, t.Any], streams: Collection[str]) -> Iterator[str]:
+    """Yield the names, patterns and sources in the setting `stream_maps` that match no stream."""
+    for name, definition in stream_maps.items():
+        source = definition.get("__source__", name) if isinstance(definition, dict) else name
+        if name != "__else__" and not fnmatch.filter(streams, str(source)):
+            yield str(source)
+
+
+def describe_map_error(error: Exception, record: Record, primary_keys: Iterable[str]) -> str:
+    """Name the column, the expression, the record and the cause: the SDK names the expression, for some errors only."""
+    expression, column = "", "__filter__"
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        names = frame.f_locals
+        if frame.f_code.co_name == "_eval" and "property_name" in names:
+            expression, column = str(names.get("expr")), names["property_name"] or column
+            break
+    key = ", ".join(f"{name}={truncate(repr(record.get(name)))}" for name in primary_keys)
+    cause = first_cause(error)
+    return (
+        f"stream_maps: {column}: {truncate(expression)} failed for the record with {key}: "
+        f"{type(cause).__name__}: {truncate(str(cause))}"
+    )
+
+
+def flattened_columns(stream_maps: Iterable[StreamMap]) -> dict[str, Collection[str]]:
+    """Return the columns of each table whose records are flattened."""
+    maps = (each for each in stream_maps if each.flattening_enabled)
+    return {each.stream_alias: each.transformed_schema["properties"].keys() for each in maps}
+
+
+def drop_columns(record: Record, columns: Collection[str]) -> list[str]:
+    """Drop what is not among the columns, such as a null in the place of an object; return what had a value."""
+    unknown = {column: record.pop(column) for column in record.keys() - columns}
+    return [column for column, value in unknown.items() if value is not None]

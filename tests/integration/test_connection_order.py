@@ -1,0 +1,201 @@
+"""Each request gets its own response: a scripted server sends interim, unasked and misdirected ones."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from typing import TYPE_CHECKING, Any, Self
+
+import pytest
+
+from tests.sandbox import RESOURCES, Sandbox, faults, make_account
+from tests.support.assertions import assert_every_record_once, assert_streams
+from tests.support.cases import EVENTS, HASTY, SMALL, small_sandbox, watched_sync
+from tests.support.tap import run_tap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+    from types import TracebackType
+
+    from tests.support.run import Run
+
+COUNT = 5
+"""Records of each list."""
+
+
+def record(resource: str, number: int) -> dict[str, Any]:
+    """Make a record that names its list."""
+    return {"id": f"{resource}-{number}", "name": resource}
+
+
+class ScriptedServer:
+    """Serves lists on raw sockets; `wrap` decides what stands before and after each response on its connection."""
+
+    def __init__(self, wrap: Callable[[int], tuple[bytes, bytes]]) -> None:
+        self._wrap = wrap
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/core"
+        self.connections = 0
+        self.requests: list[str] = []
+
+    def __enter__(self) -> Self:
+        """Start to serve."""
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Accept no more connections."""
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as reader:
+            while line := reader.readline():
+                while reader.readline().strip():
+                    pass
+                target = line.split()[1].decode()
+                self.requests.append(target)
+                before, after = self._wrap(len(self.requests))
+                try:
+                    connection.sendall(before + self._response(target) + after)
+                except OSError:
+                    return
+
+    @staticmethod
+    def _response(target: str) -> bytes:
+        path, _, query = target.partition("?")
+        offset = int(dict(part.split("=") for part in query.split("&"))["offset"])
+        resource = path.rpartition("/")[2]
+        rows = [record(resource, number) for number in range(offset, COUNT)]
+        return http_response(json.dumps(rows).encode())
+
+
+def http_response(body: bytes, status: str = "200 OK") -> bytes:
+    """Write a response with a body."""
+    return f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def read(server: ScriptedServer, folder: Path) -> Run:
+    """Sync from the server."""
+    settings = {"api_url": server.url, "api_token": "a-token-for-this-server", "max_concurrency": 1}
+    run = run_tap(folder=folder, config={**settings, "backoff_factor": 0.01, "retry_timeout": 2, "request_timeout": 5})
+    return run.succeeded()
+
+
+def assert_each_in_its_stream(run: Run) -> None:
+    """Check that each stream has its own records, once."""
+    for resource in RESOURCES:
+        assert [each["id"] for each in run.records(resource)] == [f"{resource}-{n}" for n in range(COUNT)], resource
+
+
+EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
+PROCESSING = b"HTTP/1.1 102 Processing\r\n\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        EARLY_HINTS,
+        PROCESSING,
+        CONTINUE,
+        CONTINUE + PROCESSING + EARLY_HINTS,
+        EARLY_HINTS * 3 + CONTINUE * 2,
+        b"HTTP/1.1 199 Something New\r\nX: y\r\n\r\n",
+    ],
+    ids=["103", "102", "100", "100, 102, 103", "103 x 3, 100 x 2", "199"],
+)
+@pytest.mark.parametrize("every", [1, 4])
+def test_interim_responses_are_skipped(before: bytes, every: int, tmp_path: Path) -> None:
+    """Whichever 1xx they are, and however many."""
+    with ScriptedServer(lambda number: (before if number % every == 0 else b"", b"")) as server:
+        assert_each_in_its_stream(read(server, tmp_path))
+    assert len(server.requests) == 2 * len(RESOURCES)
+
+
+def test_interim_responses_without_end_are_refused(tmp_path: Path) -> None:
+    """Not read for ever."""
+    with ScriptedServer(lambda number: (EARLY_HINTS * 50 if number == 1 else b"", b"")) as server:
+        run = read(server, tmp_path)
+    assert_each_in_its_stream(run)
+    assert any("more than 10 interim responses" in line for line in run.warnings)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        http_response(b"[]"),
+        http_response(json.dumps([record("stale", 0)]).encode()),
+        http_response(b'{"error": "x"}', "500 Internal Server Error"),
+        http_response(b"", "408 Request Timeout"),
+        b"leftover",
+        b"\r\n",
+        b"[]" * 5000,
+    ],
+    ids=["empty list", "other list", "500", "408", "text", "line end", "much"],
+)
+@pytest.mark.parametrize("at", [1, 3])
+def test_what_follows_a_response_is_not_the_next_one(after: bytes, at: int, tmp_path: Path) -> None:
+    """The connection is not used again."""
+    with ScriptedServer(lambda number: (b"", after if number == at else b"")) as server:
+        assert_each_in_its_stream(read(server, tmp_path))
+    assert server.connections > 1
+
+
+def test_connections_are_kept_alive_where_nothing_is_odd(tmp_path: Path) -> None:
+    """All requests go over one."""
+    with ScriptedServer(lambda _: (b"", b"")) as server:
+        assert_each_in_its_stream(read(server, tmp_path))
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("times", [1, None])
+def test_the_list_of_another_resource_is_refused(times: int | None, tmp_path: Path) -> None:
+    """Where its `links` say so: it is requested again, and finally the stream fails."""
+
+    def mix_up(body: dict[str, Any]) -> None:
+        body["links"] = [{"rel": "self", "href": "https://api.example.com/core/metrics?limit=10&offset=0"}]
+
+    with small_sandbox(faults.rewrite(mix_up, resource="events", times=times)) as sandbox:
+        run = watched_sync(sandbox, tmp_path, max_concurrency=1, **HASTY)
+        assert_every_record_once(run, sandbox.account, but=["events"] if times is None else [])
+    says = "the response is that of https://api.example.com/core/metrics?limit=10&offset=0, not of /events"
+    if times is None:
+        assert run.failed == ["events"]
+        assert says in run.errors[0]
+    else:
+        assert run.code == 0
+        assert any(says in line for line in run.warnings)
+
+
+def test_the_page_of_another_offset_is_refused(tmp_path: Path) -> None:
+    """Where its `pagination` says so."""
+
+    def shift(body: dict[str, Any]) -> None:
+        body["pagination"]["offset"] += 1
+
+    with small_sandbox(faults.rewrite(shift, **EVENTS)) as sandbox:
+        run = watched_sync(sandbox, tmp_path, max_concurrency=1, **HASTY)
+    assert run.failed == ["events"]
+    assert "the response is that of offset 1, not of 0" in run.errors[0]
+
+
+def test_links_of_other_hosts_are_no_fault(tmp_path: Path) -> None:
+    """Behind a proxy the API may not know its own address."""
+
+    def rename(body: dict[str, Any]) -> None:
+        body["links"] = [{"rel": "self", "href": "http://internal.example.com:8080/x/events/?limit=1"}, None, "text"]
+
+    with Sandbox(make_account(**SMALL), faults=[faults.rewrite(rename, **EVENTS)]) as sandbox:
+        run = watched_sync(sandbox, tmp_path).succeeded()
+        assert_streams(run, sandbox.account.records)

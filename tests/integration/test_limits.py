@@ -1,0 +1,79 @@
+"""What a response may take, and a system that allows no more threads."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+
+from tap_kissmetrics.sdk_extensions import transport
+from tap_kissmetrics.sdk_extensions.session import make_session
+from tap_kissmetrics.sdk_extensions.shutdown import Shutdown
+from tap_kissmetrics.sdk_extensions.transport import Limits
+from tap_kissmetrics.tap import max_response_time
+from tests.sandbox import Sandbox
+from tests.support.cases import small_sandbox, watched_sync
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("request_timeout", "retry_timeout", "seconds"),
+    [(60, 120, 60), (10, 120, 50), (30, 120, 60), (300, 120, 300), (60, 0, 60), (1, 1000, 5)],
+)
+def test_a_response_that_trickles_leaves_time_for_another_attempt(
+    request_timeout: float, retry_timeout: float, seconds: float
+) -> None:
+    """Within `retry_timeout`; but never less than one read may take."""
+    settings = {"request_timeout": request_timeout, "retry_timeout": retry_timeout}
+    assert max_response_time(settings) == seconds
+
+
+def no_thread(*_: Any) -> None:
+    """Refuse to start, as Python does."""
+    msg = "can't start new thread"
+    raise RuntimeError(msg)
+
+
+def test_a_system_without_threads_is_read_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Requests are sent one after the other."""
+    with Sandbox() as sandbox:
+        session = make_session([sandbox.url], Limits(8, None, 60), shutdown=Shutdown(), logger=logging.getLogger())
+        monkeypatch.setattr(threading.Thread, "start", no_thread)
+        session.headers["Authorization"] = f"Bearer {sandbox.token}"
+        request = session.prepare_request(requests.Request("GET", f"{sandbox.url}/accounts"))
+        future = session._start(request, {"timeout": 5}, session._slots)  # noqa: SLF001 - the server needs threads
+        monkeypatch.undo()
+        assert future.done()
+
+
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+@pytest.mark.parametrize("content", [None, "", "no certificates"], ids=["missing", "empty", "text"])
+def test_certificates_that_cannot_be_read(variable: str, content: str | None, tmp_path: Path) -> None:
+    """The variable is named."""
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content, encoding="utf-8")
+    with small_sandbox() as sandbox:
+        url = sandbox.url.replace("http:", "https:")
+        others = {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}
+        run = watched_sync(sandbox, tmp_path, env={**others, variable: str(path)}, api_url=url, retry_timeout=0.1)
+    assert run.code == 1
+    assert variable in run.errors[0], run.errors[0]
+
+
+def test_out_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without a traceback, for which there may be no memory either."""
+
+    def decode(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(transport, "decode_json", decode)
+    with small_sandbox() as sandbox:
+        run = watched_sync(sandbox, tmp_path)
+    assert run.code == 1
+    assert run.errors == ["out of memory; lower page_size and max_concurrency"]

@@ -1,0 +1,155 @@
+"""Settings, states and variables that are odd are refused or named before anything is lost."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.support.assertions import assert_refused
+from tests.support.catalogs import choose
+from tests.support.run import settings_for
+from tests.support.tap import run_tap, sync
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.sandbox import Sandbox
+
+LATER = "2999-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"singer_state": {"bookmarks": {}}},
+        {"value": {"bookmarks": {}}},
+        {"bookmark": {}},
+        {"currently_syncing": "events"},
+        {"completed": {}, "partial": {}},
+    ],
+    ids=json.dumps,
+)
+def test_a_state_without_bookmarks_is_refused(state: dict[str, Any], sandbox: Sandbox, tmp_path: Path) -> None:
+    """Its content would be ignored."""
+    assert_refused(sync(sandbox, tmp_path, state=state), sandbox, "state: has no bookmarks", next(iter(state)))
+
+
+def test_an_empty_state_is_a_first_run(sandbox: Sandbox, tmp_path: Path) -> None:
+    """As Meltano gives it."""
+    assert not sync(sandbox, tmp_path, state={}).succeeded().warnings
+
+
+def test_a_state_of_another_tap_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
+    """No stream of it is known."""
+    run = sync(sandbox, tmp_path, state={"bookmarks": {"customers": {}}}).succeeded()
+    assert any("The state has bookmarks of other streams only: customers" in line for line in run.warnings)
+
+
+def test_a_start_date_in_the_future_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
+    """And a stream that left out all of its records."""
+    for event in sandbox.account.records["events"]:
+        event["last_sent_at"] = "2024-01-31T00:00:00Z"
+    run = sync(sandbox, tmp_path, catalog=choose(events="last_sent_at"), start_date=LATER).succeeded()
+    assert any("start_date 2999-01-01" in line and "in the future" in line for line in run.warnings)
+    left_out = "events: all records are older than the bookmark or start_date: nothing was written"
+    assert any(left_out in line for line in run.warnings)
+
+
+def test_a_bookmark_in_the_future_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
+    """As of a clock that was wrong."""
+    bookmark = {"replication_key": "last_sent_at", "replication_key_value": LATER}
+    state = {"bookmarks": {"events": bookmark}}
+    run = sync(sandbox, tmp_path, catalog=choose(events="last_sent_at"), state=state).succeeded()
+    assert any(f"The bookmark of stream events is in the future: {LATER}" in line for line in run.warnings)
+
+
+@pytest.mark.parametrize(
+    ("variable", "hint"),
+    [
+        ("TAP_KISSMETRICS_PAGESIZE", "TAP_KISSMETRICS_PAGE_SIZE"),
+        ("TAP_KISSMETRICS_API_TOKN", "TAP_KISSMETRICS_API_TOKEN"),
+        ("TAP_KISSMETRICS_PRODUCT_ID", "TAP_KISSMETRICS_PRODUCT_IDS"),
+    ],
+)
+def test_a_misspelt_variable_is_named(variable: str, hint: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """With the nearest name, and without its value."""
+    config = settings_for(sandbox)
+    env = {f"TAP_KISSMETRICS_{name.upper()}": str(value) for name, value in config.items()}
+    run = run_tap(folder=tmp_path, env={**env, variable: "some-secret-value"}).succeeded()
+    (warning,) = run.warnings
+    assert f"Unknown variables are ignored: {variable} (did you mean {hint}?)" in warning
+    assert "some-secret-value" not in run.stderr
+
+
+def test_a_misspelt_setting_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
+    """With the nearest name."""
+    (warning,) = sync(sandbox, tmp_path, pagesize=10).succeeded().warnings
+    assert "Unknown settings are ignored: pagesize (did you mean page_size?)" in warning
+
+
+@pytest.mark.parametrize("text", ["null", " null ", ""])
+def test_a_variable_of_null_counts_as_absent(text: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """As an empty one."""
+    config = settings_for(sandbox)
+    run = run_tap(folder=tmp_path, config=config, env={"TAP_KISSMETRICS_PRODUCT_IDS": text}).succeeded()
+    assert len(run.records("events")) == sandbox.account.counts["events"]
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        {"type": "preset", "preset": "this_month_to_date"},
+        {"start_date": "2024-01-01"},
+        {"start_date": "2024-01-01", "end_date": "soon"},
+        {"start_date": "2024-01-01", "end_date": None},
+        {"start_date": "2024-01-01", "end_date": "2024-01-31", "zone": "UTC"},
+    ],
+    ids=json.dumps,
+)
+def test_a_date_range_of_the_wrong_form_is_refused(dates: dict[str, Any], sandbox: Sandbox, tmp_path: Path) -> None:
+    """By name, before any request."""
+    run = sync(sandbox, tmp_path, report_date_range=dates, report_ids=["*"])
+    assert_refused(run, sandbox, "report_date_range", "start_date", "end_date")
+
+
+@pytest.mark.parametrize("name", ["a b", "1a", "_a", "a-b", "", "é"])
+def test_a_name_of_a_query_that_is_no_name_of_a_table(name: str, tmp_path: Path) -> None:
+    """What is allowed is said in words."""
+    query = {"name": name, "product_id": 1, "query_type": "sql", "query_params": {}}
+    line = run_tap(folder=tmp_path, config={"api": "query", "username": "some-user", "queries": [query]}).refused()
+    assert "[0].name: must be letters, digits and _, beginning with a letter, not " in line
+
+
+@pytest.mark.parametrize("keyword", ["$ref", "$defs", "const"])
+def test_keywords_that_would_be_dropped_are_refused(keyword: str, tmp_path: Path) -> None:
+    """In the schema of a query."""
+    column: dict[str, Any] = {"type": "string", keyword: {} if keyword == "$defs" else "#/properties/b"}
+    schema = {"properties": {"a": column, "b": {"type": "string"}}}
+    query = {"name": "q", "product_id": 1, "query_type": "sql", "query_params": {}, "schema": schema}
+    run = run_tap(folder=tmp_path, config={"api": "query", "username": "some-user", "queries": [query]})
+    line = run.refused()
+    assert "the schema of q" in line
+    assert keyword in line
+
+
+def test_schema_messages_have_neither_schema_nor_title(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Some targets refuse them."""
+    for message in sync(sandbox, tmp_path).succeeded().of_type("SCHEMA"):
+        assert not message["schema"].keys() & {"$schema", "title"}
+
+
+def test_a_catalog_that_selects_nothing_names_what_there_is(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Streams, by name."""
+    run = sync(sandbox, tmp_path, catalog=choose())
+    assert_refused(run, sandbox, "selects no stream", "accounts", "events")
+
+
+@pytest.mark.parametrize("token", ["wrong", "core", "expired", "reading"])
+def test_a_token_that_is_an_everyday_word(token: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """It is not cut out of the tap's own words."""
+    run = sync(sandbox, tmp_path, api_token=token)
+    assert run.code == 1
+    assert "api_token is wrong or expired" in run.errors[-1]
+    assert "(hidden)" not in run.stderr

@@ -1,0 +1,123 @@
+"""What an outage costs, and what the last line says of it."""
+
+from __future__ import annotations
+
+import re
+import socket
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.sandbox import RESOURCES, Sandbox, faults, make_account
+from tests.support.assertions import assert_every_record_once
+from tests.support.cases import SMALL, small_sandbox, watched_sync
+from tests.support.tap import run_tap, sync
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.clock import Clock
+
+PATIENT: dict[str, Any] = {"backoff_factor": 1, "retry_timeout": 120, "request_timeout": 5}
+
+
+def closed_port() -> int:
+    """Find a port on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+@pytest.mark.parametrize("api", ["core", "query"])
+def test_an_outage_costs_one_retry_budget(api: str, clock: Clock, tmp_path: Path) -> None:
+    """Where nothing listens, each further stream gets one attempt."""
+    url = f"http://127.0.0.1:{closed_port()}/core"
+    login = {"api_token": "some-token"} if api == "core" else {"api": "query", "username": "some-user"}
+    run = run_tap(folder=tmp_path, config={"api_url": url, **login, **PATIENT})
+    assert run.code == 1
+    assert 119 < clock.slept < 125
+    assert run.stdout.count('"SCHEMA"') == 0
+    assert len(run.failed) >= 4
+
+
+def test_the_same_for_a_proxy(clock: Clock, tmp_path: Path) -> None:
+    """It is the host that does not answer."""
+    proxy = {"HTTPS_PROXY": f"http://127.0.0.1:{closed_port()}", "NO_PROXY": ""}
+    config = {"api_url": "https://api.example.invalid/core", "api_token": "some-token", **PATIENT}
+    run = run_tap(folder=tmp_path, config=config, env=proxy)
+    assert set(run.failed) == set(RESOURCES)
+    assert "through the proxy in the environment" in run.errors[0]
+    assert 119 < clock.slept < 125
+
+
+def test_a_host_that_is_back_has_its_whole_budget_again(clock: Clock, tmp_path: Path) -> None:
+    """A stream that fails because of an outage does not shorten those after the outage."""
+    down = faults.close("before", resource="accounts")
+    late = faults.close("before", resource="metrics", times=4)
+    with small_sandbox(down, late) as sandbox:
+        run = watched_sync(sandbox, tmp_path, max_concurrency=1, **PATIENT)
+        assert_every_record_once(run, sandbox.account, but=["accounts"])
+    assert run.failed == ["accounts"]
+    assert clock.slept > 120 + 15
+
+
+def test_an_outage_sends_no_schema(clock: Clock, tmp_path: Path) -> None:
+    """target-csv would empty its files."""
+    with small_sandbox(faults.status(503)) as sandbox:
+        run = watched_sync(sandbox, tmp_path, retry_timeout=1)
+    assert set(run.failed) == set(RESOURCES)
+    assert not run.of_type("SCHEMA")
+    assert clock.slept
+
+
+def test_schema_comes_with_the_first_good_response(tmp_path: Path) -> None:
+    """Also that of a list without records."""
+    account = make_account(**SMALL)
+    account.records["metrics"] = []
+    with Sandbox(account, faults=[faults.status(403, resource="events")]) as sandbox:
+        run = sync(sandbox, tmp_path)
+    assert run.failed == ["events"]
+    assert {message["stream"] for message in run.of_type("SCHEMA")} == set(RESOURCES) - {"events"}
+
+
+def test_the_last_line_tells_why(tmp_path: Path) -> None:
+    """Each cause, shortened."""
+    broken = [faults.status(403, resource="events"), faults.status(404, resource="metrics", body=b"x" * 5000)]
+    with small_sandbox(*broken) as sandbox:
+        run = watched_sync(sandbox, tmp_path)
+    last = run.stderr.splitlines()[-1]
+    assert re.search(r"2 of 6 streams failed: events: HTTP 403: .*; metrics: HTTP 404: ", last), last
+    assert len(last) < 700
+
+
+@pytest.mark.parametrize("rejections", [1, 2])
+def test_a_401_after_success_is_tried_again(rejections: int, clock: Clock, tmp_path: Path) -> None:
+    """Twice: a node that is new may not know the token yet."""
+    rejected = faults.status(401, resource="events", skip=1, times=rejections)
+    with small_sandbox(rejected) as sandbox:
+        run = watched_sync(sandbox, tmp_path, max_concurrency=1).succeeded()
+        assert_every_record_once(run, sandbox.account)
+    assert sum("HTTP 401" in line for line in run.warnings) == rejections
+    assert clock.slept
+
+
+def test_a_third_401_ends_the_run(clock: Clock, tmp_path: Path) -> None:
+    """So does the first of all, at once."""
+    with small_sandbox(faults.status(401, resource="events", skip=1)) as sandbox:
+        run = watched_sync(sandbox, tmp_path, max_concurrency=1)
+        assert sum(request.status == 401 for request in sandbox.requests) == 3
+    assert run.code == 1
+    assert "HTTP 401" in run.errors[-1]
+    with small_sandbox(faults.status(401)) as sandbox:
+        run = sync(sandbox, tmp_path)
+        assert len(sandbox.requests) == 1
+    assert run.code == 1
+    assert clock.slept < 10
+
+
+def test_a_firewall_is_not_about_access(tmp_path: Path) -> None:
+    """403 with HTML."""
+    page = faults.body(b"<html>Blocked</html>", "text/html", code=403, resource="events")
+    with small_sandbox(page) as sandbox:
+        run = watched_sync(sandbox, tmp_path)
+    assert "is refused by an HTML page" in run.errors[0]
+    assert "widen the access" not in run.stderr

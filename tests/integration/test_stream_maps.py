@@ -1,0 +1,99 @@
+"""Whatever a stream map raises is an error of its stream; the others are read."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.sandbox import Sandbox, make_account
+from tests.support.assertions import assert_discreet, assert_every_record_once
+from tests.support.cases import SMALL
+from tests.support.tap import sync
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """Serve an account whose fourth event has no description."""
+    account = make_account(**SMALL)
+    account.records["events"][3]["description"] = None
+    with Sandbox(account) as running:
+        yield running
+
+
+@pytest.mark.parametrize(
+    ("definition", "column", "cause"),
+    [
+        ({"hash": "md5(description)"}, "hash: md5(description)", r"\w+: .+"),
+        ({"number": "int(name)"}, "number: int(name)", "ValueError: invalid literal"),
+        ({"x": "config['typo']"}, "x: config['typo']", "KeyError: 'typo'|.*typo"),
+        ({"x": "record['typo']"}, "x: record['typo']", "KeyError: 'typo'|.*typo"),
+        ({"x": "1 / (total - total)"}, "x: 1 / (total - total)", "ZeroDivisionError: .*zero"),
+        ({"x": "name + 1"}, "x: name + 1", "TypeError: .*"),
+        ({"x": "name.nonsense()"}, "x: name.nonsense()", ".*nonsense"),
+        ({"x": "[1][5]"}, "x: [1][5]", "IndexError|FeatureNotAvailable"),
+        ({"name": "'x' * 10000000"}, "name: 'x' * 10000000", ".+"),
+        ({"__filter__": "int(name) > 1"}, "__filter__: int(name) > 1", "ValueError: invalid literal"),
+        ({"__filter__": "config['typo']"}, "__filter__: config['typo']", "KeyError: 'typo'|.*typo"),
+    ],
+    ids=str,
+)
+def test_an_expression_that_fails(
+    definition: dict[str, Any], column: str, cause: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Column, expression, cause and the record's key are in one line."""
+    run = sync(sandbox, tmp_path, stream_maps={"events": definition})
+    assert run.code == 1
+    assert run.failed == ["events"]
+    ids = "|".join(map(re.escape, sandbox.account.ids("events")))
+    says = rf"events: stream_maps: {re.escape(column)} failed for the record with id='({ids})': ({cause})"
+    assert re.match(says, run.errors[0]), run.errors[0]
+    assert_every_record_once(run, sandbox.account, but=["events"])
+    assert_discreet(run, sandbox)
+
+
+def test_a_setting_that_a_map_raises_is_not_shown(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The token may be what fails."""
+    run = sync(sandbox, tmp_path, stream_maps={"events": {"x": "int(config['api_token'])"}})
+    assert run.failed == ["events"]
+    assert_discreet(run, sandbox)
+
+
+@pytest.mark.parametrize(
+    ("maps", "names"),
+    [
+        ({"event": {"name": "name"}}, "event (did you mean events?)"),
+        ({"event": None}, "event (did you mean events?)"),
+        ({"people_of_today": {"__alias__": "x"}}, "people_of_today"),
+        ({"copy": {"__source__": "event"}}, "event (did you mean events?)"),
+        ({"eve*s?": {"name": "name"}, "metric": {}}, "eve*s? (did you mean events?), metric (did you mean metrics?)"),
+    ],
+    ids=str,
+)
+def test_a_map_that_no_stream_matches_is_named(
+    maps: dict[str, Any], names: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """In a warning; the sync goes on."""
+    run = sync(sandbox, tmp_path, stream_maps=maps).succeeded()
+    (warning,) = run.warnings
+    assert warning.endswith(f"stream_maps: no stream matches {names}")
+
+
+@pytest.mark.parametrize(
+    "maps",
+    [
+        {"events": {"__alias__": "renamed"}},
+        {"ev*": {"x": "1"}},
+        {"copy": {"__source__": "events"}},
+        {"events": {}, "__else__": None},
+    ],
+    ids=str,
+)
+def test_maps_that_match_are_not_named(maps: dict[str, Any], sandbox: Sandbox, tmp_path: Path) -> None:
+    """Names, patterns, sources and `__else__`."""
+    assert not sync(sandbox, tmp_path, stream_maps=maps).succeeded().warnings

@@ -1,0 +1,108 @@
+"""JSON that is odd: what can be read is read, and described once; what cannot says where."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_kissmetrics.sdk_extensions.decoding import decode_json
+from tests.support.examples import examples
+
+
+def read(document: bytes, charset: str | None = None) -> tuple[object, list[str]]:
+    """Decode a document; return its value, and what was repaired."""
+    repairs: list[str] = []
+    return decode_json(document, charset=charset, on_repair=repairs.append), repairs
+
+
+@pytest.mark.parametrize(
+    ("document", "value", "repair"),
+    [
+        (b'{"a": "x", "name": "caf\xe9"}', {"a": "x", "name": "caf\ufffd"}, "byte 23, in field 'name', is not UTF-8"),
+        (b'[{"name": "\xff"}]', [{"name": "\ufffd"}], "byte 11, in field 'name', is not UTF-8"),
+        (b'["\xc3"]', ["\ufffd"], "byte 2, in the document, is not UTF-8"),
+        (b'{"name": "\xed\xa0"}', {"name": "\ufffd\ufffd"}, "byte 10, in field 'name', is not UTF-8"),
+        (rb'{"name": "R\&D"}', {"name": r"R\&D"}, r"""'\\&D"' in field 'name' is no escape"""),
+        (rb'{"name": "it\'s"}', {"name": r"it\'s"}, r"""'\\\'s"' in field 'name' is no escape"""),
+        (rb'{"name": "a\x41"}', {"name": r"a\x41"}, r"'\\x41' in field 'name' is no escape"),
+        (rb'{"name": "\u12"}', {"name": r"\u12"}, None),
+        (rb'{"name": "C:\temp\new\dir"}', {"name": "C:\temp\new\\dir"}, r"'\\dir' in field 'name' is no escape"),
+        (rb'{"name": "caf\303\251"}', {"name": "café"}, r"'\\303' in field 'name' is no escape"),
+        (rb'{"name": "\101\\101\351"}', {"name": "A\\101\ufffd"}, r"'\\101' in field 'name' is no escape"),
+        (b'{"name": "\xff\\&"}', {"name": "\ufffd\\&"}, None),
+    ],
+)
+def test_defects_are_repaired_and_described_once(document: bytes, value: object, repair: str | None) -> None:
+    """A whole list is not lost for one byte."""
+    found, repairs = read(document)
+    assert found == value
+    assert len(repairs) == 1
+    if repair is not None:
+        assert repairs == [repair]
+
+
+@pytest.mark.parametrize(
+    ("charset", "text"),
+    [
+        ("iso-8859-1", "café"),
+        ("windows-1252", "café €"),
+        ("shift_jis", "ソ能"),
+        ("koi8-r", "Москва"),
+        ("gbk", "中文"),
+    ],
+)
+def test_a_declared_charset_is_used(charset: str, text: str) -> None:
+    """Where the bytes are not UTF-8, without a warning."""
+    document = json.dumps({"name": text}, ensure_ascii=False).encode(charset)
+    assert read(document, charset) == ({"name": text}, [])
+
+
+def test_a_wrong_charset_is_not_used() -> None:
+    """Many servers declare one by default, and send UTF-8."""
+    assert read('{"name": "café"}'.encode(), "iso-8859-1") == ({"name": "café"}, [])
+
+
+@pytest.mark.parametrize("charset", ["nonsense", "base64", "rot13", ""])
+def test_a_charset_that_does_not_exist(charset: str) -> None:
+    """It counts as absent."""
+    assert read(b'{"name": "\xff"}', charset) == ({"name": "\ufffd"}, ["byte 10, in field 'name', is not UTF-8"])
+
+
+def test_a_byte_that_its_charset_does_not_have() -> None:
+    """The rest is read in that charset."""
+    repairs = ["byte 11, in field 'name', is not WINDOWS-1252"]
+    assert read(b'{"name": "\xe9\x81"}', "windows-1252") == ({"name": "é\ufffd"}, repairs)
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (b'{"a": "' + b"x" * 3403 + b"\\", "byte 3,411: Unterminated string starting at"),
+        (b'{"a": 1,}', "byte 8: "),
+        (b'{"a": 1} x', "byte 9: Extra data"),
+        (b'{"a": tru}', "byte 6: Expecting value"),
+        ('{"é": tru}'.encode(), "byte 7: Expecting value"),
+        (b'{"a": "\\&" "b"}', "byte 7: Invalid"),
+        (b"[" * 100_000 + b"]" * 100_000, "it is nested too deeply"),
+        (b"\x28\xb5\x2f\xfd", "byte 0: Expecting value"),
+    ],
+)
+def test_what_cannot_be_read_says_where(document: bytes, says: str) -> None:
+    """And is not said to be repaired."""
+    with pytest.raises(ValueError, match=r"^(byte|it is)") as caught:
+        decode_json(document, on_repair=pytest.fail)
+    if "3,411" not in says:
+        assert str(caught.value).startswith(says)
+
+
+@examples(300)
+@given(st.lists(st.binary(max_size=8), max_size=4), st.sampled_from([None, "utf-8", "latin-1", "cp1252", "shift_jis"]))
+def test_any_bytes_in_a_text(pieces: list[bytes], charset: str | None) -> None:
+    """No byte makes a document unreadable, but a quotation mark."""
+    text = b"".join(pieces).replace(b'"', b"").replace(b"\x00", b"").rstrip(b"\\")
+    value, _ = read(b'{"id": 1, "name": "' + text + b' "}', charset)
+    assert isinstance(value, dict)
+    assert value["id"] == 1

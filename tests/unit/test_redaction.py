@@ -1,0 +1,86 @@
+"""A secret is hidden in whatever clothes it comes; a line of the log has an end."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import logging
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tap_kissmetrics.sdk_extensions.logs import MAX_LINE_LENGTH, REDACTED, Redactor
+from tests.support.examples import examples
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECRETS = [
+    "plain-secret-0123456789",
+    "back\\slash-secret-0123",
+    "both'quo\"tes-secret-012",
+    "per%cent/slash+secret=1",
+    "<angle>&amp-secret-0123",
+    "ünïcode-secret-01234567",
+]
+
+FORMS: dict[str, Callable[[str], str]] = {
+    "itself": str,
+    "upper case": str.upper,
+    "lower case": str.lower,
+    "%XX": lambda secret: quote(secret, safe=""),
+    "%xx": lambda secret: quote(secret, safe="").lower(),
+    "JSON": lambda secret: json.dumps(secret)[1:-1],
+    "JSON, not ASCII": lambda secret: json.dumps(secret, ensure_ascii=False)[1:-1],
+    "JSON with escaped slashes": lambda secret: json.dumps(secret)[1:-1].replace("/", "\\/"),
+    "HTML": html.escape,
+    "repr": lambda secret: repr(secret)[1:-1],
+    "repr beside a quote": lambda secret: repr(f"'{secret}")[1:-1].removeprefix("\\").removeprefix("'"),
+    "repr beside a double quote": lambda secret: repr(f'"{secret}')[2:-1],
+    "repr beside both quotes": lambda secret: repr(f"'\"{secret}")[4:-1],
+    "Base64": lambda secret: base64.b64encode(secret.encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("secret", SECRETS)
+def test_any_form_of_a_secret_is_hidden(secret: str, form: str) -> None:
+    """In the middle of foreign text."""
+    redactor = Redactor()
+    redactor.add([secret])
+    text = f'echo: "{FORMS[form](secret)}" (from the server)'
+    assert redactor.redact(text) == f'echo: "{REDACTED}" (from the server)'
+
+
+@examples(200)
+@given(st.text(min_size=12, max_size=30).filter(str.strip), st.sampled_from(sorted(FORMS)))
+def test_any_secret_is_hidden(secret: str, form: str) -> None:
+    """Whatever characters it has."""
+    redactor = Redactor()
+    redactor.add([secret])
+    shown = FORMS[form](secret)
+    if form in {"upper case", "lower case"} and shown.lower() != secret.lower():
+        return  # case mappings of Unicode that change the text
+    assert shown not in redactor.redact(f"a {shown} b")
+
+
+def test_everyday_words_stay_in_own_text() -> None:
+    """And are hidden in foreign text, as whole words."""
+    redactor = Redactor()
+    redactor.add(["wrong"])
+    assert redactor.redact("api_token is wrong", is_own=True) == "api_token is wrong"
+    assert redactor.redact("you sent wrong") == f"you sent {REDACTED}"
+    assert redactor.redact("wrongly") == "wrongly"
+
+
+def test_no_line_grows_without_bound() -> None:
+    """Its length is told."""
+    record = logging.LogRecord("other", logging.INFO, "x.py", 1, "%s", ("x" * 395_000,), None)
+    Redactor().redact_record(record, "tap-kissmetrics")
+    message = record.getMessage()
+    assert len(message) < MAX_LINE_LENGTH + 50
+    assert message.endswith("... (395,000 characters)")
