@@ -38,7 +38,7 @@ class Api:
     settings: tuple[str, ...]
     """All settings that only this API has."""
 
-    unauthorized: str
+    unauthorized_hint: str
     """What a user can do about HTTP 401."""
 
     authenticator: t.Callable[[Settings], AuthBase]
@@ -90,7 +90,7 @@ CORE: t.Final = Api(
     default_page_size=1000,
     login="api_token",
     settings=("api_token", "query_url"),
-    unauthorized="api_token is wrong or expired; make a new one in the account settings of Kissmetrics",
+    unauthorized_hint="api_token is wrong or expired; make a new one in the account settings of Kissmetrics",
     authenticator=_bearer,
     has_numeric_ids=False,
 )
@@ -103,7 +103,7 @@ QUERY: t.Final = Api(
     default_requests_per_minute=15,
     login="username",
     settings=("username", "password", "metric_ids", "queries"),
-    unauthorized="username or password is wrong; an API key is a username, and has no password",
+    unauthorized_hint="username or password is wrong; an API key is a username, and has no password",
     authenticator=_basic,
     has_numeric_ids=True,
 )

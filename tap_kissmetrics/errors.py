@@ -48,8 +48,8 @@ _RETRIABLE_STATUSES: t.Final = {
     HTTPStatus.TOO_MANY_REQUESTS,
 }
 
-_ADVICE: t.Final = {
-    HTTPStatus.UNAUTHORIZED: "{api.unauthorized}",
+_HINTS: t.Final = {
+    HTTPStatus.UNAUTHORIZED: "{api.unauthorized_hint}",
     HTTPStatus.FORBIDDEN: "{api.login} cannot read {path}; deselect the stream or widen the access",
     HTTPStatus.NOT_FOUND: "nothing at {path}; check {setting} and product_ids",
 }
@@ -147,8 +147,8 @@ def _describe(status: int, response: requests.Response, api: Api, setting: str, 
         )
     elif status == HTTPStatus.FORBIDDEN and "html" in response.headers.get("Content-Type", ""):
         parts.append(f"{path} is refused by an HTML page, which is not from the API: check firewalls and proxies")
-    elif advice := _ADVICE.get(known) if known else None:
-        parts.append(advice.format(path=path, api=api, setting=setting))
+    elif hint := _HINTS.get(known) if known else None:
+        parts.append(hint.format(path=path, api=api, setting=setting))
     elif known:
         parts.append(f"{known.phrase} for {path}")
     if message := _message(_decode(response) if body is None else body):

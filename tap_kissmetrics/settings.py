@@ -19,7 +19,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         "api",
         th.StringType,
         allowed_values=list(APIS),
-        default="core",
+        default=CORE.name,
         title="API",
         description=(
             "Which API to read: `core`, the Core API, which is deprecated, or `query`, the Query API v3, its successor."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
+from tap_kissmetrics.apis import CORE, QUERY
 from tap_kissmetrics.client import ListStream, ProductListStream, QueryListStream, QueryProductListStream
 
 
@@ -92,7 +93,7 @@ class QueryPropertiesStream(QueryProductListStream):
 
 
 LISTS: t.Final[dict[str, tuple[type[ListStream], ...]]] = {
-    "core": (
+    CORE.name: (
         AccountsStream,
         ProductsStream,
         ReportsStream,
@@ -100,7 +101,7 @@ LISTS: t.Final[dict[str, tuple[type[ListStream], ...]]] = {
         PropertiesStream,
         MetricsStream,
     ),
-    "query": (
+    QUERY.name: (
         QueryProductsStream,
         QueryReportsStream,
         QueryEventsStream,

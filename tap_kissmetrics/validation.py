@@ -67,7 +67,7 @@ def _conflicts(
     settings: Settings, schema: Mapping[str, t.Any], reserved_names: Collection[str], *, is_complete: bool
 ) -> Iterator[str]:
     """Yield the settings that do not go together."""
-    name = settings.get("api", "core")
+    name = settings.get("api", CORE.name)
     api = APIS.get(name) if isinstance(name, str) else None
     if api:
         if is_complete and api.login not in settings:
@@ -108,7 +108,7 @@ def _taken_names(settings: Settings, reserved_names: Collection[str]) -> Iterato
 
 def _settings_of_other_apis(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield each setting that only another API has, with the name of that API."""
-    chosen = settings.get("api", "core")
+    chosen = settings.get("api", CORE.name)
     for name, api in APIS.items():
         yield from ((setting, name) for setting in api.settings if name != chosen and setting in settings)
 

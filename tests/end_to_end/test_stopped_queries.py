@@ -127,6 +127,7 @@ def test_while_it_is_being_started(sandbox: Sandbox, tmp_path: Path) -> None:
     assert [query.cancelled for query in sandbox.queries] == [True]
 
 
+@pytest.mark.slow
 def test_while_it_is_being_started_by_a_server_that_hangs(sandbox: Sandbox, tmp_path: Path) -> None:
     """It is named by what it runs, for it has no id."""
     sandbox.faults.append(faults.hang(method="POST"))

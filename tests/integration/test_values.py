@@ -282,7 +282,7 @@ def test_status_of_a_metric_is_text(sandbox: Sandbox) -> None:
         max_size=30,
     )
 )
-@examples(8)
+@examples(4)
 def test_any_text_and_number_pass_unchanged(roomy: Sandbox, values: list[dict[str, Any]]) -> None:
     """Many events with any values in each run."""
     with roomy.lock:

@@ -92,7 +92,7 @@ class TestWriting:
     """Against the SDK's own writer."""
 
     @pytest.mark.no_cover  # traced, it takes twice as long
-    @examples(100)
+    @examples(50)
     @given(st.lists(st.dictionaries(text, values, max_size=4), max_size=6))
     def test_any_records(self, records: list[dict[str, Any]]) -> None:
         records = [slowly(json.dumps(record).encode()) for record in records]
