@@ -178,12 +178,16 @@ class ListStream(KissmetricsStream):
     def _check_identity(self, body: object) -> None:
         """Raise `RetriableAPIError` for the list of another resource: responses on a connection may be out of step."""
         links = body.get("links") if isinstance(body, dict) else None
-        own = [link for link in links if isinstance(link, dict) and link.get("rel") == "self"] if links else []
-        path = self.get_url(self._context).removeprefix(self.url_base)
-        for href in [str(link.get("href")) for link in own]:
-            # Hosts and roots of links are not to be trusted, and none is requested.
-            if not href.partition("?")[0].rstrip("/").endswith(path):
-                msg = f"the response is that of {truncate(href)}, not of {path}"
+        requested = self.get_url(self._context).removeprefix(self.url_base).lower().split("/")
+        for link in links if isinstance(links, list) else ():
+            href = link.get("href") if isinstance(link, dict) and link.get("rel") == "self" else None
+            if not isinstance(href, str):
+                continue
+            # Hosts and roots of links are not to be trusted, and a list of one product may name itself without it.
+            named = href.partition("?")[0].rstrip("/").lower().split("/")
+            is_of_product = named[-3:-2] == requested[-3:-2] == ["products"]
+            if named[-1] != requested[-1] or (is_of_product and named[-2] != requested[-2]):
+                msg = f"the response is that of {truncate(href)}, not of {'/'.join(requested)}"
                 raise RetriableAPIError(msg)
 
     @override

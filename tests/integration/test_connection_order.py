@@ -199,3 +199,25 @@ def test_links_of_other_hosts_are_no_fault(tmp_path: Path) -> None:
     with Sandbox(make_account(**SMALL), faults=[faults.rewrite(rename, **EVENTS)]) as sandbox:
         run = watched_sync(sandbox, tmp_path).succeeded()
         assert_streams(run, sandbox.account.records)
+
+
+@pytest.mark.parametrize("links", [5, True, "self", {}, [5], [{"rel": "self"}], [{"rel": "self", "href": 5}]], ids=str)
+def test_links_that_name_nothing_are_no_fault(links: object, tmp_path: Path) -> None:
+    """They are of another form, or have no address."""
+    with small_sandbox(faults.rewrite(lambda body: {**body, "links": links}, **EVENTS)) as sandbox:
+        run = watched_sync(sandbox, tmp_path).succeeded()
+        assert_every_record_once(run, sandbox.account)
+
+
+@pytest.mark.parametrize("is_of_product", [True, False])
+def test_the_list_of_another_product_is_refused(is_of_product: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """Ids are compared without their case; a list of one product may name itself without the product."""
+    with small_sandbox() as sandbox:
+        first, second = sandbox.account.ids("products")[:2]
+        path = f"products/{first.upper()}/events" if is_of_product else "events"
+        own = [{"rel": "self", "href": f"https://api.example.com/core/{path}?limit=10"}]
+        sandbox.faults.append(faults.rewrite(lambda body: {**body, "links": own}, **EVENTS))
+        run = watched_sync(sandbox, tmp_path, product_ids=[first], **HASTY)
+        assert run.code == 0
+        other = watched_sync(sandbox, tmp_path, product_ids=[second], **HASTY)
+    assert other.code == (1 if is_of_product else 0)
