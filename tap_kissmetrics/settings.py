@@ -145,7 +145,10 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.NumberType(exclusive_minimum=0, maximum=3600),
         default=60,
         title="Request timeout",
-        description="Seconds to wait for data from the server. A whole response may take five times as long.",
+        description=(
+            "Seconds to wait for data from the server. A whole response may take as long, and up to five times that "
+            "within half of `retry_timeout`."
+        ),
     ),
     th.Property(
         "retry_timeout",
