@@ -175,6 +175,15 @@ def test_run(project: Project, sandbox: Sandbox) -> None:
     assert "dev:tap-kissmetrics-to-target-jsonl" in project.run("state", "list").split()
 
 
+def test_the_environment_of_target_postgres(project: Project, tmp_path: Path) -> None:
+    """Its sessions are in UTC."""
+    program = tmp_path / "target-postgres"
+    program.write_text('#!/bin/sh\necho "PGTZ is $PGTZ"\n', encoding="utf-8")
+    program.chmod(0o755)
+    project.configure({}, {"target-postgres": program})
+    assert "PGTZ is UTC" in project.run("invoke", "target-postgres")
+
+
 def test_the_query_api(project: Project) -> None:
     """Events by bookmark of each product, reports with their results; what belongs to the Core API is left as it is."""
     with result_sandbox("query") as sandbox:

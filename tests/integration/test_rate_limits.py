@@ -35,7 +35,9 @@ def test_no_minute_holds_more_requests_than_were_set(clock: Clock, tmp_path: Pat
     for first, beyond in zip(times, times[limit:], strict=False):
         assert 60 < beyond - first < 75
     assert times[limit - 1] - times[0] < 15
-    assert len(re.findall(rf"Waiting \d\d s before GET /\S+, to stay within {limit} requests a minute\n", run.stderr)) >= 2
+    assert (
+        len(re.findall(rf"Waiting \d\d s before GET /\S+, to stay within {limit} requests a minute\n", run.stderr)) >= 2
+    )
 
 
 @pytest.mark.slow

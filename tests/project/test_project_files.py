@@ -52,8 +52,9 @@ def test_pythons_are_the_same_everywhere(pyproject: dict[str, Any], workflows: d
 
 
 def test_each_action_has_one_version(workflows: dict[str, str]) -> None:
-    """It is a commit, with its tag beside it, and the same wherever the action is used."""
-    lines = [line.strip().removeprefix("- ") for text in workflows.values() for line in text.splitlines()]
+    """It is a commit, with its tag beside it, and the same wherever the action is used, examples included."""
+    example = (PROJECT / "examples" / "github-actions.yml").read_text(encoding="utf-8")
+    lines = [line.strip().removeprefix("- ") for text in (*workflows.values(), example) for line in text.splitlines()]
     used = [USES.match(line) for line in lines if line.startswith("uses:")]
     assert len(used) > 5
     pins = {(match["action"], match["commit"], match["tag"]) for match in used if match}
