@@ -81,7 +81,7 @@ def test_orchestrators(  # noqa: PLR0913, PLR0917
             "PATH": f"{meltano.parent}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(PROJECT / "examples"),
         }
-        command = [python, "-c", program, str(project)]
+        command = [str(python), "-c", program, str(project)]
         env = environment(variables, measured=False)
         return subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=100, check=False)
 
