@@ -148,7 +148,8 @@ def diagram(entries: Mapping[str, Entry]) -> str:
             kinds = ["PK"] * (column in entry["key_properties"])
             if (parent := f"{column.removesuffix('_id')}s") in entries and column.endswith("_id"):
                 kinds.append("FK")
-                lines.append(f"    {parent} ||--o{{ {name} : {column}\n")
+                most = "|o" if "null" in field["type"] else "||"
+                lines.append(f"    {parent} {most}--o{{ {name} : {column}\n")
             if kinds:
                 fields.append(f"        {_type(field).partition(',')[0]} {column} {', '.join(kinds)}\n")
         boxes.append(f"    {name} {{\n{''.join(fields)}    }}\n")

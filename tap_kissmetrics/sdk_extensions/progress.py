@@ -115,10 +115,11 @@ class Progress:
         self._logger = logger
         self._line: TerminalLine | None = None
         self._position = ""
-        self._size = 0
-        self._done = 0
-        self._total: int | None = None
+        self._total = 0
         self._unit = "record"
+        self._total_size = 0
+        self._done = 0
+        self._size = 0
         self._started_at: float | None = None
         self._shown_at = 0.0
 
@@ -139,26 +140,23 @@ class Progress:
         finally:
             self.requests += request_count() - before
 
-    def update(
-        self,
-        records: int,
-        total: int | None = None,
-        *,
-        done: int | None = None,
-        unit: str = "record",
-        size: int = 0,
-    ) -> None:
-        """Add the records of a page or a file, and its size in bytes.
+    def expect(self, total: int, unit: str, size: int = 0) -> None:
+        """Note how many files or other units there are to read, and how many bytes, if that is known."""
+        self._total, self._unit, self._total_size = total, unit, size
 
-        `total` is the number of all units of the stream, if it is known; `done` that of those which are read, if the
-        unit is not the record.
+    def update(self, records: int, total: int | None = None, *, done: int | None = None, size: int = 0) -> None:
+        """Add the records that were read, and their bytes.
+
+        `total` is the number of records of the whole stream, if it is known. After `expect`, `done` is the number of
+        units that have been read.
         """
-        if total and self._total is None and not self.records:
-            self._logger.info("%s to read", plural(total, unit))
+        if total:
+            if not self._total and not self.records:
+                self._logger.info("%s to read", plural(total, "record"))
+            self._total = total
         self.records += records
         self._size += size
         self._done = self.records if done is None else done
-        self._total, self._unit = total, unit
         self.refresh()
 
     def refresh(self) -> None:
@@ -195,20 +193,22 @@ class Progress:
 
     def _describe(self, now: float) -> str:
         elapsed = now - t.cast("float", self._started_at)
-        parts = [plural(self.records, "record")]
+        share = 0.0
+        parts = []
         if self._total:
-            share = min(self._done / self._total, 1)
-            of_total = f"{self._done:,} of {plural(self._total, self._unit)} ({share:.0%})"
-            parts = [of_total, *(parts if self._unit != "record" else ())]
+            share = self._size / self._total_size if self._total_size else self._done / self._total
+            parts.append(f"{self._done:,} of {plural(self._total, self._unit)} ({min(share, 1):.0%})")
         if self._size:
-            parts.insert(-1, f"{self._size / 1e6:,.1f} MB")
+            of_total = f" of {self._total_size / 1e6:,.1f}" if self._total_size else ""
+            parts.append(f"{self._size / 1e6:,.1f}{of_total} MB")
+        if not self._total or self._unit != "record":
+            parts.append(plural(self.records, "record"))
         if elapsed >= MIN_MEASURED_TIME:
             rate = self.records / elapsed
             parts += [f"{rate:,.0f}/s"] * (rate >= 1)
             parts.append(duration(elapsed))
-            if self._total and 0 < self._done < self._total:
-                left = max(elapsed * (self._total - self._done) / self._done, 1)
-                parts.append(f"about {duration(left)} left")
+            if 0 < share < 1:
+                parts.append(f"about {duration(max(elapsed * (1 - share) / share, 1))} left")
         return ", ".join(filter(None, (*parts, self.part, self._position)))
 
 

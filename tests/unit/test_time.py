@@ -84,7 +84,7 @@ class TestProgress:
         """Read a page, which takes a number of seconds."""
         requested: list[int] = []
 
-        def read(count: int, seconds: float, total: int | None = None, *, requests: int = 1, **more: Any) -> None:
+        def read(count: int, seconds: float, *, total: int | None = None, requests: int = 1, **more: Any) -> None:
             with progress.count_requests(lambda: sum(requested)):
                 requested.append(requests)
                 clock.sleep(seconds)
@@ -128,14 +128,26 @@ class TestProgress:
     ) -> None:
         """Where nobody knows how many records there are."""
         progress.begin("", "FULL_TABLE", None)
+        progress.expect(12, "file")
         for done in (1, 2, 3):
-            read(500_000, 300, 12, done=done, unit="file", size=34_060_000)
+            read(500_000, 300, done=done, size=34_060_000)
         assert caplog.messages == [
             "events: started (FULL_TABLE)",
-            "events: 12 files to read",
             "events: 1 of 12 files (8%), 34.1 MB, 500,000 records, 1,667/s, 5 min, about 55 min left",
             "events: 2 of 12 files (17%), 68.1 MB, 1,000,000 records, 1,667/s, 10 min, about 50 min left",
             "events: 3 of 12 files (25%), 102.2 MB, 1,500,000 records, 1,667/s, 15 min, about 45 min left",
+        ]
+
+    def test_in_files_whose_size_is_known(
+        self, read: Callable[..., None], progress: Progress, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The time left is that of the bytes: the last file may be the largest."""
+        progress.expect(2, "revision", size=100_000_000)
+        read(1000, 10, done=1, size=20_000_000)
+        read(2000, 20, done=1, size=40_000_000)
+        assert caplog.messages == [
+            "events: 1 of 2 revisions (20%), 20.0 of 100.0 MB, 1,000 records, 100/s, 10 s, about 40 s left",
+            "events: 1 of 2 revisions (60%), 60.0 of 100.0 MB, 3,000 records, 100/s, 30 s, about 20 s left",
         ]
 
     def test_nothing_new_for_long(
