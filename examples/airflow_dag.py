@@ -18,7 +18,6 @@ with DAG(
         task_id="load",
         bash_command="meltano run tap-kissmetrics target-postgres",
         cwd=PROJECT,
-        append_env=True,
         retries=2,
         retry_delay=dt.timedelta(minutes=30),
     )

@@ -53,7 +53,7 @@ def test_the_query_api_is_never_asked_too_often_by_default(tmp_path: Path) -> No
     assert 20 <= len(times) < 30
     assert sandbox.most_in_a_minute() <= 15
     assert {request.status for request in sandbox.requests} == {200}
-    assert len(re.findall(r"Waiting \d\d s to stay within 15 requests a minute\n", run.stderr)) == 1
+    assert len(re.findall(r"Waiting \d\d s before \w+ /\S+, to stay within 15 requests a minute\n", run.stderr)) == 1
     assert 60 < times[-1] - times[0] < 80
 
 
