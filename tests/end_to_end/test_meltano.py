@@ -170,9 +170,9 @@ def test_el_with_state_ids(project: Project, sandbox: Sandbox) -> None:
 
 
 def test_run(project: Project, sandbox: Sandbox) -> None:
-    """It makes a state id of its own."""
+    """It makes a state id of its own. Meltano configures the log, so the SDK's metrics are part of it."""
     two_nights(project, sandbox, "run", *PLUGINS)
-    assert "record_count" in (project.folder / "stderr").read_text(encoding="utf-8")  # a metric: Meltano configures the log
+    assert "record_count" in (project.folder / "stderr").read_text(encoding="utf-8")
     assert "dev:tap-kissmetrics-to-target-jsonl" in project.run("state", "list").split()
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tap_kissmetrics.sdk_extensions.progress import TerminalLine
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account
 from tests.support.cases import SMALL
 from tests.support.run import environment
@@ -112,6 +113,31 @@ def test_no_line_is_updated_where_nobody_wants_it(
     assert clock.slept > 10
     assert "\r" not in terminal.written
     assert ("(100%)" in terminal.written) == (env != {"LOGLEVEL": "WARNING"})
+
+
+def test_a_terminal_that_is_gone() -> None:
+    """As that of a session that was closed: nothing fails for want of a progress line."""
+    reader, terminal = os.openpty()
+    with os.fdopen(terminal, "w", buffering=1, encoding="utf-8") as file:
+        line = TerminalLine(file)
+        line.show("events: 1 record")
+        os.close(reader)
+        with pytest.raises(OSError, match="Input/output error"):
+            os.write(terminal, b"x")
+        line.show("events: 2 records")
+        line.clear()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), terminal)  # for what is left in the buffer
+
+
+def test_a_terminal_of_unknown_width(tmp_path: Path) -> None:
+    """It is taken for one of 80 columns; a size of 0 is none."""
+    with (tmp_path / "file").open("w", encoding="utf-8") as file:
+        TerminalLine(file).show("x" * 100)
+    drawn = (tmp_path / "file").read_bytes()
+    assert drawn == b"\r" + b"x" * 79 + b"\r"
+    with Terminal(columns=0) as terminal, os.fdopen(os.dup(terminal.file.fileno()), "w", encoding="utf-8") as file:
+        TerminalLine(file).show("y" * 100)
+    assert terminal.screen == ["y" * 79]
 
 
 def test_a_pipe_whose_target_logs_too(sandbox: Sandbox, tmp_path: Path) -> None:
