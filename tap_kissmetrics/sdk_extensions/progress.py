@@ -173,16 +173,10 @@ class Progress:
 
     def complete(self) -> None:
         """Log that the stream is complete."""
-        self.end()
         seconds = 0.0 if self._started_at is None else clock.monotonic() - self._started_at
         self._logger.info("complete: %s", summary(self.records, self.skipped, self.requests, seconds))
         if self.records and self.skipped == self.records:
             self._logger.warning("all records are older than the bookmark or start_date: nothing was written")
-
-    def end(self) -> None:
-        """Show no more of this stream on the line of a terminal."""
-        if self._line:
-            self._line.clear()
 
     def _start(self) -> float:
         now = clock.monotonic()

@@ -175,7 +175,6 @@ class ExtendedTap(Tap):
                 stream.sync()
             stream.raise_failed_partitions()
         except StreamError as error:
-            stream.progress.end()
             self.logger.error("%s", error)  # noqa: TRY400
             self.message_writer.discard()
             self._reset_state_progress_markers()

@@ -88,6 +88,7 @@ def test_a_signal_leaves_no_line_behind(slow: Sandbox, tmp_path: Path) -> None:
     assert run.code == 128 + signal.SIGTERM
     assert_lines_are_whole(terminal.screen)
     assert terminal.screen[-2].endswith("Stopped by SIGTERM")
+    assert re.search(r"\r {40,}\r[^\r]* Stopped by SIGTERM\n$", terminal.written)
 
 
 def test_a_narrow_terminal(slow: Sandbox, tmp_path: Path) -> None:
@@ -113,6 +114,17 @@ def test_no_line_is_updated_where_nobody_wants_it(
     assert clock.slept > 10
     assert "\r" not in terminal.written
     assert ("(100%)" in terminal.written) == (env != {"LOGLEVEL": "WARNING"})
+
+
+def test_short_lines_cover_long_ones() -> None:
+    """What is left of the line that was there is blanked, be it under another or under what is logged."""
+    with Terminal() as terminal, os.fdopen(os.dup(terminal.file.fileno()), "w", encoding="utf-8") as file:
+        line = TerminalLine(file)
+        line.show("events: 100 of 200 records")
+        line.write("short\n")
+        line.show("events")
+        line.flush()
+    assert terminal.screen == ["short", "events"]
 
 
 def test_a_terminal_that_is_gone() -> None:
