@@ -22,7 +22,7 @@ from tap_kissmetrics.apis import APIS
 from tap_kissmetrics.client import ListStream, ProductListStream, QueryProductListStream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from scripts.about import Entry
     from tap_kissmetrics.client import KissmetricsStream
@@ -127,15 +127,33 @@ _STREAMS_HEAD = """\
 
 Generated from the catalog by `python -m scripts.documents --write`. Types are JSON Schema types or formats. A column
 may be null unless marked "never null". `contact.name` is a field of the object `contact`; `links[].href` is a field of
-each object in the array `links`.
+each object in the array `links`. The diagrams show the keys: PK is a column of the primary key, FK one that refers to
+another stream.
 """
 
 
 def _streams_page(_: str) -> str:
     return _STREAMS_HEAD + "".join(
-        f"\n## {APIS[api].title} (`api: {api}`)\n" + "".join(map(_stream_section, entries.values()))
+        f"\n## {APIS[api].title} (`api: {api}`)\n\n{diagram(entries)}" + "".join(map(_stream_section, entries.values()))
         for api, entries in ENTRIES.items()
     )
+
+
+def diagram(entries: Mapping[str, Entry]) -> str:
+    """Draw the streams of an API with their keys, as Mermaid: a column such as `product_id` refers to `products`."""
+    boxes, lines = [], []
+    for name, entry in entries.items():
+        fields = []
+        for column, field in entry["schema"]["properties"].items():
+            kinds = ["PK"] * (column in entry["key_properties"])
+            if (parent := f"{column.removesuffix('_id')}s") in entries and column.endswith("_id"):
+                kinds.append("FK")
+                most = "|o" if "null" in field["type"] else "||"
+                lines.append(f"    {parent} {most}--o{{ {name} : {column}\n")
+            if kinds:
+                fields.append(f"        {_type(field).partition(',')[0]} {column} {', '.join(kinds)}\n")
+        boxes.append(f"    {name} {{\n{''.join(fields)}    }}\n")
+    return f"```mermaid\nerDiagram\n{''.join(boxes)}{''.join(lines)}```\n"
 
 
 def _stream_section(entry: Entry) -> str:

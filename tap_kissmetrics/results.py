@@ -77,6 +77,9 @@ class ResultStream(QueryClientStream):
 
     path = "/queries"  # the SDK requires one; each query has its own
 
+    job_noun: t.ClassVar = "query"
+    """What is run, as progress lines count it."""
+
     @property
     @override
     def emit_activate_version_messages(self) -> bool:
@@ -100,7 +103,9 @@ class ResultStream(QueryClientStream):
     @override
     def request_records(self, context: Context | None) -> Iterable[Record]:
         failures = []
-        for job in self.jobs():
+        jobs = list(self.jobs())
+        for number, job in enumerate(jobs, 1):
+            self.progress.part = f"{self.job_noun} {number} of {len(jobs)}" if len(jobs) > 1 else ""
             try:
                 if isinstance(job, Exception):
                     raise job
@@ -167,6 +172,7 @@ class ResultStream(QueryClientStream):
             self._tap.shutdown.sleep(min(interval, max(end - clock.monotonic(), 0)))
             if (page := request()) is not None:
                 return page
+            self.progress.refresh()
             if clock.monotonic() >= end:
                 done = "" if job.query.progress is None else f", {job.query.progress:.0%} of it done"
                 msg = f"not completed after {timeout:g} s{done}; raise query_timeout or ask for less"
@@ -178,6 +184,7 @@ class ReportResultsStream(ResultStream):
     """The rows of saved reports."""
 
     name = "report_results"
+    job_noun = "report"
     primary_keys = ROW_KEY
 
     @override
@@ -229,6 +236,7 @@ class MetricResultsStream(ResultStream):
     """The rows of metrics."""
 
     name = "metric_results"
+    job_noun = "metric"
     primary_keys = ROW_KEY
 
     @override

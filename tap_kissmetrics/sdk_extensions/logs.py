@@ -1,4 +1,4 @@
-"""What is logged: never a secret, the name of the stream on each line, and the progress of a sync."""
+"""What is logged: never a secret, the name of the stream on each line, and metrics only if they are asked for."""
 
 from __future__ import annotations
 
@@ -7,17 +7,15 @@ import errno
 import html
 import json
 import logging
+import os
 import re
 import typing as t
-from contextlib import contextmanager
 from urllib.parse import quote, quote_plus
 
 from typing_extensions import override
 
-from tap_kissmetrics.sdk_extensions import clock
-
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, MutableMapping
+    from collections.abc import Iterable, MutableMapping
 
 REDACTED: t.Final = "(hidden)"
 
@@ -26,9 +24,6 @@ MIN_DISTINCTIVE_LENGTH: t.Final = 12
 
 MAX_LINE_LENGTH: t.Final = 4000
 """Characters of a log message."""
-
-PROGRESS_INTERVAL: t.Final = 10.0
-"""Seconds between two progress lines of a stream."""
 
 MAX_QUOTED_LENGTH: t.Final = 200
 """Characters of foreign text, such as an error of the API, that are shown."""
@@ -156,11 +151,11 @@ class StreamLogger(logging.LoggerAdapter[t.Any]):
 
     def __init__(self, logger: Logger, stream: str) -> None:
         super().__init__(logger)
-        self._stream = stream
+        self.stream = stream
 
     @override
     def process(self, msg: str, kwargs: MutableMapping[str, t.Any]) -> tuple[str, MutableMapping[str, t.Any]]:
-        return f"{self._stream}: {msg}", kwargs
+        return f"{self.stream}: {msg}", kwargs
 
 
 _REDUNDANT: t.Final = {
@@ -168,6 +163,8 @@ _REDUNDANT: t.Final = {
     "An unhandled error occurred while syncing '%s'",
     # Wrong: this package reads the environment itself, and logs what it found.
     "Skipping parse of env var settings...",
+    # Replaced by a line with the number of the stream.
+    "Beginning sync of '%s' in %s mode",
     # Logged for `--discover` without credentials, which is fine; wrong settings are reported one by one.
     "Config validation failed",
 }
@@ -178,59 +175,9 @@ def drop_redundant(record: logging.LogRecord) -> bool:
     return record.msg not in _REDUNDANT
 
 
-class Progress:
-    """Counts the records and requests of one stream, and logs them every `PROGRESS_INTERVAL` seconds."""
-
-    def __init__(self, logger: StreamLogger) -> None:
-        self.records = 0
-        self.skipped = 0
-        """Records older than the bookmark, which are not emitted."""
-        self.requests = 0
-        self.part = ""
-        """The part of the stream that is read, where it has several: "product 2 of 3"."""
-        self._logger = logger
-        self._started_at: float | None = None
-        self._logged_at = 0.0
-
-    @contextmanager
-    def count_requests(self, request_count: t.Callable[[], int]) -> Iterator[None]:
-        """Count the requests of a block, failed ones included; `request_count` returns those of the whole run."""
-        if self._started_at is None:
-            self._started_at = self._logged_at = clock.monotonic()
-        before = request_count()
-        try:
-            yield
-        finally:
-            self.requests += request_count() - before
-
-    def update(self, count: int, total: int | None) -> None:
-        """Add the records of a page; `total` is the number of records of the whole stream, if known."""
-        if not self.records and total:
-            self._logger.info("%s to read", plural(total, "record"))
-        self.records += count
-        now = clock.monotonic()
-        if self._started_at is None:  # a list that is only looked up
-            self._started_at = self._logged_at = now
-        if now - self._logged_at >= PROGRESS_INTERVAL:
-            self._logged_at = now
-            so_far = f"{self.records:,} records"
-            if total:
-                so_far = f"{self.records:,} of {total:,} records ({min(self.records / total, 1):.0%})"
-            elapsed = f"{now - self._started_at:.0f} s"
-            self._logger.info("%s", ", ".join(filter(None, (so_far, self.part, elapsed))))
-
-    def complete(self) -> None:
-        """Log that the stream is complete."""
-        seconds = 0.0 if self._started_at is None else clock.monotonic() - self._started_at
-        self._logger.info("complete: %s", summary(self.records, self.skipped, self.requests, seconds))
-        if self.records and self.skipped == self.records:
-            self._logger.warning("all records are older than the bookmark or start_date: nothing was written")
-
-
-def summary(records: int, skipped: int, requests: int, seconds: float) -> str:
-    """Sum up a read: "65,535 records, 66 requests, 8.4 s", or "637 read, 636 written, 8 requests, 0.4 s"."""
-    counts = f"{records:,} read, {records - skipped:,} written" if skipped else plural(records, "record")
-    return f"{counts}, {plural(requests, 'request')}, {seconds:.1f} s"
+def is_log_detailed() -> bool:
+    """Return whether the log is that of a developer or of a program: DEBUG, or a file configures it, as in Meltano."""
+    return logging.getLogger().isEnabledFor(logging.DEBUG) or "SINGER_SDK_LOG_CONFIG" in os.environ
 
 
 def plural(count: int, noun: str) -> str:

@@ -49,13 +49,13 @@ class RateLimiter:
         """Count a request that cannot wait."""
         self._started.append(clock.monotonic())
 
-    def acquire(self) -> None:
-        """Wait until another request may start, and count it."""
+    def acquire(self, name: str) -> None:
+        """Wait until another request may start, and count it; `name` is what the log calls it."""
         if len(self._started) == self._requests_per_minute:
             seconds = max(self._started[0] + RATE_LIMIT_PERIOD - clock.monotonic(), 0)
             if seconds >= MIN_LOGGED_WAIT:
                 limit = self._requests_per_minute
-                self._logger.info("Waiting %.0f s to stay within %d requests a minute", seconds, limit)
+                self._logger.info("Waiting %.0f s before %s, to stay within %d requests a minute", seconds, name, limit)
             self._shutdown.sleep(seconds)
         self.record()
 
@@ -92,7 +92,7 @@ class Session(requests.Session):
         if future is None:
             self._prefetched = {url: other for url, other in self._prefetched.items() if not _has_failed(other)}
             if self._rate_limiter:
-                self._rate_limiter.acquire()
+                self._rate_limiter.acquire(f"{request.method} {urlsplit(str(request.url)).path}")
             future = self._start(request, kwargs, self._slots)
         try:
             return self._shutdown.wait_for(future)

@@ -18,14 +18,9 @@ from typing_extensions import override
 
 from tap_kissmetrics.sdk_extensions.catalog import validate_primary_key
 from tap_kissmetrics.sdk_extensions.inputs import InputError
-from tap_kissmetrics.sdk_extensions.logs import (
-    Progress,
-    StreamLogger,
-    describe_cause,
-    drop_redundant,
-    is_disk_full,
-)
+from tap_kissmetrics.sdk_extensions.logs import StreamLogger, describe_cause, drop_redundant, is_disk_full
 from tap_kissmetrics.sdk_extensions.mapping import describe_map_error, drop_columns, flattened_columns
+from tap_kissmetrics.sdk_extensions.progress import Progress
 from tap_kissmetrics.sdk_extensions.records import RecordConformer
 from tap_kissmetrics.sdk_extensions.retry import NoResponseError, RateLimitError, retrying
 from tap_kissmetrics.sdk_extensions.state import InstantStateManager, parse_instant

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import datetime as dt
+import logging
 import textwrap
 import typing as t
 
@@ -23,8 +24,9 @@ from tap_kissmetrics.sdk_extensions.inputs import (
     read_json_stream,
     suggest_names,
 )
-from tap_kissmetrics.sdk_extensions.logs import drop_redundant, plural, summary
+from tap_kissmetrics.sdk_extensions.logs import drop_redundant, is_log_detailed, plural
 from tap_kissmetrics.sdk_extensions.mapping import unmatched_maps
+from tap_kissmetrics.sdk_extensions.progress import summary, terminal_line
 from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
 from tap_kissmetrics.sdk_extensions.state import parse_instant
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError, ExtendedStream, StreamError
@@ -34,6 +36,7 @@ if t.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from tap_kissmetrics.sdk_extensions.inputs import Settings
+    from tap_kissmetrics.sdk_extensions.progress import TerminalLine
     from tap_kissmetrics.sdk_extensions.session import Session
 
 
@@ -80,6 +83,9 @@ class ExtendedTap(Tap):
         if isinstance(state, dict):
             validate_state(state, replication_keys, self.logger)
         super().__init__(config=settings, catalog=catalog, state=state, validate_config=validate_config, **kwargs)
+        if not is_log_detailed():
+            # They say the same as the lines of the streams, at more than twice the length.
+            metrics.get_metrics_logger().setLevel(logging.WARNING)
         self.message_writer.shutdown = self.shutdown
         self.shutdown.install(self._handle_termination)  # the SDK leaves out SIGHUP
 
@@ -137,12 +143,16 @@ class ExtendedTap(Tap):
             self.state_writer.write_state(self.state)
         self.message_writer.hold_schemas = True
         failures = []
+        session = self.session  # which logs what is read
+        for stream in streams:
+            if not stream.selected:
+                self.logger.info("Skipping deselected stream '%s'.", stream.name)
         try:
-            for stream in streams:
-                if not stream.selected:
-                    self.logger.info("Skipping deselected stream '%s'.", stream.name)
-                elif error := self._sync_stream(stream):
-                    failures.append(str(error))
+            with terminal_line() as line:
+                for number, stream in enumerate(selected, 1):
+                    position = f"stream {number} of {len(selected)}" if len(selected) > 1 else ""
+                    if error := self._sync_stream(stream, position, line):
+                        failures.append(str(error))
         except (ShutdownRequested, AbortRunError):
             if self.message_writer.has_written:
                 # Not through the state writer, which leaves out a state that has not changed.
@@ -150,15 +160,16 @@ class ExtendedTap(Tap):
             raise
         records, skipped = (sum(getattr(each.progress, name) for each in streams) for name in ("records", "skipped"))
         seconds = clock.monotonic() - started_at
-        self.logger.info("Total: %s", summary(records, skipped, self.session.request_count, seconds))
+        self.logger.info("Total: %s", summary(records, skipped, session.request_count, seconds))
         if failures:
             # With the causes, for Meltano shows the last lines of a log.
             causes = "; ".join(textwrap.shorten(failure, MAX_CAUSE_LENGTH, placeholder=" ...") for failure in failures)
             msg = f"{len(failures)} of {plural(len(selected), 'stream')} failed: {causes}"
             raise StreamsFailedError(msg)
 
-    def _sync_stream(self, stream: ExtendedStream) -> StreamError | None:
+    def _sync_stream(self, stream: ExtendedStream, position: str, line: TerminalLine | None) -> StreamError | None:
         """Sync a stream; return what it failed of, if it did."""
+        stream.progress.begin(position, stream.replication_method, line)
         try:
             with stream.wrap_errors():  # for the errors that `partitions` raises
                 stream.sync()

@@ -170,9 +170,19 @@ def test_el_with_state_ids(project: Project, sandbox: Sandbox) -> None:
 
 
 def test_run(project: Project, sandbox: Sandbox) -> None:
-    """It makes a state id of its own."""
+    """It makes a state id of its own. Meltano configures the log, so the SDK's metrics are part of it."""
     two_nights(project, sandbox, "run", *PLUGINS)
+    assert "record_count" in (project.folder / "stderr").read_text(encoding="utf-8")
     assert "dev:tap-kissmetrics-to-target-jsonl" in project.run("state", "list").split()
+
+
+def test_the_environment_of_target_postgres(project: Project, tmp_path: Path) -> None:
+    """Its sessions are in UTC."""
+    program = tmp_path / "target-postgres"
+    program.write_text('#!/bin/sh\necho "PGTZ is $PGTZ"\n', encoding="utf-8")
+    program.chmod(0o755)
+    project.configure({}, {"target-postgres": program})
+    assert "PGTZ is UTC" in project.run("invoke", "target-postgres")
 
 
 def test_the_query_api(project: Project) -> None:

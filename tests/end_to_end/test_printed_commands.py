@@ -69,8 +69,9 @@ def test_pipe_of_the_readme(shell: Callable[[str], int], sandbox: Sandbox, tmp_p
 
 
 def test_script_for_every_night(shell: Callable[[str], int], sandbox: Sandbox, tmp_path: Path) -> None:
-    """With target-csv for target-postgres. A failure leaves the state as it was."""
-    script = code_block("nightly", "script").replace("target-postgres", "target-csv")
+    """With target-csv for target-postgres. A failure leaves the state as it was, and so does a target without one."""
+    example = (PROJECT / "examples" / "nightly.sh").read_text(encoding="utf-8")
+    script = example.replace("target-postgres --config", "target-csv --config")
     write_json(tmp_path / "target.json", {})
     write_json(tmp_path / "config.json", settings_for(sandbox))
     assert shell(script) == 0
@@ -79,4 +80,10 @@ def test_script_for_every_night(shell: Callable[[str], int], sandbox: Sandbox, t
 
     write_json(tmp_path / "config.json", settings_for(sandbox) | {"api_token": "another"})
     assert shell(script) == 1
+    assert (tmp_path / "state.json").read_text(encoding="utf-8") == state
+
+    write_json(tmp_path / "config.json", settings_for(sandbox))
+    silent = example.replace("target-postgres --config target.json", "cat > records.jsonl; true")
+    assert shell(silent) == 0
+    assert (tmp_path / "records.jsonl").stat().st_size
     assert (tmp_path / "state.json").read_text(encoding="utf-8") == state

@@ -5,6 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import operator
+import os
+import subprocess
+import sysconfig
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +16,10 @@ import pytest
 from tests.sandbox import RESOURCES, faults
 from tests.support.catalogs import choose
 from tests.support.results import all_report_rows, report_rows, result_sandbox
-from tests.support.run import write_json
+from tests.support.run import environment, settings_for, write_json
 from tests.support.tables import DATES, assert_same, code_block, columns_of
 from tests.support.tap import sync
+from tests.support.targets import PROJECT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,6 +238,18 @@ class TestTimeZones:
         if cure == "options in the URL":
             settings["sqlalchemy_url"] = f"{postgres.url}&options=-ctimezone%3DUTC"
         target.load(lines, env={"PGTZ": "UTC"} if cure == "PGTZ" else {}, **settings)
+        assert_tables(postgres, schema, sandbox)
+
+    def test_the_script_for_cron(
+        self, sandbox: Sandbox, tmp_path: Path, target: Target, postgres: Postgres, schema: str
+    ) -> None:
+        """It makes the sessions of the target ones in UTC."""
+        write_json(tmp_path / "config.json", settings_for(sandbox))
+        write_json(tmp_path / "target.json", target.config)
+        path = os.pathsep.join((sysconfig.get_path("scripts"), str(target.program.parent), os.environ["PATH"]))
+        command = [PROJECT / "examples" / "nightly.sh"]
+        done = subprocess.run(command, cwd=tmp_path, env=environment({"PATH": path}), timeout=100, check=False)
+        assert done.returncode == 0
         assert_tables(postgres, schema, sandbox)
 
     def test_columns_with_time_zone(

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
 
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account, make_query_account
 from tests.support.assertions import in_order_of_sync
@@ -47,11 +50,10 @@ def test_a_sync_from_its_first_line_to_its_last(tmp_path: Path) -> None:
     with Sandbox() as sandbox:
         run = sync(sandbox, tmp_path, page_size=100).succeeded()
     names = ", ".join(re.escape(repr(account["name"])) for account in sandbox.account.records["accounts"])
-    expected = [VERSION]
-    for name in in_order_of_sync(RESOURCES):
+    expected = [VERSION, "Reading the Core API at " + re.escape(sandbox.url)]
+    for number, name in enumerate(in_order_of_sync(RESOURCES), 1):
         count, asked = sandbox.account.counts[name], sum(request.resource == name for request in sandbox.requests)
-        expected += [f"Beginning sync of '{name}' in full_table mode"]
-        expected += ["Reading the Core API at " + re.escape(sandbox.url)] * (name == "accounts")
+        expected += [rf"{name}: started \(stream {number} of 6, FULL_TABLE\)"]
         expected += [f"{name}: {count} records to read"]
         expected += [f"accounts: these credentials can access {names}"] * (name == "accounts")
         expected += [rf"{name}: complete: {count} records, {asked} requests?, \d+\.\d s"]
@@ -116,13 +118,15 @@ def test_a_long_stream_tells_how_far_it_is(clock: Clock, tmp_path: Path) -> None
         each_request_takes(0.8, clock, sandbox)
         run = sync(sandbox, tmp_path, page_size=11, max_concurrency=1).succeeded()
     said = [line for line in lines_of(run) if "%" in line]
-    told = [re.fullmatch(r"events: (\d+) of 400 records \((\d+)%\), (\d+) s", line) for line in said]
+    pattern = r"events: (\d+) of 400 records \((\d+)%\), 1\d/s, (\d+) s, about (\d+) s left, stream 4 of 6"
+    told = [re.fullmatch(pattern, line) for line in said]
     assert len(told) == 3  # 40 pages, 32 s
     for number, match in enumerate(told, 1):
         assert match, said
         assert 0 < int(match[1]) < 400
         assert int(match[2]) == round(int(match[1]) / 4)
         assert number * 10 <= int(match[3]) <= number * 11
+        assert int(match[3]) + int(match[4]) == pytest.approx(32, abs=2)
 
 
 def test_of_the_query_api_the_product_is_told(clock: Clock, tmp_path: Path) -> None:
@@ -135,12 +139,53 @@ def test_of_the_query_api_the_product_is_told(clock: Clock, tmp_path: Path) -> N
         run = sync(sandbox, tmp_path, "--catalog", catalog).succeeded()
     lines = lines_of(run)
     assert f"products: these credentials can access {', '.join(names[:10])} and 2 more" in lines
-    assert any(re.fullmatch(r"events: \d+ records, product \d+ of 12, \d\d s", line) for line in lines)
+    assert any(
+        re.fullmatch(r"events: \d+ records, (\d/s, )?\d\d s, product \d+ of 12, stream 2 of 2", line) for line in lines
+    )
 
 
-def test_no_line_for_each_request(tmp_path: Path) -> None:
-    """The SDK's metric of it is off, its others are there."""
-    with Sandbox() as sandbox:
-        run = sync(sandbox, tmp_path, page_size=20).succeeded()
+def test_of_results_the_report_is_told(clock: Clock, tmp_path: Path) -> None:
+    """Which of how many is run, also while it takes long."""
+    with Sandbox(make_query_account(reports=3), api="query") as sandbox:
+        each_request_takes(6, clock, sandbox)
+        run = sync(sandbox, tmp_path, report_ids=["*"]).succeeded()
+    parts = {re.sub(r"^.* s, ", "", line) for line in lines_of(run) if ", report " in line}
+    assert len(sandbox.queries) == 3
+    assert parts == {f"report {number} of 3, stream 5 of 5" for number in (1, 2, 3)}
+
+
+def test_a_wait_is_told_with_what_it_is_for(clock: Clock, tmp_path: Path) -> None:
+    """Nothing more comes for a minute."""
+    with Sandbox(make_query_account(products=2), api="query") as sandbox:
+        run = sync(sandbox, tmp_path, requests_per_minute=5).succeeded()
+    assert clock.slept > 60
+    waits = [line for line in lines_of(run) if line.startswith("Waiting")]
+    path = re.escape(urlsplit(sandbox.url).path)
+    pattern = rf"Waiting 6[01] s before GET {path}/products/\d+/\w+, to stay within 5 requests a minute"
+    assert waits
+    assert all(re.fullmatch(pattern, line) for line in waits), waits
+
+
+LOG_CONFIGURATION = """
+version: 1
+disable_existing_loggers: false
+"""
+
+
+@pytest.mark.parametrize(
+    ("env", "shown"),
+    [
+        ({}, False),
+        ({"LOGLEVEL": "WARNING"}, False),
+        ({"TAP_KISSMETRICS_LOGLEVEL": "debug"}, True),
+        ({"SINGER_SDK_LOG_CONFIG": "logging.yml"}, True),
+        ({"SINGER_SDK_LOG_CONFIG": "logging.yml", "TAP_KISSMETRICS_LOGLEVEL": "WARNING"}, False),
+    ],
+    ids=str,
+)
+def test_metrics_are_for_programs(env: dict[str, str], shown: bool, sandbox: Sandbox, tmp_path: Path) -> None:  # noqa: FBT001
+    """The SDK's metrics are shown at DEBUG, and where a file configures the log; that of each request never."""
+    (tmp_path / "logging.yml").write_text(LOG_CONFIGURATION, encoding="utf-8")
+    run = sync(sandbox, tmp_path, env=env).succeeded()
+    assert ("METRIC: " in run.stderr) == ("http_request_count" in run.stderr) == shown
     assert "http_request_duration" not in run.stderr
-    assert "http_request_count" in run.stderr

@@ -35,7 +35,9 @@ def test_no_minute_holds_more_requests_than_were_set(clock: Clock, tmp_path: Pat
     for first, beyond in zip(times, times[limit:], strict=False):
         assert 60 < beyond - first < 75
     assert times[limit - 1] - times[0] < 15
-    assert len(re.findall(rf"Waiting \d\d s to stay within {limit} requests a minute\n", run.stderr)) >= 2
+    assert (
+        len(re.findall(rf"Waiting \d\d s before GET /\S+, to stay within {limit} requests a minute\n", run.stderr)) >= 2
+    )
 
 
 @pytest.mark.slow
@@ -51,7 +53,7 @@ def test_the_query_api_is_never_asked_too_often_by_default(tmp_path: Path) -> No
     assert 20 <= len(times) < 30
     assert sandbox.most_in_a_minute() <= 15
     assert {request.status for request in sandbox.requests} == {200}
-    assert len(re.findall(r"Waiting \d\d s to stay within 15 requests a minute\n", run.stderr)) == 1
+    assert len(re.findall(r"Waiting \d\d s before \w+ /\S+, to stay within 15 requests a minute\n", run.stderr)) == 1
     assert 60 < times[-1] - times[0] < 80
 
 

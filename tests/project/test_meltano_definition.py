@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,73 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.targets import Programs
+
+
+def strings(*keys: str) -> dict[str, dict[str, str]]:
+    """Give the schemas of properties that are strings."""
+    return {key: {"type": "string"} for key in keys}
+
+
+STRINGS = {"type": "array", "items": {"type": "string"}}
+
+HUB: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "namespace", "variant", "quality"],
+    "additionalProperties": False,
+    "properties": {
+        **strings("name", "namespace", "variant", "label", "description", "docs", "repo", "pip_url", "executable"),
+        **strings("definition", "next_steps", "settings_preamble", "usage", "prereq"),
+        "logo_url": {"type": ["string", "null"]},
+        "domain_url": {"type": ["string", "null"], "format": "uri"},
+        "keywords": STRINGS,
+        "maintenance_status": {"enum": ["active", "beta", "development", "inactive", "unknown"]},
+        "quality": {"enum": ["gold", "silver", "bronze", "unknown"]},
+        "capabilities": {
+            "type": "array",
+            "items": {
+                "enum": [
+                    *("about", "activate-version", "batch", "catalog", "discover", "log-based", "properties"),
+                    *("schema-flattening", "state", "stream-maps", "structured-logging", "test"),
+                ]
+            },
+        },
+        "settings_group_validation": {"type": "array", "items": STRINGS},
+        "settings": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name"],
+                "additionalProperties": False,
+                "properties": {
+                    **strings("name", "label", "description", "placeholder", "env"),
+                    "aliases": STRINGS,
+                    "value": {},
+                    "kind": {
+                        "enum": [
+                            *("array", "boolean", "date_iso8601", "decimal", "email", "file", "hidden"),
+                            *("integer", "oauth", "object", "options", "password", "string"),
+                        ]
+                    },
+                    "options": {
+                        "type": "array",
+                        "items": {"properties": strings("label", "value")},
+                    },
+                    "hidden": {"type": "boolean"},
+                    "sensitive": {"type": "boolean"},
+                },
+            },
+        },
+    },
+}
+"""What is known of MeltanoHub's schema of an extractor: its keys as far as a tap may use them."""
+
+PUBLISHER = {
+    "variant": "somebody",
+    "quality": "unknown",
+    "repo": "https://example.org/somebody/tap-kissmetrics",
+    "logo_url": "/assets/logos/extractors/kissmetrics.png",
+}
+"""What CONTRIBUTING.md tells the publisher to add."""
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +144,15 @@ class TestDefinition:
             assert definition[key] == of_project[key] == value
         for key in ("name", "namespace", "label", "executable"):
             assert definition[key] == of_project[key]
+
+    def test_it_fits_meltano_hub_with_what_its_publisher_adds(self, definition: dict[str, Any]) -> None:
+        _, _, told = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("For an entry in MeltanoHub, ")
+        assert re.findall(r"^- `(\w+)`: ", told.partition("\n## ")[0], re.MULTILINE) == list(PUBLISHER)
+        hub = Draft202012Validator(HUB)
+        hub.validate(definition | PUBLISHER)
+        missing = {error.message for error in hub.iter_errors(definition)}
+        assert missing == {f"{name!r} is a required property" for name in ("variant", "quality")}
+        assert not hub.is_valid({**definition, **PUBLISHER, "quality": "best"})
 
     @pytest.mark.slow  # for Meltano has to be installed
     def test_it_fits_the_schema_of_meltano(self, definition: dict[str, Any], programs: Programs) -> None:

@@ -52,8 +52,9 @@ def test_pythons_are_the_same_everywhere(pyproject: dict[str, Any], workflows: d
 
 
 def test_each_action_has_one_version(workflows: dict[str, str]) -> None:
-    """It is a commit, with its tag beside it, and the same wherever the action is used."""
-    lines = [line.strip().removeprefix("- ") for text in workflows.values() for line in text.splitlines()]
+    """It is a commit, with its tag beside it, and the same wherever the action is used, examples included."""
+    example = (PROJECT / "examples" / "github-actions.yml").read_text(encoding="utf-8")
+    lines = [line.strip().removeprefix("- ") for text in (*workflows.values(), example) for line in text.splitlines()]
     used = [USES.match(line) for line in lines if line.startswith("uses:")]
     assert len(used) > 5
     pins = {(match["action"], match["commit"], match["tag"]) for match in used if match}
@@ -99,3 +100,16 @@ def test_the_design_names_every_module() -> None:
     page = (PROJECT / "docs" / "design.md").read_text(encoding="utf-8")
     modules = {path.name for path in (PROJECT / "tap_kissmetrics").glob("*.py")} - {"__init__.py"}
     assert {module for module in modules if f"`{module}`" not in page} == set()
+
+
+def test_the_diagram_of_the_design_names_modules_that_exist() -> None:
+    """And those that a record passes."""
+    page = (PROJECT / "docs" / "design.md").read_text(encoding="utf-8")
+    (diagram,) = re.findall(r"^```mermaid\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+    named = set(re.findall(r"\b\w+\.py\b", diagram))
+    assert named - {path.name for path in (PROJECT / "tap_kissmetrics").rglob("*.py")} == set()
+    assert {"client.py", "pagination.py", "retry.py", "session.py", "transport.py", "records.py", "writer.py"} <= named
+    boxes = set(re.findall(r"^    (\w+)[(\[]", diagram, re.MULTILINE))
+    arrows = re.sub(r"-- [\w, ]+ -->", "-->", diagram)
+    ends = {end for line in arrows.splitlines() if "-->" in line for end in map(str.strip, line.split("-->"))}
+    assert boxes == ends

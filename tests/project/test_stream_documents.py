@@ -76,6 +76,20 @@ class TestStreamsPage:
         assert never_null == [name for name, field in fields.items() if "null" not in field["type"]]
         assert set(ENTRIES[api][stream]["key_properties"]) <= set(never_null)
 
+    @pytest.mark.parametrize("api", ENTRIES)
+    def test_has_a_diagram_of_the_keys(self, api: str) -> None:
+        """Each stream with its primary key; each product has its lists, and what runs a report refers to it."""
+        page = (PROJECT / "docs" / "streams.md").read_text(encoding="utf-8")
+        diagram = page.partition(f"(`api: {api}`)\n\n```mermaid\nerDiagram\n")[2].partition("```")[0]
+        boxes = dict(re.findall(r"^    (\w+) \{\n(.*?)^    \}\n", diagram, re.DOTALL | re.MULTILINE))
+        keys = {name: set(re.findall(r"^        \S+ (\w+) PK", text, re.MULTILINE)) for name, text in boxes.items()}
+        assert keys == {name: set(entry["key_properties"]) for name, entry in ENTRIES[api].items()}
+        lines = set(re.findall(r"^    (\w+) \|[|o]--o\{ (\w+) : (\w+)$", diagram, re.MULTILINE))
+        assert {("products", "events", "product_id"), ("reports", "report_results", "report_id")} <= lines
+        assert (("accounts", "products", "account_id") in lines) == (api == "core")
+        assert diagram.count("FK") == len(lines)
+        assert ("products ||--o{ events" in diagram) == (api == "query")  # elsewhere product_id may be null
+
 
 class TestChangelog:
     """CHANGELOG.md."""

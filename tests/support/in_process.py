@@ -48,7 +48,7 @@ with signals_kept():  # the module resets SIGINT as it is imported
 def run_in_process(arguments: list[str], *, folder: Path, env: dict[str, str]) -> Run:
     """Call `main()` as the command line does."""
     with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-        code = _run(arguments, folder, env, stdout, stderr)
+        code = run_into(stdout, stderr, arguments, folder=folder, env=env)
         written = []
         for file in (stdout, stderr):
             file.seek(0)
@@ -58,7 +58,8 @@ def run_in_process(arguments: list[str], *, folder: Path, env: dict[str, str]) -
     return Run(code, *written)
 
 
-def _run(arguments: list[str], folder: Path, env: dict[str, str], stdout: Any, stderr: Any) -> int:
+def run_into(stdout: Any, stderr: Any, arguments: list[str], *, folder: Path, env: dict[str, str]) -> int:
+    """Call `main()` with these binary files as its output and its log; give the exit code."""
     out = io.TextIOWrapper(stdout, encoding="utf-8")
     errors = io.TextIOWrapper(stderr, encoding="utf-8", errors="backslashreplace", write_through=True)
     try:

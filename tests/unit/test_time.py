@@ -6,13 +6,14 @@ import itertools
 import logging
 import signal
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tap_kissmetrics.sdk_extensions.logs import Progress, StreamLogger
+from tap_kissmetrics.sdk_extensions.logs import StreamLogger
+from tap_kissmetrics.sdk_extensions.progress import Progress, duration
 from tap_kissmetrics.sdk_extensions.session import RateLimiter
 from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
 from tests.support.clock import Clock
@@ -42,7 +43,7 @@ class TestRateLimiter:
             limiter, started = RateLimiter(limit, Shutdown(), LOGGER), []
             for pause in pauses:
                 clock.sleep(pause)
-                limiter.acquire()
+                limiter.acquire("GET /events")
                 started.append(clock.monotonic())
         for first, beyond in zip(started, started[limit:], strict=False):
             assert beyond - first > 60
@@ -50,22 +51,22 @@ class TestRateLimiter:
     def test_it_waits_no_longer_than_it_has_to(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
         limiter = RateLimiter(3, Shutdown(), LOGGER)
         for _ in range(7):
-            limiter.acquire()
+            limiter.acquire("GET /events")
             clock.sleep(1)
         assert clock.slept == pytest.approx(7 + (61 - 3) + (61 - 3), abs=0.5)
-        assert caplog.messages == ["Waiting 58 s to stay within 3 requests a minute"] * 2
+        assert caplog.messages == ["Waiting 58 s before GET /events, to stay within 3 requests a minute"] * 2
 
     def test_what_cannot_wait_counts_as_well(self, clock: Clock) -> None:
         limiter = RateLimiter(3, Shutdown(), LOGGER)
         for _ in range(3):
             limiter.record()
-        limiter.acquire()
+        limiter.acquire("GET /events")
         assert clock.slept == pytest.approx(61, abs=0.5)
 
     def test_short_waits_are_not_logged(self, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
         limiter = RateLimiter(2, Shutdown(), LOGGER)
         for _ in range(3):
-            limiter.acquire()
+            limiter.acquire("GET /events")
             clock.sleep(29)
         assert caplog.messages == []
 
@@ -83,23 +84,25 @@ class TestProgress:
         """Read a page, which takes a number of seconds."""
         requested: list[int] = []
 
-        def read(count: int, seconds: float, *, total: int | None = None, requests: int = 1) -> None:
+        def read(count: int, seconds: float, *, total: int | None = None, requests: int = 1, **more: Any) -> None:
             with progress.count_requests(lambda: sum(requested)):
                 requested.append(requests)
                 clock.sleep(seconds)
-            progress.update(count, total)
+            progress.update(count, total, **more)
 
         return read
 
     def test_with_a_total(
         self, read: Callable[..., None], progress: Progress, caplog: pytest.LogCaptureFixture
     ) -> None:
+        progress.begin("stream 4 of 6", "FULL_TABLE", None)
         for _ in range(5):
             read(1000, 4, total=5000, requests=2)
         progress.complete()
         assert caplog.messages == [
+            "events: started (stream 4 of 6, FULL_TABLE)",
             "events: 5,000 records to read",
-            "events: 3,000 of 5,000 records (60%), 12 s",
+            "events: 3,000 of 5,000 records (60%), 250/s, 12 s, about 8 s left, stream 4 of 6",
             "events: complete: 5,000 records, 10 requests, 20.0 s",
         ]
 
@@ -111,14 +114,60 @@ class TestProgress:
         progress.skipped = 1
         progress.complete()
         assert caplog.messages == [
-            "events: 1 records, product 2 of 3, 11 s",
+            "events: 1 record, 11 s, product 2 of 3",
             "events: complete: 1 read, 0 written, 1 request, 11.0 s",
             "events: all records are older than the bookmark or start_date: nothing was written",
         ]
 
     def test_a_total_that_is_too_small(self, read: Callable[..., None], caplog: pytest.LogCaptureFixture) -> None:
         read(20, 10, total=10)
-        assert caplog.messages[-1] == "events: 20 of 10 records (100%), 10 s"
+        assert caplog.messages[-1] == "events: 20 of 10 records (100%), 2/s, 10 s"
+
+    def test_in_files_with_their_size(
+        self, read: Callable[..., None], progress: Progress, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Where nobody knows how many records there are."""
+        progress.begin("", "FULL_TABLE", None)
+        progress.expect(12, "file")
+        for done in (1, 2, 3):
+            read(500_000, 300, done=done, size=34_060_000)
+        assert caplog.messages == [
+            "events: started (FULL_TABLE)",
+            "events: 1 of 12 files (8%), 34.1 MB, 500,000 records, 1,667/s, 5 min, about 55 min left",
+            "events: 2 of 12 files (17%), 68.1 MB, 1,000,000 records, 1,667/s, 10 min, about 50 min left",
+            "events: 3 of 12 files (25%), 102.2 MB, 1,500,000 records, 1,667/s, 15 min, about 45 min left",
+        ]
+
+    def test_in_files_whose_size_is_known(
+        self, read: Callable[..., None], progress: Progress, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """The time left is that of the bytes: the last file may be the largest."""
+        progress.expect(2, "revision", size=100_000_000)
+        read(1000, 10, done=1, size=20_000_000)
+        read(2000, 20, done=1, size=40_000_000)
+        assert caplog.messages == [
+            "events: 1 of 2 revisions (20%), 20.0 of 100.0 MB, 1,000 records, 100/s, 10 s, about 40 s left",
+            "events: 1 of 2 revisions (60%), 60.0 of 100.0 MB, 3,000 records, 100/s, 30 s, about 20 s left",
+        ]
+
+    def test_nothing_new_for_long(
+        self, read: Callable[..., None], progress: Progress, clock: Clock, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """A query runs for a minute, and is polled every five seconds."""
+        read(30, 1)
+        for _ in range(12):
+            clock.sleep(5)
+            progress.refresh()
+        assert caplog.messages == [f"events: 30 records, {text}" for text in (
+            "3/s, 11 s", "1/s, 21 s", "31 s", "41 s", "51 s", "61 s"
+        )]  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"),
+        [(0.2, "0 s"), (99.4, "99 s"), (100, "2 min"), (3570, "1 h 0 min"), (3540, "59 min"), (12_345, "3 h 26 min")],
+    )
+    def test_durations(self, seconds: float, text: str) -> None:
+        assert duration(seconds) == text
 
     def test_nothing_was_read(self, progress: Progress, caplog: pytest.LogCaptureFixture) -> None:
         progress.complete()
