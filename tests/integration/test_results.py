@@ -57,7 +57,7 @@ def test_every_row_of_every_report(api: ApiName, switches: dict[str, Any], tmp_p
     assert results(run) == all_report_rows(sandbox, columns)
     assert len(results(run)) == 3 * switches.get("rows", 25)
     if results(run):
-        assert results(run)[8]["row"] == results(run)[9]["row"]
+        assert results(run)[8]["data"] == results(run)[9]["data"]
     assert run.records("reports") == sandbox.account.records["reports"]
     lists = [r for r in sandbox.requests if r.path.endswith("/reports") and r.query.get("offset") == "0"]
     assert len(lists) == 1
