@@ -55,7 +55,7 @@ class SavedQueryStream(ResultStream):
         for item in items if items != [ALL] else ():
             members = {**item} if isinstance(item, dict) else {"id": item}
             choice = Choice(self.api.parse_id(members.pop("id")), members)
-            unique.setdefault((self._identity(choice.id), to_json(members)), choice)
+            unique.setdefault((self._identity(choice.id), to_json(sorted(members.items()))), choice)
         return list(unique.values())
 
     def _identity(self, value: str | int) -> str | int:

@@ -141,7 +141,7 @@ def _wrong_choices(settings: Settings, api: Api) -> Iterator[str]:
             if api.has_numeric_ids and not str(choice.get("id")).isdecimal():
                 yield f"{name}: must be numbers where api is query, not {choice.get('id')!r}"
             if api is CORE and "date_range" in choice and (problem := _validate_core_dates(choice["date_range"])):
-                yield f"{name}: the date_range of {choice.get('id')} {problem}"
+                yield f"{name}: the date_range of {choice.get('id')}: {problem}"
     dates = settings.get("report_date_range")
     if api is CORE and isinstance(dates, dict) and dates and (problem := _validate_core_dates(dates)):
         yield f"report_date_range: {problem}"
