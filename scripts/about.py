@@ -16,7 +16,7 @@ Entry = dict[str, Any]
 """The catalog entry of a stream."""
 
 RESULTS_OF: dict[str, dict[str, Any]] = {
-    "core": {"report_ids": ["*"]},
+    "core": {"report_ids": ["*"], "metric_ids": ["*"]},
     "query": {"report_ids": ["*"], "metric_ids": [1]},
 }
 """For each API, the settings with which it has all its streams."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from scripts.about import ABOUT, ENTRIES, OWN_SETTINGS, SETTING_GROUPS, SETTINGS, tap_of
-from tap_kissmetrics.apis import APIS
+from tap_kissmetrics.apis import APIS, QUERY
 from tap_kissmetrics.client import ListStream, ProductListStream, QueryProductListStream
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def _plain(value: object) -> str:
 
 def _settings_table() -> str:
     rows = []
-    required = {api.login: f"**required** for `{name}`" for name, api in APIS.items()}
+    required = {api.login: f"**required** for the {api.title}" for api in APIS.values()}
     for name, setting in OWN_SETTINGS.items():
         default = required.get(name, "")
         if "default" in setting:
@@ -108,9 +108,7 @@ def _csv_maps() -> str:
         for stream, entry in ENTRIES[name].items():
             fields = entry["schema"]["properties"].items()
             nested = [column for column, field in fields if {"array", "object"} & set(field["type"])]
-            # A row may hold numbers with a fraction, which are exact until here.
-            as_text = {"row": '"json.dumps(row, default=str)"'}
-            maps = ", ".join(f"{column}: {as_text.get(column, f'json.dumps({column})')}" for column in nested)
+            maps = ", ".join(f"{column}: json.dumps({column})" for column in nested)
             lines += [f"  {stream}: {{{maps}}}\n"] if maps else []
         parts.append(f"{api.title}:\n\n<!-- csv: {name} -->\n```yaml\nstream_maps:\n{''.join(lines)}```\n")
     return "\n".join(parts)
@@ -301,8 +299,8 @@ def _env_example(_: str) -> str:
 
 
 def _sample_config(_: str) -> str:
-    """Make the settings that a sync needs, for the first of the ways to log in."""
-    return json.dumps({name: f"YOUR-{name.upper().replace('_', '-')}" for name in SETTING_GROUPS[0]}, indent=2) + "\n"
+    """Make the settings that a sync needs, for an account of today."""
+    return json.dumps({QUERY.login: "YOUR-API-KEY"}, indent=2) + "\n"
 
 
 # The command

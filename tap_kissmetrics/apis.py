@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import typing as t
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from requests import PreparedRequest
 from requests.auth import HTTPBasicAuth
@@ -33,10 +34,13 @@ class Api:
     default_requests_per_minute: int | None = None
 
     login: str
-    """The setting without which no request can be sent."""
+    """The setting without which no request can be sent. It chooses the API where the setting `api` does not."""
+
+    credentials: tuple[str, ...]
+    """All settings that hold credentials of this API."""
 
     settings: tuple[str, ...]
-    """All settings that only this API has."""
+    """All settings that only this API has, besides its credentials."""
 
     unauthorized_hint: str
     """What a user can do about HTTP 401."""
@@ -89,7 +93,8 @@ CORE: t.Final = Api(
     default_url="https://api.kissmetrics.com/core",
     default_page_size=1000,
     login="api_token",
-    settings=("api_token", "query_url"),
+    credentials=("api_token",),
+    settings=("query_url",),
     unauthorized_hint="api_token is wrong or expired; make a new one in the account settings of Kissmetrics",
     authenticator=_bearer,
     has_numeric_ids=False,
@@ -102,7 +107,8 @@ QUERY: t.Final = Api(
     default_page_size=10_000,
     default_requests_per_minute=15,
     login="username",
-    settings=("username", "password", "metric_ids", "queries"),
+    credentials=("username", "password"),
+    settings=("queries",),
     unauthorized_hint="username or password is wrong; an API key is a username, and has no password",
     authenticator=_basic,
     has_numeric_ids=True,
@@ -112,13 +118,21 @@ APIS: t.Final = {api.name: api for api in (CORE, QUERY)}
 
 
 def get_api(settings: Settings) -> Api:
-    """Return the API that the settings choose."""
-    return APIS[settings["api"]]
+    """Return the API that the settings choose: by `api`, else by the credentials that there are, else the Core API."""
+    if chosen := settings.get("api"):
+        return APIS[chosen]
+    given = [api for api in APIS.values() if settings.get(api.login)]
+    return given[0] if given else CORE
 
 
 def query_url(settings: Settings) -> str:
     """Return the root URL of the endpoints that run reports of the Core API, without a slash at its end."""
     return normalize_url(settings["query_url"])
+
+
+def metric_url(settings: Settings) -> str:
+    """Return the root URL of the metric queries of the Core API, which are at the origin of `api_url`."""
+    return urlsplit(CORE.url(settings))._replace(path="/query").geturl()
 
 
 def setting_of_url(url: str, settings: Settings) -> str:

@@ -43,6 +43,9 @@ class KissmetricsStream(ExtendedStream):
 
     _is_repair_reported = False
 
+    expected_redirect: int | None = None
+    """The status of a redirect that is a response of its own; it is not followed either."""
+
     @property
     def api(self) -> Api:
         """The API that is read."""
@@ -65,7 +68,8 @@ class KissmetricsStream(ExtendedStream):
 
     @override
     def validate_response(self, response: requests.Response) -> None:
-        self._raise_for_status(response.status_code, response)
+        if response.status_code != self.expected_redirect:
+            self._raise_for_status(response.status_code, response)
         super().validate_response(response)
 
     @override

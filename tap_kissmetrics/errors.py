@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import ssl
 import typing as t
 from http import HTTPStatus
@@ -171,6 +172,10 @@ def _decode(response: requests.Response) -> object:
         return None
 
 
+def _is_code(error: object) -> bool:
+    return isinstance(error, str) and re.fullmatch("[a-z_]+", error) is not None
+
+
 def _message(body: object) -> str:
     return truncate("; ".join(_messages(body)))
 
@@ -184,6 +189,8 @@ def _messages(body: object) -> t.Iterator[str]:
     elif isinstance(body, dict):
         for key in _MESSAGE_KEYS:
             value = body.get(key)
+            if key == "errors" and "message" in body and isinstance(value, list) and all(map(_is_code, value)):
+                continue  # {"message": "not found", "errors": ["not_found"]}
             if key == "errors" and isinstance(value, dict) and not value.keys() & set(_MESSAGE_KEYS):
                 for field, messages in value.items():  # {"limit": ["is too large"]}
                     yield f"{field}: {'; '.join(_messages(messages))}"

@@ -7,16 +7,16 @@ import decimal
 import re
 import typing as t
 from http import HTTPStatus
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urljoin, urlsplit
 
 import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-from tap_kissmetrics.apis import query_url
+from tap_kissmetrics.apis import metric_url, query_url
 from tap_kissmetrics.client import KissmetricsStream
 from tap_kissmetrics.errors import NotFoundError, describe_error
-from tap_kissmetrics.responses import is_id, read_result_page
+from tap_kissmetrics.responses import is_id, read_core_result_page, read_result_page
 from tap_kissmetrics.sdk_extensions.logs import describe_cause, truncate
 
 if t.TYPE_CHECKING:
@@ -33,14 +33,28 @@ _is_printable_ascii: t.Final = re.compile("[ -~]+").fullmatch
 class QueryClientStream(KissmetricsStream):
     """A stream that runs queries, each of which takes several requests."""
 
-    def request_json(self, method: str, url: str, **kwargs: t.Any) -> tuple[requests.Response, t.Any]:
+    def request_json(
+        self, method: str, url: str, *, expected_redirect: int | None = None, **kwargs: t.Any
+    ) -> tuple[requests.Response, t.Any]:
         """Send one request, without a retry; return the response and its decoded body.
 
-        `kwargs` are the `params` of the URL, or an object that is sent as `json`.
+        `kwargs` are the `params` of the URL, or an object that is sent as `json`. With `expected_redirect`, the
+        status of a redirect, that one is a response like any other, and its body need not be JSON.
         """
+        # Streams send one request at a time.
+        self.expected_redirect = expected_redirect
         # The SDK's own step between `request_decorator` and `validate_response`; private, for want of a public one.
         response = self._request(self.prepare(method, url, **kwargs), None)
         return response, self.read_json(response)
+
+    @override
+    def read_json(self, response: requests.Response) -> t.Any:
+        try:
+            return super().read_json(response)
+        except RetriableAPIError:
+            if response.status_code != self.expected_redirect:
+                raise
+            return None
 
     def prepare(self, method: str, url: str, **kwargs: t.Any) -> requests.PreparedRequest:
         """Prepare a request, with the credentials."""
@@ -151,43 +165,45 @@ class V3Query(AsyncQuery):
             self.stream.stream_logger.info("query %s was cancelled", self.id)
 
 
-class CoreReportQuery(AsyncQuery):
-    """A run of a report of the Core API, by its endpoints of 2015: run, status, results.
+class CoreQuery(AsyncQuery):
+    """A query of the Core API: a POST starts it, its status is polled, its results have a URL of their own.
 
-    No host that a link or a `Location` names is ever requested, only its path below `query_url`.
+    No host that a link or a `Location` names is ever requested, only its path below `root`.
     """
 
-    def __init__(self, stream: QueryClientStream, report: Record, date_range: dict[str, t.Any]) -> None:
+    url_setting: t.ClassVar[str]
+    """The setting that the root follows from."""
+
+    def __init__(self, stream: QueryClientStream, root: str, path: str, body: dict[str, t.Any]) -> None:
         super().__init__(stream)
-        self._root = query_url(stream.config)
-        self._report = report
-        self._date_range = date_range
+        self._root = root
+        self._path = path
+        self._body = body
         self._status_url = ""
         self._results_url = ""
 
     @override
     def start(self) -> None:
-        product_id, report_id = (
-            quote(str(self._report[column]), safe="", errors="surrogatepass") for column in ("product_id", "id")
-        )
-        url = f"{self._root}/products/{product_id}/reports/{report_id}/run"
-        response, body = self.stream.request_json("POST", url, json=self._date_range)
+        response, body = self.stream.request_json("POST", f"{self._root}{self._path}", json=self._body)
         self._status_url = self._find_url(response, body, "query-status")
         self.id = self._status_url.removeprefix(f"{self._root}/").removeprefix("queries/")
 
     @override
     def request_page(self, *, offset: int, limit: int) -> ResultPage | None:
         if not self._results_url:
-            response, body = self.stream.request_json("GET", self._status_url)
-            envelope = body if isinstance(body, dict) else {}
-            data = envelope.get("data")
-            if not self._update_status({**envelope, **data} if isinstance(data, dict) else envelope):
+            response, body = self._request_status(self._status_url)
+            if not self.is_completed:
                 return None
             self._results_url = self._find_url(response, body, "query-results")
         params = {"offset": offset, "limit": limit}
         _, body = self.stream.request_json("GET", self._results_url, params=params)
         self.columns = body.get("columns") if isinstance(body, dict) else None
-        return read_result_page(body, **params)
+        return read_core_result_page(body, **params)
+
+    def _request_status(self, url: str) -> tuple[requests.Response, t.Any]:
+        response, body = self.stream.request_json("GET", url)
+        self._update_status(_flatten(body))
+        return response, body
 
     @override
     def cancel(self) -> None:
@@ -198,14 +214,59 @@ class CoreReportQuery(AsyncQuery):
         links = body.get("links") if isinstance(body, dict) else None
         links = links if isinstance(links, list) else []
         hrefs = [link.get("href") for link in links if isinstance(link, dict) and link.get("rel") == rel]
-        urls = (response.headers.get("Location"), *hrefs)
-        url = next((url for url in urls if isinstance(url, str) and url), "")
-        try:
-            path = urlsplit(url).path
-        except ValueError:
-            path = ""
         root = urlsplit(self._root)
-        if not path.startswith(f"{root.path}/") or "/../" in f"{path}/":
-            msg = f"the response names no {rel} below {self._root}; check query_url"
-            raise FatalAPIError(msg)
-        return root._replace(path=path).geturl()
+        for url in (response.headers.get("Location"), *hrefs):
+            path = _path_of(response.url, url)
+            if path.startswith(f"{root.path}/") and ".." not in unquote(path).split("/"):
+                return root._replace(path=path).geturl()
+        msg = f"the response names no {rel} below {self._root}; check {self.url_setting}"
+        raise FatalAPIError(msg)
+
+
+class CoreReportQuery(CoreQuery):
+    """A run of a report, by the endpoints of 2015."""
+
+    url_setting = "query_url"
+
+    def __init__(self, stream: QueryClientStream, report: Record, body: dict[str, t.Any]) -> None:
+        path = f"/products/{_quote(report['product_id'])}/reports/{_quote(report['id'])}/run"
+        super().__init__(stream, query_url(stream.config), path, body)
+
+
+class CoreMetricQuery(CoreQuery):
+    """A query of a metric over time, or by the values of the property that `body` names."""
+
+    url_setting = "api_url"
+
+    def __init__(self, stream: QueryClientStream, metric_id: object, body: dict[str, t.Any]) -> None:
+        kind = "by-segment" if "property_id" in body else "over-time"
+        super().__init__(stream, metric_url(stream.config), f"/metrics/{_quote(metric_id)}/{kind}", body)
+
+    @override
+    def _request_status(self, url: str) -> tuple[requests.Response, t.Any]:
+        response, body = self.stream.request_json("GET", url, expected_redirect=HTTPStatus.SEE_OTHER)
+        status = _flatten(body)
+        is_redirect = response.status_code == HTTPStatus.SEE_OTHER
+        if is_redirect or (status.get("completed") is None and "progress" in status):
+            status["completed"] = is_redirect
+        self._update_status(status)
+        return response, body
+
+
+def _flatten(body: object) -> dict[str, t.Any]:
+    """Return the members of a body, and those of its `data` beside them."""
+    envelope = body if isinstance(body, dict) else {}
+    data = envelope.get("data")
+    return {**envelope, **data} if isinstance(data, dict) else {**envelope}
+
+
+def _path_of(base: str, url: object) -> str:
+    """Return the path that a URL, which may be relative, points to; empty if it is none."""
+    try:
+        return urlsplit(urljoin(base, url)).path if isinstance(url, str) and url else ""
+    except ValueError:
+        return ""
+
+
+def _quote(value: object) -> str:
+    return quote(str(value), safe="", errors="surrogatepass")

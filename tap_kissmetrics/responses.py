@@ -80,6 +80,15 @@ def read_page(body: object, *, offset: int, limit: int, has_numeric_ids: bool = 
     return Page(page.offset, page.limit, page.rows, page.total, page.unknown, ids=ids)
 
 
+def read_core_result_page(body: object, *, offset: int, limit: int) -> ResultPage:
+    """Read a page of rows of the Core API, which in its first form has `total` and `metadata` for `pagination`."""
+    if isinstance(body, dict) and not isinstance(body.get("pagination"), dict):
+        metadata = body.get("metadata")
+        pagination = {**(metadata if isinstance(metadata, dict) else {}), "total": body.get("total")}
+        body = {**body, "pagination": pagination}
+    return read_result_page(body, offset=offset, limit=limit)
+
+
 def read_result_page(body: object, *, offset: int, limit: int) -> ResultPage:
     """Read a page of rows, requested with this offset and limit.
 

@@ -1,254 +1,227 @@
-"""Streams of the results of reports, metrics and user-defined queries: each is run, waited for, and read row by row."""
+"""Streams of the results of reports, metrics and user-defined queries."""
 
 from __future__ import annotations
 
 import datetime as dt
 import typing as t
+from functools import cached_property
 
 from singer_sdk import typing as th
-from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
+from singer_sdk.exceptions import FatalAPIError
 from typing_extensions import override
 
 from tap_kissmetrics.apis import CORE, get_api
-from tap_kissmetrics.queries import AsyncQuery, CoreReportQuery, QueryClientStream, V3Query
+from tap_kissmetrics.dates import find_zone, resolve_preset
+from tap_kissmetrics.queries import CoreMetricQuery, CoreReportQuery, V3Query
+from tap_kissmetrics.query_streams import DATE_RANGE, ROW_COLUMNS, ROW_KEY, QueryJob, ResultStream
+from tap_kissmetrics.rows import METRIC_COLUMNS, fit_property_id, metric_columns
 from tap_kissmetrics.sdk_extensions import clock
-from tap_kissmetrics.sdk_extensions.records import identity
-from tap_kissmetrics.sdk_extensions.row_pagination import RowPaginator
-from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested
-from tap_kissmetrics.sdk_extensions.stream import AbortRunError
+from tap_kissmetrics.sdk_extensions.records import identity, to_json
 from tap_kissmetrics.settings import ALL
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from singer_sdk import Tap
-    from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.helpers.types import Record
 
+    from tap_kissmetrics.apis import Settings
     from tap_kissmetrics.client import ListStream
-    from tap_kissmetrics.sdk_extensions.pagination import ResultPage
-
-MIN_POLL_INTERVAL: t.Final = 0.5
-"""Seconds before the first poll of a query; each further interval is twice as long."""
-
-MAX_POLL_INTERVAL: t.Final = 15.0
-"""Most seconds between two polls."""
 
 RUNNABLE_REPORT_TYPE: t.Final = "people_search_v2"
 """The only type of report of the Core API that can be run."""
 
-ROW_KEY: t.Final = ("query_id", "position")
 
-_ROW_COLUMNS: t.Final = (
-    th.Property("query_id", th.StringType, required=True, description="Query id assigned by the API."),
-    th.Property("position", th.IntegerType, required=True, description="Position of the row in the result, from 0."),
-    th.Property(
-        "row",
-        th.CustomType({"type": ["object", "array", "null"]}),
-        description="The row as returned by the API: an object or an array.",
-    ),
-    th.Property(
-        "columns",
-        th.CustomType({"type": ["array", "object", "null"]}),
-        description="What the API says about the columns of the row; null if nothing.",
-    ),
-    th.Property("extracted_at", th.DateTimeType, description="When the query was started."),
-)
-_DATE_RANGE: t.Final = th.Property(
-    "date_range",
-    th.CustomType({"type": ["object", "null"], "additionalProperties": True}),
-    description="Date range of the query, as sent to the API.",
-)
+class Choice(t.NamedTuple):
+    """An item of `report_ids` or `metric_ids`."""
+
+    id: str | int
+    members: dict[str, t.Any]
+    """Goes into the body of the query unchanged, except `date_range`, which replaces that of the settings."""
 
 
-class QueryJob(t.NamedTuple):
-    """A query to run, what to call it in a message, and the columns that all its records have in common."""
+class SavedQueryStream(ResultStream):
+    """The rows of what is saved in Kissmetrics, and chosen by its ids."""
 
-    name: str
-    query: AsyncQuery
-    columns: Record
-
-    @override
-    def __str__(self) -> str:
-        return f"{self.name}: query {self.query.id}" if self.query.id else self.name
-
-
-class ResultStream(QueryClientStream):
-    """The rows of queries. One that fails does not stop the others."""
-
-    path = "/queries"  # the SDK requires one; each query has its own
-
-    job_noun: t.ClassVar = "query"
-    """What is run, as progress lines count it."""
+    choices_setting: t.ClassVar[str]
+    lookup: t.ClassVar[str]
+    """The list of what can be chosen."""
 
     @property
+    def choices(self) -> list[Choice]:
+        """What to run, each once; empty stands for everything."""
+        items = self.config[self.choices_setting]
+        unique: dict[tuple[str | int, str], Choice] = {}
+        for item in items if items != [ALL] else ():
+            members = {**item} if isinstance(item, dict) else {"id": item}
+            choice = Choice(self.api.parse_id(members.pop("id")), members)
+            unique.setdefault((self._identity(choice.id), to_json(sorted(members.items()))), choice)
+        return list(unique.values())
+
+    def _identity(self, value: str | int) -> str | int:
+        return identity(value, is_numeric=self.api.has_numeric_ids)
+
+    def find_choices(self) -> Iterator[tuple[Choice, Record] | Exception]:
+        """Yield what to run, each with its record in the list, and an exception for what is not there."""
+        stream, kind = t.cast("ListStream", self._tap.streams[self.lookup]), self.lookup.removesuffix("s")
+        records: dict[str | int, list[Record]] = {}  # records of two products may have the same id
+        for record in stream.lookup_records():
+            records.setdefault(self._identity(record["id"]), []).append(record)
+        for product_id, error in stream.lookup_failures.items():
+            yield FatalAPIError(f"the {self.lookup} of product {product_id} cannot be read: {error}")
+        for choice in self.choices or [Choice(key, {}) for key in records]:
+            found = records.get(self._identity(choice.id), ())
+            if not found:
+                yield FatalAPIError(
+                    f"{kind} {choice.id} is not among the {self.lookup}; check {self.choices_setting} and product_ids"
+                )
+            yield from ((choice, record) for record in found)
+
+    def v3_range(self, choice: Choice) -> t.Any:
+        """Return the date range for the Query API."""
+        default = self.config.get("report_date_range") or {"type": "preset", "preset": "this_month_to_date"}
+        return choice.members.get("date_range", default)
+
+    def core_range(self, choice: Choice, product_id: object) -> tuple[str, str]:
+        """Return the start and the end of the date range for the Core API."""
+        chosen = choice.members.get("date_range") or self.config.get("report_date_range")
+        if not chosen:
+            return self._now.replace(day=1, hour=0, minute=0, second=0).isoformat(), self._now.isoformat()
+        if preset := chosen.get("preset"):
+            return resolve_preset(preset, self._now, self._zone_of(product_id))
+        return chosen["start_date"], chosen["end_date"]
+
+    @cached_property
+    def _now(self) -> dt.datetime:
+        return clock.now().replace(microsecond=0)
+
+    @cached_property
+    def _zones(self) -> dict[object, dt.tzinfo | None]:
+        products = t.cast("ListStream", self._tap.streams["products"])
+        return {self._identity(record["id"]): find_zone(record["timezone"]) for record in products.lookup_records()}
+
+    def _zone_of(self, product_id: object) -> dt.tzinfo:
+        key = None if product_id is None else self._identity(t.cast("str", product_id))
+        if zone := self._zones.get(key):
+            return zone
+        if key not in self._without_zone:
+            self._without_zone.add(key)
+            self.stream_logger.warning("the time zone of product %s is not known: its days are those of UTC", key)
+        return dt.UTC
+
     @override
-    def emit_activate_version_messages(self) -> bool:
-        return False  # results are a history: never delete earlier rows
-
-    def jobs(self) -> Iterable[QueryJob | Exception]:
-        """Yield the queries to run, and an exception for each that cannot be run."""
-        raise NotImplementedError
-
-    @property
-    def date_range(self) -> dict[str, t.Any]:
-        """The date range of reports and metrics, as the API takes it."""
-        if chosen := self.config.get("report_date_range"):
-            return dict(chosen)
-        if self.api is not CORE:
-            return {"type": "preset", "preset": "this_month_to_date"}
-        now = dt.datetime.fromtimestamp(self._tap.initialized_at // 1000, tz=dt.UTC)
-        month = now.replace(day=1, hour=0, minute=0, second=0)
-        return {"start_date": month.isoformat(), "end_date": now.isoformat()}
-
-    @override
-    def request_records(self, context: Context | None) -> Iterable[Record]:
-        failures = []
-        jobs = list(self.jobs())
-        for number, job in enumerate(jobs, 1):
-            self.progress.part = f"{self.job_noun} {number} of {len(jobs)}" if len(jobs) > 1 else ""
-            try:
-                if isinstance(job, Exception):
-                    raise job
-                yield from self._read(job)
-            except AbortRunError:
-                raise
-            except (FatalAPIError, RetriableAPIError) as error:
-                failures.append(f"{job}: {error}" if isinstance(job, QueryJob) else str(error))
-        if failures:
-            raise FatalAPIError("; ".join(failures))
-
-    def make_record(self, row: t.Any, columns: Record) -> Record:
-        """Make a record of a row, its position and what is known about the query."""
-        return {**columns, "row": row}
-
-    def _read(self, job: QueryJob) -> Iterator[Record]:
-        """Run a query and read its rows; cancel it if that comes to no good end."""
-        try:
-            yield from self._run(job)
-        except AbortRunError:
-            raise  # a cancellation would be refused as well
-        except BaseException:
-            job.query.abandon()
-            raise
-
-    def _run(self, job: QueryJob) -> Iterator[Record]:
-        extracted_at = dt.datetime.now(dt.UTC).isoformat()
-        paginator = RowPaginator(self.api.page_size(self.config))
-
-        def request_page() -> ResultPage | None:
-            page = job.query.request_page(offset=paginator.offset, limit=paginator.page_size)
-            if page is not None:
-                paginator.validate(page)
-            return page
-
-        request = self.request_decorator(request_page)
-        try:
-            self.request_decorator(job.query.start)()
-        except ShutdownRequested:
-            self.stream_logger.warning("%s: stopped while the query was being started; it may be running", job.name)
-            raise
-        self.stream_logger.info("%s: query %s was started", job.name, job.query.id)
-        page = self._poll(job, request)
-        while True:
-            columns = {
-                **job.columns,
-                "query_id": job.query.id,
-                "columns": job.query.columns,
-                "extracted_at": extracted_at,
-            }
-            rows = paginator.update(page)
-            self.progress.update(len(rows), None)
-            for position, row in rows:
-                yield self.make_record(row, {**columns, "position": position})
-            if paginator.finished:
-                break
-            page = self._poll(job, request)
-
-    def _poll(self, job: QueryJob, request: t.Callable[[], ResultPage | None]) -> ResultPage:
-        timeout = float(self.config["query_timeout"])
-        end = clock.monotonic() + timeout
-        interval = 0.0 if job.query.is_completed else MIN_POLL_INTERVAL
-        while True:
-            self._tap.shutdown.sleep(min(interval, max(end - clock.monotonic(), 0)))
-            if (page := request()) is not None:
-                return page
-            self.progress.refresh()
-            if clock.monotonic() >= end:
-                done = "" if job.query.progress is None else f", {job.query.progress:.0%} of it done"
-                msg = f"not completed after {timeout:g} s{done}; raise query_timeout or ask for less"
-                raise FatalAPIError(msg)
-            interval = min(max(2 * interval, MIN_POLL_INTERVAL), MAX_POLL_INTERVAL)
+    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._without_zone: set[object] = set()
 
 
-class ReportResultsStream(ResultStream):
+def _body(choice: Choice, **body: object) -> dict[str, t.Any]:
+    return {**body, **{name: value for name, value in choice.members.items() if name != "date_range"}}
+
+
+def _range_columns(body: dict[str, t.Any], *names: str) -> Record:
+    """Return the column `date_range`: what of a body is its date range."""
+    sent = {name: body[name] for name in names} or body["date_range"]
+    return {"date_range": None if sent is None else to_json(sent)}
+
+
+def _id_type(settings: Settings) -> th.CustomType:
+    """Return the type of ids, which is that of the streams that they refer to."""
+    return th.CustomType((th.IntegerType if get_api(settings).has_numeric_ids else th.StringType).type_dict)
+
+
+class ReportResultsStream(SavedQueryStream):
     """The rows of saved reports."""
 
     name = "report_results"
     job_noun = "report"
     primary_keys = ROW_KEY
+    choices_setting = "report_ids"
+    lookup = "reports"
 
     @override
     def __init__(self, tap: Tap) -> None:
-        # The types of ids are those of the streams that they refer to.
-        id_type = th.CustomType((th.IntegerType if get_api(tap.config).has_numeric_ids else th.UUIDType).type_dict)
+        id_type = _id_type(tap.config)
         columns = (
             th.Property("report_id", id_type, required=True, description="The report that was run."),
             th.Property("product_id", id_type, description="The product that the report belongs to."),
         )
-        super().__init__(tap, schema=th.PropertiesList(*columns, _DATE_RANGE, *_ROW_COLUMNS).to_dict())
+        super().__init__(tap, schema=th.PropertiesList(*columns, DATE_RANGE, *ROW_COLUMNS).to_dict())
 
     @override
     def jobs(self) -> Iterable[QueryJob | Exception]:
-        stream = t.cast("ListStream", self._tap.streams["reports"])
-        records = stream.lookup_records()
-        for product_id, error in stream.lookup_failures.items():
-            yield FatalAPIError(f"the reports of product {product_id} cannot be read: {error}")
-        chosen, is_numeric = self.config["report_ids"], self.api.has_numeric_ids
-        reports: dict[str | int, list[Record]] = {}  # reports of two products may have the same id
-        for record in records:
-            reports.setdefault(identity(record["id"], is_numeric=is_numeric), []).append(record)
-        ids = [] if chosen == [ALL] else self.api.unique_ids(chosen)
-        for report_id in [identity(one, is_numeric=is_numeric) for one in ids] or reports:
-            if report_id not in reports:
-                yield FatalAPIError(f"report {report_id} is not among the reports; check report_ids and product_ids")
-            for report in reports.get(report_id, ()):
-                if self.api is CORE and report["product_id"] is None:
-                    yield FatalAPIError(f"report {report_id} cannot be run: the API does not name its product")
-                elif self.api is not CORE or report["report_type"] == RUNNABLE_REPORT_TYPE:
-                    yield self._make_job(report)
-                elif chosen != [ALL]:
-                    yield FatalAPIError(f"report {report_id} cannot be run: it is not of type {RUNNABLE_REPORT_TYPE}")
+        for found in self.find_choices():
+            if isinstance(found, Exception):
+                yield found
+                continue
+            choice, report = found
+            if self.api is CORE and report["product_id"] is None:
+                yield FatalAPIError(f"report {choice.id} cannot be run: the API does not name its product")
+            elif self.api is not CORE or report["report_type"] == RUNNABLE_REPORT_TYPE:
+                yield self._make_job(choice, report)
+            elif self.choices:
+                yield FatalAPIError(f"report {choice.id} cannot be run: it is not of type {RUNNABLE_REPORT_TYPE}")
 
-    def _make_job(self, report: Record) -> QueryJob:
-        date_range, report_id = self.date_range, report["id"]
+    def _make_job(self, choice: Choice, report: Record) -> QueryJob:
+        report_id = report["id"]
         if self.api.has_numeric_ids and str(report_id).isdecimal():
             report_id = int(report_id)
-        columns = {"report_id": report_id, "product_id": report["product_id"], "date_range": date_range}
-        query: AsyncQuery
+        columns = {"report_id": report_id, "product_id": report["product_id"]}
+        name = f"report {report_id} ({report['name']!r})"
         if self.api is CORE:
-            query = CoreReportQuery(self, report, date_range)
-        else:
-            query = V3Query(self, "/queries/report", {"report_id": report_id, "date_range": date_range})
-        return QueryJob(f"report {report_id} ({report['name']!r})", query, columns)
+            start, end = self.core_range(choice, report["product_id"])
+            body = _body(choice, start_date=start, end_date=end)
+            columns |= _range_columns(body, "start_date", "end_date")
+            return QueryJob(name, CoreReportQuery(self, report, body), columns)
+        body = _body(choice, report_id=report_id, date_range=self.v3_range(choice))
+        return QueryJob(name, V3Query(self, "/queries/report", body), columns | _range_columns(body))
 
 
-class MetricResultsStream(ResultStream):
-    """The rows of metrics."""
+class MetricResultsStream(SavedQueryStream):
+    """The rows of metrics, over time or by the values of a property."""
 
     name = "metric_results"
     job_noun = "metric"
     primary_keys = ROW_KEY
+    choices_setting = "metric_ids"
+    lookup = "metrics"
 
     @override
     def __init__(self, tap: Tap) -> None:
-        metric = th.Property("metric_id", th.IntegerType, required=True, description="The metric that was queried.")
-        super().__init__(tap, schema=th.PropertiesList(metric, _DATE_RANGE, *_ROW_COLUMNS).to_dict())
+        id_type = _id_type(tap.config)
+        metric = th.Property("metric_id", id_type, required=True, description="The metric that was queried.")
+        segment = th.Property("property_id", id_type, description="The property whose values are the segments.")
+        columns = (metric, DATE_RANGE, *METRIC_COLUMNS, segment, *ROW_COLUMNS)
+        super().__init__(tap, schema=th.PropertiesList(*columns).to_dict())
 
     @override
     def jobs(self) -> Iterable[QueryJob | Exception]:
-        for metric_id in self.api.unique_ids(self.config["metric_ids"]):
-            columns = {"metric_id": metric_id, "date_range": self.date_range}
-            yield QueryJob(f"metric {metric_id}", V3Query(self, "/queries/metric", columns), columns)
+        if self.api is CORE:
+            for found in self.find_choices():
+                yield found if isinstance(found, Exception) else self._make_core_job(*found)
+            return
+        for choice in self.choices:  # no list of this API names its metrics
+            body = _body(choice, metric_id=choice.id, date_range=self.v3_range(choice))
+            columns = {"metric_id": choice.id, "property_id": choice.members.get("property_id")}
+            query = V3Query(self, "/queries/metric", body)
+            yield QueryJob(f"metric {choice.id}", query, columns | _range_columns(body))
+
+    def _make_core_job(self, choice: Choice, metric: Record) -> QueryJob:
+        start, end = self.core_range(choice, metric["product_id"])
+        segment = {"property_date": "first_ever"} if "property_id" in choice.members else {}
+        body = _body(choice, start_at=start, end_at=end, **segment)
+        columns = {"metric_id": metric["id"], "property_id": choice.members.get("property_id")}
+        columns |= _range_columns(body, "start_at", "end_at")
+        return QueryJob(
+            f"metric {metric['id']} ({metric['title']!r})", CoreMetricQuery(self, metric["id"], body), columns
+        )
+
+    @override
+    def make_record(self, row: t.Any, fields: Record | None, columns: Record) -> Record:
+        found = [(fields or {}).get("property_id"), columns["property_id"]]
+        fitting = [fit_property_id(value, is_numeric=self.api.has_numeric_ids) for value in found]
+        values = {**metric_columns(fields), "property_id": next((one for one in fitting if one is not None), None)}
+        return super().make_record(row, fields, {**columns, **values})
 
 
 class UserQueryStream(ResultStream):
@@ -259,7 +232,7 @@ class UserQueryStream(ResultStream):
         schema = query.get("schema")
         self._has_schema = schema is not None
         product = th.Property("product_id", th.IntegerType, description="The product that was queried.")
-        super().__init__(tap, name=query["name"], schema=schema or th.PropertiesList(product, *_ROW_COLUMNS).to_dict())
+        super().__init__(tap, name=query["name"], schema=schema or th.PropertiesList(product, *ROW_COLUMNS).to_dict())
         self.primary_keys = tuple(query.get("primary_key") or ()) if schema else ROW_KEY
         self._query = {name: query[name] for name in ("product_id", "query_type", "query_params")}
 
@@ -269,16 +242,16 @@ class UserQueryStream(ResultStream):
         yield QueryJob("the query", V3Query(self, "/queries", self._query), columns)
 
     @override
-    def make_record(self, row: t.Any, columns: Record) -> Record:
+    def make_record(self, row: t.Any, fields: Record | None, columns: Record) -> Record:
         if not self._has_schema:
-            return super().make_record(row, columns)
-        if not isinstance(row, dict):
+            return super().make_record(row, fields, columns)
+        if fields is None:
             msg = f"row {columns['position']} is not an object, so its fields have no names; leave out the schema"
             raise FatalAPIError(msg)
-        if missing := [column for column in self.primary_keys if row.get(column) is None]:
+        if missing := [column for column in self.primary_keys if fields.get(column) is None]:
             msg = f"row {columns['position']} has no {missing[0]}, which is in its primary_key"
             raise FatalAPIError(msg)
-        return row
+        return fields
 
 
 RESULTS: t.Final[dict[str, type[ReportResultsStream | MetricResultsStream]]] = {

@@ -7,9 +7,13 @@ import typing as t
 from singer_sdk import typing as th
 
 from tap_kissmetrics.apis import APIS, CORE, QUERY
+from tap_kissmetrics.dates import PRESETS
 
 NUMBER_OR_TEXT: t.Final = th.CustomType({"type": ["string", "integer"]})
 """The ids of the Core API are text, those of the Query API are numbers."""
+
+CHOICE: t.Final = th.CustomType({"type": ["string", "integer", "object"]})
+"""An id of what to run, or an object with `id` and members of the body of its query."""
 
 ALL: t.Final = "*"
 """Stands for every report, in `report_ids`."""
@@ -19,10 +23,10 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         "api",
         th.StringType,
         allowed_values=list(APIS),
-        default=CORE.name,
         title="API",
         description=(
-            "Which API to read: `core`, the Core API, which is deprecated, or `query`, the Query API v3, its successor."
+            "Which API to read: `query`, the Query API v3, or `core`, the Core API, which is deprecated. Needed only "
+            "where both `api_token` and `username` are set. Default: that of the credentials."
         ),
     ),
     th.Property(
@@ -78,18 +82,24 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
     ),
     th.Property(
         "report_ids",
-        th.ArrayType(NUMBER_OR_TEXT),
+        th.ArrayType(CHOICE),
         title="Report IDs",
         description=(
             'Reports to run; their results go to the stream `report_results`. `["*"]` runs every report that can be '
-            "run (Core API: those of type people_search_v2). Default: none."
+            "run (Core API: those of type people_search_v2). An item is an id, or an object with `id`, whose other "
+            "members go into the body of the query (Query API: `query_type`, `sort`, `order`); `date_range` in it "
+            "replaces `report_date_range`. Default: none."
         ),
     ),
     th.Property(
         "metric_ids",
-        th.ArrayType(NUMBER_OR_TEXT),
+        th.ArrayType(CHOICE),
         title="Metric IDs",
-        description="Query API: metrics to query; their results go to the stream `metric_results`. Default: none.",
+        description=(
+            "Metrics to query; their results go to the stream `metric_results`. Items are as in `report_ids`. Core "
+            'API: an id is queried over time, an object with `property_id` by segment, and `["*"]` stands for every '
+            "metric, over time. Default: none."
+        ),
     ),
     th.Property(
         "report_date_range",
@@ -97,8 +107,9 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         title="Date range",
         description=(
             "Date range for reports and metrics. Query API: any date range object of the API, sent unchanged. "
-            'Core API: `{"start_date": ..., "end_date": ...}`, each an ISO 8601 date or date-time. '
-            "Default: this month to date."
+            'Core API: `{"start_date": ..., "end_date": ...}`, each an ISO 8601 date or date-time, or '
+            f'`{{"type": "preset", "preset": ...}}` with {", ".join(f"`{name}`" for name in PRESETS)}: whole days in '
+            "the time zone of the product, today included. Default: this month to date."
         ),
     ),
     th.Property(
@@ -123,7 +134,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         description=(
             "Query API: your own queries, one stream each: `name` of the stream, `product_id`, `query_type` (such as "
             "sql) and `query_params` as the API wants them. With a JSON Schema of the row in `schema`, its fields "
-            "become columns and `primary_key` names their key; without one, the row is in the column `row`."
+            "become columns and `primary_key` names their key; without one, the row is in the column `data`."
         ),
     ),
     th.Property(
@@ -199,7 +210,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
             "Never for the results of reports and queries."
         ),
     ),
-).to_dict() | {"anyOf": [{"required": [CORE.login]}, {"required": ["api", QUERY.login]}]}
+).to_dict() | {"anyOf": [{"required": [api.login]} for api in APIS.values()]}
 """JSON Schema of the settings."""
 
 SETTING_NAMES: t.Final = tuple(SETTINGS["properties"])

@@ -23,6 +23,7 @@ class ProductsStream(ListStream):
 
     name = "products"
     path = "/products"
+    lookup_columns = ("id", "timezone")
     valid_replication_keys = ("created_at",)
 
 
@@ -56,6 +57,7 @@ class MetricsStream(ProductListStream):
 
     name = "metrics"
     path = "/metrics"
+    lookup_columns = ("id", "product_id", "title")
     valid_replication_keys = ("config_last_changed_at",)
 
 

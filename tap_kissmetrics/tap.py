@@ -7,7 +7,7 @@ from functools import cached_property
 
 from typing_extensions import override
 
-from tap_kissmetrics.apis import CORE, get_api, query_url, secrets_of
+from tap_kissmetrics.apis import CORE, get_api, metric_url, query_url, secrets_of
 from tap_kissmetrics.results import RESULTS, UserQueryStream
 from tap_kissmetrics.sdk_extensions.logs import redact_logs
 from tap_kissmetrics.sdk_extensions.session import make_session
@@ -48,11 +48,13 @@ class TapKissmetrics(ExtendedTap):
     @override
     def validate_settings(self, settings: Settings, schema: Mapping[str, t.Any], *, is_complete: bool) -> None:
         redact_logs(secrets_of(settings), self.name)
+        if settings.get("api") == "":  # as Meltano passes on a variable without a value
+            del settings["api"]
         validate_settings(settings, schema, is_complete=is_complete, reserved_names=_BUILT_IN_NAMES)
 
     @override
     def replication_keys(self, settings: Settings) -> Mapping[str, Sequence[str]]:
-        lists = LISTS[settings.get("api", CORE.name)]
+        lists = LISTS[get_api(settings).name]
         results = [*(stream.name for setting, stream in RESULTS.items() if settings.get(setting))]
         results += [query["name"] for query in settings.get("queries") or ()]
         return {stream.name: stream.valid_replication_keys for stream in lists} | dict.fromkeys(results, ())  # type: ignore[misc]
@@ -60,7 +62,7 @@ class TapKissmetrics(ExtendedTap):
     @override
     def discover_streams(self) -> list[KissmetricsStream]:
         return [
-            *(stream(self) for stream in LISTS[self.config["api"]]),
+            *(stream(self) for stream in LISTS[get_api(self.config).name]),
             *(stream(self) for setting, stream in RESULTS.items() if self.config.get(setting)),
             *(UserQueryStream(self, query) for query in self.config.get("queries") or ()),
         ]
@@ -71,7 +73,8 @@ class TapKissmetrics(ExtendedTap):
         # The SDK sorts streams by name. Here those come first that show whose credentials these are, or that others
         # look up.
         streams = super().streams
-        first = [name for name in ("accounts", "products", "reports") if name in streams]
+        looked_up = ("accounts", "products", "reports", *(("metrics",) if "metric_results" in streams else ()))
+        first = [name for name in looked_up if name in streams]
         return {name: streams[name] for name in (*first, *streams)}
 
     @cached_property
@@ -81,7 +84,7 @@ class TapKissmetrics(ExtendedTap):
         url = api.url(self.config)
         self.logger.info("Reading the %s at %s", api.title, url)
         return make_session(
-            [url, query_url(self.config)] if api is CORE else [url],
+            [url, query_url(self.config), metric_url(self.config)] if api is CORE else [url],
             Limits(
                 max_concurrency=int(self.config["max_concurrency"]),
                 requests_per_minute=api.requests_per_minute(self.config),

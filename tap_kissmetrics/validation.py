@@ -12,7 +12,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from singer_sdk.helpers._batch import BatchConfig
 
-from tap_kissmetrics.apis import APIS, CORE, normalize_url
+from tap_kissmetrics.apis import APIS, CORE, QUERY, get_api, normalize_url
+from tap_kissmetrics.dates import describe_core_range_error
 from tap_kissmetrics.sdk_extensions.inputs import InputError, describe_schema_errors, show
 from tap_kissmetrics.sdk_extensions.state import parse_instant
 from tap_kissmetrics.settings import ALL
@@ -67,21 +68,35 @@ def _conflicts(
     settings: Settings, schema: Mapping[str, t.Any], reserved_names: Collection[str], *, is_complete: bool
 ) -> Iterator[str]:
     """Yield the settings that do not go together."""
-    name = settings.get("api", CORE.name)
-    api = APIS.get(name) if isinstance(name, str) else None
-    if api:
-        if is_complete and api.login not in settings:
-            hint = "" if "api" in settings else "; for the Query API set api: query and username"
-            yield f"{api.login} is required: put it in the config file or in TAP_KISSMETRICS_{api.login.upper()}{hint}"
+    if settings.get("api") in (None, "", *APIS):
+        api = get_api(settings)
+        yield from _missing_credentials(settings, api, is_complete=is_complete)
         for setting, other in _settings_of_other_apis(settings):
             # Meltano passes on defaults, and empty values for absent ones.
-            if settings[setting] not in ("", [], schema["properties"][setting].get("default")):
-                yield f"{setting}: belongs to api: {other}; this is api: {name}"
-        yield from _wrong_id_types(settings, api)
-    if api is CORE and (problem := _validate_core_dates(settings.get("report_date_range"))):
-        yield f"report_date_range: {problem}"
+            if setting not in APIS[other].credentials and settings[setting] not in (
+                "",
+                [],
+                schema["properties"][setting].get("default"),
+            ):
+                yield f"{setting}: belongs to api: {other}; this is api: {api.name}"
+        yield from _wrong_choices(settings, api)
     yield from _incomplete_features(settings)
     yield from _taken_names(settings, reserved_names)
+
+
+def _missing_credentials(settings: Settings, api: Api, *, is_complete: bool) -> Iterator[str]:
+    """Yield what is wrong with the credentials as a whole: none of them, or those of several APIs and no `api`."""
+    given = [one for one in APIS.values() if settings.get(one.login)]
+    if settings.get("api"):
+        if is_complete and api.login not in settings:
+            yield f"{api.login} is required: put it in the config file or in TAP_KISSMETRICS_{api.login.upper()}"
+    elif len(given) > 1:
+        choices = " or ".join(f"{one.name} ({one.login}: the {one.title})" for one in given)
+        yield f"{' and '.join(one.login for one in given)} are both set: set api to {choices}"
+    elif is_complete and not given:
+        names = " or ".join(one.login for one in APIS.values())
+        variables = " or ".join(f"TAP_KISSMETRICS_{one.login.upper()} (the {one.title})" for one in APIS.values())
+        yield f"{names} is required: put it in the config file or in {variables}"
 
 
 def _incomplete_features(settings: Settings) -> Iterator[str]:
@@ -108,17 +123,28 @@ def _taken_names(settings: Settings, reserved_names: Collection[str]) -> Iterato
 
 def _settings_of_other_apis(settings: Settings) -> Iterator[tuple[str, str]]:
     """Yield each setting that only another API has, with the name of that API."""
-    chosen = settings.get("api", CORE.name)
-    for name, api in APIS.items():
-        yield from ((setting, name) for setting in api.settings if name != chosen and setting in settings)
+    name = settings.get("api")
+    chosen = get_api(settings).name if name in (None, "", *APIS) else name
+    for other, api in APIS.items():
+        names = (*api.credentials, *api.settings)
+        yield from ((setting, other) for setting in names if other != chosen and setting in settings)
 
 
-def _wrong_id_types(settings: Settings, api: Api) -> Iterator[str]:
+def _wrong_choices(settings: Settings, api: Api) -> Iterator[str]:
+    """Yield what is wrong with ids, and with what is to be run, for this API."""
+    if api is QUERY and settings.get("metric_ids") == [ALL]:
+        yield f"metric_ids: must be ids, not {ALL!r}; the Query API has no list of metrics"
     for name in ("product_ids", "report_ids", "metric_ids"):
-        ids = settings.get(name)
-        for one in ids if api.has_numeric_ids and isinstance(ids, list) and ids != [ALL] else ():
-            if not str(one).isdecimal():
-                yield f"{name}: must be numbers where api is query, not {one!r}"
+        items = settings.get(name)
+        for item in items if isinstance(items, list) and items != [ALL] else ():
+            choice = item if isinstance(item, dict) else {"id": item}
+            if api.has_numeric_ids and not str(choice.get("id")).isdecimal():
+                yield f"{name}: must be numbers where api is query, not {choice.get('id')!r}"
+            if api is CORE and "date_range" in choice and (problem := _validate_core_dates(choice["date_range"])):
+                yield f"{name}: the date_range of {choice.get('id')}: {problem}"
+    dates = settings.get("report_date_range")
+    if api is CORE and isinstance(dates, dict) and dates and (problem := _validate_core_dates(dates)):
+        yield f"report_date_range: {problem}"
 
 
 def _validate_api_token(token: str) -> str | None:
@@ -177,25 +203,30 @@ def _validate_start_date(value: str) -> str | None:
 
 
 def _validate_core_dates(value: object) -> str | None:
-    if not isinstance(value, dict) or not value:
-        return None  # absent, or reported by the schema
-    if value.keys() != {"start_date", "end_date"} or not all(map(parse_instant, value.values())):
-        return (
-            'must be {"start_date": ..., "end_date": ...} where api is core, each an ISO 8601 date or date-time, '
-            f"not {show(value)}"
-        )
-    return None
+    problem = describe_core_range_error(value) if isinstance(value, dict) else "must be an object"
+    return problem and f"{problem}, not {show(value)}"
 
 
 def _validate_ids(ids: list[str | int]) -> str | None:
     for one in ids:
-        if not re.fullmatch(r"[\w-]+", str(one), re.ASCII):
+        if isinstance(one, bool) or not re.fullmatch(r"[\w-]+", str(one), re.ASCII):
             return f"must be ids, not {one!r}; an id is a number or a UUID, not a name"
     return None
 
 
-def _validate_report_ids(ids: list[str | int]) -> str | None:
-    return None if ids == [ALL] else _validate_ids(ids)
+def _validate_choices(items: list[str | int | Settings]) -> str | None:
+    if items == [ALL]:
+        return None
+    for item in items:
+        if not isinstance(item, dict):
+            continue
+        if "id" not in item:
+            return f"an object must have an id, not {show(item)}"
+        if not isinstance(item["id"], (str, int)):
+            return f"must be ids, not {item['id']!r}; an id is a number or a UUID, not a name"
+        if own := sorted({"report_id", "metric_id"} & item.keys()):
+            return f"the id is given by id, not by {own[0]}"
+    return _validate_ids([item["id"] if isinstance(item, dict) else item for item in items])
 
 
 def _validate_queries(queries: list[Settings]) -> str | None:
@@ -246,8 +277,8 @@ _VALIDATORS: t.Final[dict[str, Callable[[t.Any], str | None]]] = {
     "query_url": _validate_url,
     "start_date": _validate_start_date,
     "product_ids": _validate_ids,
-    "report_ids": _validate_report_ids,
-    "metric_ids": _validate_ids,
+    "report_ids": _validate_choices,
+    "metric_ids": _validate_choices,
     "queries": _validate_queries,
     "batch_config": _validate_batch_config,
 }

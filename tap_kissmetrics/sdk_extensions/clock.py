@@ -1,7 +1,11 @@
-"""The clock of waits, retry budgets, rate limits and progress. Tests replace both functions, so they never wait."""
+"""The clock of waits, retry budgets, rate limits, progress and date ranges.
+
+Tests replace these functions, so they never wait.
+"""
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 
 
@@ -13,3 +17,8 @@ def monotonic() -> float:
 def sleep(seconds: float) -> None:
     """Block the calling thread."""
     time.sleep(seconds)
+
+
+def now() -> dt.datetime:
+    """Return the date and time, in UTC."""
+    return dt.datetime.now(dt.UTC)

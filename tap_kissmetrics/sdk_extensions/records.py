@@ -6,6 +6,7 @@ import decimal
 import re
 import typing as t
 
+import msgspec
 from singer_sdk.singerlib.json import serialize_json
 
 if t.TYPE_CHECKING:
@@ -22,6 +23,13 @@ MAX_INTEGER_DIGITS: t.Final = 1000
 
 _is_integer: t.Final = re.compile("-?(0|[1-9][0-9]*)").fullmatch
 """A text with leading zeros is a code, and no number."""
+
+_is_number: t.Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,9})?").fullmatch
+
+MAX_EXPONENT: t.Final = 307
+"""The largest power of ten that a column of floating-point numbers holds."""
+
+_encode: t.Final = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
 
 MAX_KNOWN_SHAPES: t.Final = 1000
 """Combinations of columns and types that are remembered as conforming."""
@@ -118,9 +126,10 @@ def _to_boolean(value: object) -> bool | None:
     return None
 
 
-def _to_integer(value: object) -> int | None:
-    if isinstance(value, bool):
-        return None
+def to_integer(value: object) -> int | None:
+    """Convert a value to an integer where that loses nothing; otherwise return None."""
+    if isinstance(value, int):
+        return None if isinstance(value, bool) else value
     if isinstance(value, str):
         digits = value.strip()
         if not _is_integer(digits):
@@ -136,16 +145,33 @@ def _to_integer(value: object) -> int | None:
     return None
 
 
-def _to_text(value: object) -> str:
+def to_number(value: object) -> int | decimal.Decimal | None:
+    """Convert a value to a number with the same digits; None for what is no number, or beyond a float's range."""
+    if isinstance(value, str) and _is_number(value.strip()):
+        value = decimal.Decimal(value.strip())
+    if isinstance(value, bool) or not isinstance(value, (int, decimal.Decimal)):
+        return None
+    exponent = decimal.Decimal(value).adjusted() if value else 0
+    return value if abs(exponent) <= MAX_EXPONENT else None
+
+
+def to_text(value: object) -> str:
+    """Convert a value to text: an object or an array to JSON."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (dict, list)):
-        return serialize_json(value, ensure_ascii=False)
-    return str(value)
+    return to_json(value) if isinstance(value, (dict, list)) else str(value)
+
+
+def to_json(value: object) -> str:
+    """Encode a value as JSON with every digit, in text that every encoding can hold."""
+    try:
+        return _encode(value).decode()
+    except UnicodeEncodeError:  # a lone surrogate, which has to be escaped
+        return serialize_json(value)
 
 
 _CONVERTERS: t.Final[dict[str, t.Callable[[t.Any], t.Any]]] = {
     "boolean": _to_boolean,
-    "integer": _to_integer,
-    "string": _to_text,
+    "integer": to_integer,
+    "string": to_text,
 }

@@ -17,13 +17,14 @@ import yaml
 
 from tests.support.assertions import expected
 from tests.support.catalogs import at_or_after, ids
-from tests.support.results import all_report_rows, result_sandbox
+from tests.support.results import all_report_rows, decoded, result_sandbox
 from tests.support.tables import code_block
 from tests.support.targets import PROJECT
 
 if TYPE_CHECKING:
     from tests.sandbox import Record, Sandbox
     from tests.support.fork import Forks
+    from tests.support.postgres import Postgres
     from tests.support.targets import Programs
 
 pytestmark = pytest.mark.slow
@@ -197,15 +198,45 @@ def test_the_query_api(project: Project) -> None:
         loaded = project.take()
         events = sandbox.account.records["events"]
         assert loaded["events"] == [{k: v for k, v in event.items() if k != "index"} for event in events]
-        assert [{k: v for k, v in row.items() if k != "extracted_at"} for row in loaded["report_results"]] == (
-            all_report_rows(sandbox)
-        )
+        assert list(map(decoded, loaded["report_results"])) == all_report_rows(sandbox)
         bookmark = max(event[KEY] for event in events if event[KEY])
         project.run("el", *PLUGINS, "--state-id=query", **api_url)
         loaded = project.take()
         assert ids(loaded["events"]) == at_or_after(events, KEY, bookmark)
         assert len(loaded["report_results"]) == 75
     assert loaded.keys() == {"events", "report_results"}
+
+
+def test_metrics_into_postgresql(project: Project, programs: Programs, postgres: Postgres) -> None:
+    """One line of settings each, and no `api`: over time as a series, by segment, and people with their fields."""
+    bin_of = {name: programs.install(name) / "bin" / name for name in ("target-postgres",)}
+    tap = shutil.which("tap-kissmetrics", path=sysconfig.get_path("scripts"))
+    assert tap
+    project.configure({}, {"tap-kissmetrics": Path(tap), **bin_of})
+    with result_sandbox("core", columns=True) as sandbox:
+        first, second, _ = sandbox.account.ids("metrics")
+        segment = sandbox.account.ids("properties")[0]
+        env = sandbox.env | {
+            "TAP_KISSMETRICS_METRIC_IDS": json.dumps([first, {"id": second, "property_id": segment}]),
+            "TAP_KISSMETRICS_REPORT_IDS": '["*"]',
+            "TAP_KISSMETRICS_REPORT_DATE_RANGE": '{"type": "preset", "preset": "last_30_days"}',
+            "TARGET_POSTGRES_SQLALCHEMY_URL": postgres.url,
+            "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": "series",
+        }
+        try:
+            project.run("el", "tap-kissmetrics", "target-postgres", **env)
+            statement = code_block("results", "sql: core over time").strip().removesuffix(";")
+            series = postgres.rows(statement.replace("tap_kissmetrics.", "series."))
+            segments = postgres.rows("SELECT property_value, value FROM series.metric_results WHERE people_count > -1")
+            people = postgres.rows("SELECT fields::jsonb ->> 'Identity' AS who FROM series.report_results")
+        finally:
+            postgres.execute("DROP SCHEMA IF EXISTS series CASCADE")
+    over_time, by_segment = (query.result or [] for query in sandbox.queries if query.kind != "run")
+    assert [row["value"] for row in series] == [row["value"] for row in over_time if isinstance(row, dict)]
+    assert {row["metric_id"] for row in series} == {first}
+    assert len(segments) == len(by_segment) == 25
+    assert len(people) == 75
+    assert all(row["who"].startswith("bob") for row in people)
 
 
 def test_connection_test(project: Project, sandbox: Sandbox) -> None:

@@ -50,7 +50,7 @@ def test_pipe_of_the_readme(shell: Callable[[str], int], sandbox: Sandbox, tmp_p
     """A run that fails at once leaves the files as they are, and the next one replaces them."""
     shutil.copy(PROJECT / "sample_config.json", tmp_path)
     assert shell(code_block("README", "pipe: once", PROJECT)) == 0
-    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))["api_token"]
+    assert json.loads((tmp_path / "config.json").read_text(encoding="utf-8")) == {"username": "YOUR-API-KEY"}
     write_json(tmp_path / "config.json", settings_for(sandbox))
     each_time = code_block("README", "pipe: each time", PROJECT)
 

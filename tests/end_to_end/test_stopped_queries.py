@@ -157,14 +157,16 @@ def test_while_rows_are_read(tmp_path: Path) -> None:
             run = stop(tap)
     assert cancellations(sandbox) == []
     rows = sandbox.queries[0].result or []
-    assert [record["row"] for record in results(run)] == rows[: len(results(run))]
+    assert [record["data"] for record in results(run)] == rows[: len(results(run))]
     assert len(results(run)) == 19
 
 
-def test_in_the_core_api(tmp_path: Path) -> None:
+@pytest.mark.parametrize("setting", ["report_ids", "metric_ids"])
+def test_in_the_core_api(setting: str, tmp_path: Path) -> None:
     """It has nothing to end a run with; the log says that it goes on."""
+    settings: dict[str, Any] = {**WAITS, setting: ["*"]}
     core = result_sandbox("core", query_outcome="never")
-    with core as sandbox, live_tap(sandbox, tmp_path, **WAITS, **REPORTS) as tap:
+    with core as sandbox, live_tap(sandbox, tmp_path, **settings) as tap:
         tap.until(lambda: polls(sandbox))
         run = stop(tap)
     assert cancellations(sandbox) == []

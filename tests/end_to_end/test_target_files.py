@@ -96,7 +96,7 @@ def test_csv_of_the_query_api(tmp_path: Path, programs: Programs) -> None:
         wanted = [{column: written(value) for column, value in record.items()} for record in empty_as_null(records)]
         assert_same(stream, loaded[stream], wanted, read=read)
     got = [
-        (row["query_id"], row["position"], json.loads(row["row"]), json.loads(row["date_range"]))
+        (row["query_id"], row["position"], json.loads(row["data"], parse_float=str), json.loads(row["date_range"]))
         for stream in ("report_results", "metric_results")
         for row in loaded[stream]
     ]

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sandbox import Sandbox, faults
+from tests.sandbox import Sandbox
 from tests.support.cases import watched_sync
-from tests.support.results import THIS_MONTH, is_page, metric_ids, only, result_sandbox, results, rows_of
+from tests.support.results import THIS_MONTH, metric_ids, metric_rows, only, result_sandbox, results, rows_of
 from tests.support.run import settings_for, write_json
 from tests.support.tables import code_block
 from tests.support.tap import run_tap, sync, sync_here
@@ -17,7 +17,6 @@ from tests.support.tap import run_tap, sync, sync_here
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox import Request
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -27,7 +26,7 @@ SQL: dict[str, Any] = {
     "name": "people_by_city",
     "product_id": PRODUCT,
     "query_type": "sql",
-    "query_params": {"sql": "SELECT 1", "date_range": THIS_MONTH},
+    "query_params": {"statement": "SELECT 1"},
 }
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -37,7 +36,7 @@ SCHEMA: dict[str, Any] = {
         "last_seen": {"type": ["string", "null"], "format": "date-time"},
     },
 }
-FUNNEL = {**SQL, "name": "funnel", "query_type": "funnel"}
+FUNNEL = {**SQL, "name": "funnel", "query_type": "funnel", "query_params": {"date_range": THIS_MONTH}}
 
 
 @pytest.mark.parametrize("row_form", ["object", "array"])
@@ -51,7 +50,7 @@ def test_metrics(row_form: Any, tmp_path: Path) -> None:
     ]
     wanted = zip((second, first), sandbox.queries, strict=True)
     assert results(run, "metric_results") == [
-        row for metric, query in wanted for row in rows_of(query, metric_id=metric, date_range=THIS_MONTH)
+        row for metric, query in wanted for row in metric_rows(query, metric_id=metric, date_range=THIS_MONTH)
     ]
 
 
@@ -76,18 +75,18 @@ def test_a_metric_that_does_not_exist(tmp_path: Path) -> None:
     assert line.startswith("metric_results: metric 7: HTTP 422")
     assert line.endswith("The metric_id is unknown")
     assert run.failed == ["metric_results"]
-    assert results(run, "metric_results") == rows_of(sandbox.queries[0], metric_id=known, date_range=THIS_MONTH)
+    assert results(run, "metric_results") == metric_rows(sandbox.queries[0], metric_id=known, date_range=THIS_MONTH)
 
 
 def test_without_a_schema(tmp_path: Path) -> None:
-    """Each query is a stream of its own, with a column `row`; of SQL rows are objects, of others what they are."""
+    """Each query is a stream of its own, with a column `data`; of SQL rows are objects, of others what they are."""
     with result_sandbox("query", row_form="array") as sandbox:
         run = watched_sync(sandbox, tmp_path, queries=[SQL, FUNNEL]).succeeded()
     of = {query.query_type: query for query in sandbox.queries}
     assert results(run, "people_by_city") == rows_of(of["sql"], product_id=PRODUCT)
     assert results(run, "funnel") == rows_of(of["funnel"], product_id=PRODUCT)
-    assert isinstance(results(run, "people_by_city")[0]["row"], dict)
-    assert isinstance(results(run, "funnel")[0]["row"], list)
+    assert isinstance(results(run, "people_by_city")[0]["data"], dict)
+    assert isinstance(results(run, "funnel")[0]["data"], list)
 
 
 def test_with_a_schema(tmp_path: Path) -> None:
@@ -171,24 +170,14 @@ def test_only_what_is_selected_is_run(tmp_path: Path) -> None:
 
 
 def test_the_settings_that_the_page_prints(tmp_path: Path) -> None:
-    """Reports, metrics and a query whose rows become columns, as docs/results.md has them."""
+    """Reports, metrics, a query whose rows become columns and one whose rows do not, as docs/results.md has them."""
     settings = json.loads(code_block("results", "settings"))
-    columns = settings["queries"][0]["schema"]["properties"]
-    with result_sandbox("query") as sandbox:
-        settings |= settings_for(sandbox)
-
-        def of_query(request: Request) -> bool:
-            return is_page(request) and sandbox.queries[-1].kind == "query"
-
-        def by_city(body: Any) -> None:
-            body["data"] = [dict(zip(columns, (row["identity"], 1), strict=True)) for row in body["data"]]
-
-        sandbox.faults.append(faults.rewrite(by_city, where=of_query))
-        run = run_tap(folder=tmp_path, config=settings).succeeded()
-    assert {query.kind for query in sandbox.queries} == {"report", "metric", "query"}
-    (name,) = [query["name"] for query in settings["queries"]]
-    (query,) = [query for query in sandbox.queries if query.kind == "query"]
-    rows: Any = query.result
-    assert run.records(name) == [{"city": row["identity"], "signups": 1} for row in rows]
-    assert run.records("report_results")
-    assert run.records("metric_results")
+    channels, latest = (query["name"] for query in settings["queries"])
+    rows = [{"channel": f"channel {n}", "visits": n, "email": None} for n in range(25)]
+    with result_sandbox("query", rows=lambda _: rows) as sandbox:
+        run = run_tap(folder=tmp_path, config={**settings, **settings_for(sandbox)}).succeeded()
+    assert [query.kind for query in sandbox.queries] == ["query", "query", "metric", "report", "report"]
+    assert run.records(channels) == [{"channel": row["channel"], "visits": row["visits"]} for row in rows]
+    assert [record["fields"] for record in results(run, latest)] == rows
+    assert len(results(run, "report_results")) == 50
+    assert len(results(run, "metric_results")) == 25

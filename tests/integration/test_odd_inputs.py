@@ -100,7 +100,7 @@ def test_a_variable_of_null_counts_as_absent(text: str, sandbox: Sandbox, tmp_pa
 @pytest.mark.parametrize(
     "dates",
     [
-        {"type": "preset", "preset": "this_month_to_date"},
+        {"type": "after", "date": "2024-01-01"},
         {"start_date": "2024-01-01"},
         {"start_date": "2024-01-01", "end_date": "soon"},
         {"start_date": "2024-01-01", "end_date": None},

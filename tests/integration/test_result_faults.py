@@ -4,31 +4,21 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.sandbox import faults
 from tests.support.assertions import assert_every_record_once, assert_met, assert_says
-from tests.support.results import (
-    ALL,
-    all_report_rows,
-    both,
-    is_page,
-    is_poll,
-    is_start,
-    only,
-    read_results,
-    report_rows,
-    result_sandbox,
-    results,
-)
+from tests.support.results import SUBJECTS, each, is_page, is_poll, is_start
 from tests.support.tap import sync, sync_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.sandbox import ApiName, Fault, Request
+    from tests.sandbox import Fault, Request
+    from tests.support.results import Subject
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -44,24 +34,24 @@ KINDS: dict[str, Callable[..., Fault]] = {
 }
 
 
-@both
-def test_survives_what_passes(api: ApiName, tmp_path: Path) -> None:
+@each
+def test_survives_what_passes(subject: Subject, tmp_path: Path) -> None:
     """Each fault once in each place, all in one run: every row of every report is there, in its order."""
     happening = [
         make(where=where, nth=number)
         for where in PLACES.values()
         for number, make in enumerate(KINDS.values(), 1)
     ]  # fmt: skip
-    with result_sandbox(api, reports=6, polls_until_complete=1, faults=happening) as sandbox:
-        run = read_results(sandbox, tmp_path, **BRIEF).succeeded()
+    with subject.sandbox(6, polls_until_complete=1, faults=happening) as sandbox:
+        run = subject.read(sandbox, tmp_path, **BRIEF).succeeded()
         assert_met(sandbox)
     # Of a query whose id was lost on the way nobody asks again.
     wanted = [query for query in sandbox.queries if query.result is not None]
     assert len(wanted) == 6
-    assert results(run) == [
+    assert subject.results(run) == [
         row
-        for report, query in zip(sandbox.account.records["reports"], wanted, strict=True)
-        for row in report_rows(sandbox, report, query)
+        for report, query in zip(subject.records(sandbox), wanted, strict=True)
+        for row in subject.rows_of(sandbox, report, query)
     ]
     assert_says(run, "retrying in")
     assert_says(run, "waiting .* because of the API's rate limit")
@@ -80,14 +70,14 @@ def test_survives_what_passes(api: ApiName, tmp_path: Path) -> None:
         pytest.param(None, {"cap": 2}, id="capped at 2"),
     ],
 )
-@both
-def test_survives_pages(api: ApiName, fault: Callable[..., Fault] | None, switches: dict[str, Any]) -> None:
+@each
+def test_survives_pages(subject: Subject, fault: Callable[..., Fault] | None, switches: dict[str, Any]) -> None:
     """Servers with habits, and answers that are wrong once."""
     happening = [fault(where=is_page)] if fault else []
-    with result_sandbox(api, reports=1, faults=happening, **switches) as sandbox:
-        run = sync_here(sandbox, catalog=only(sandbox, "report_results", **ALL), page_size=10, **ALL)
+    with subject.sandbox(1, faults=happening, **switches) as sandbox:
+        run = sync_here(sandbox, catalog=subject.only(sandbox), page_size=10, **subject.settings)
         assert_met(sandbox)
-    assert results(run) == all_report_rows(sandbox)
+    assert subject.results(run) == subject.rows(sandbox)
 
 
 @pytest.mark.parametrize(
@@ -96,9 +86,10 @@ def test_survives_pages(api: ApiName, fault: Callable[..., Fault] | None, switch
 def test_survives_rows_that_come_again(period: int, page_size: int, cap: int | None) -> None:
     """A result may repeat itself: its pages are the same then, and yet each is the next one."""
     periodic = [[number % period] for number in range(250)]
-    with result_sandbox("core", reports=1, rows=lambda _: periodic, cap=cap) as sandbox:
-        run = sync_here(sandbox, catalog=only(sandbox, "report_results", **ALL), page_size=page_size, **ALL)
-    assert results(run) == all_report_rows(sandbox)
+    subject = SUBJECTS[0]
+    with subject.sandbox(1, rows=lambda _: periodic, cap=cap) as sandbox:
+        run = sync_here(sandbox, catalog=subject.only(sandbox), page_size=page_size, **subject.settings)
+    assert subject.results(run) == subject.rows(sandbox)
 
 
 OTHER_ROW = "the row at offset 9 is not the one that was read before"
@@ -121,37 +112,39 @@ OTHER_ROW = "the row at offset 9 is not the one that was read before"
         pytest.param(faults.body(b"{}", where=is_poll), "does not report whether the query is completed", id="nothing"),
     ],
 )  # fmt: skip
-@both
-def test_refuses(api: ApiName, fault: Fault, says: str, tmp_path: Path) -> None:
+@each
+def test_refuses(subject: Subject, fault: Fault, says: str, tmp_path: Path) -> None:
     """One line that names the report; the stream is failed, and nothing that is wrong was emitted."""
     fault.seen = 0
-    with result_sandbox(api, reports=1, polls_until_complete=1, faults=[fault]) as sandbox:
-        run = sync(sandbox, tmp_path, page_size=10, retry_timeout=0.2, emit_activate_version_messages=True, **ALL)
-    report = sandbox.account.records["reports"][0]
+    with subject.sandbox(1, polls_until_complete=1, faults=[fault]) as sandbox:
+        run = sync(
+            sandbox, tmp_path, page_size=10, retry_timeout=0.2, emit_activate_version_messages=True, **subject.settings
+        )
+    record = subject.records(sandbox)[0]
     assert run.code == 1
     line, _ = run.errors
-    assert line.startswith(f"report_results: report {report['id']} ({report['name']!r}): ")
+    assert line.startswith(f"{subject.stream}: {subject.name(record)}: ")
     assert re.search(says, line), line
-    assert run.failed == ["report_results"]
-    emitted = results(run)
+    assert run.failed == [subject.stream]
+    emitted = subject.results(run)
     rows = [row for query in sandbox.queries for row in query.result or ()]
-    assert [record["row"] for record in emitted] == rows[: len(emitted)]
+    assert [record["data"] for record in emitted] == rows[: len(emitted)]
     assert_every_record_once(run, sandbox.account)
     assert bool(emitted) is (fault.where is is_page)
     assert bool(sandbox.queries) is (fault.where is not is_start)
     assert all(f": query {query.id}: " in line for query in sandbox.queries)
 
 
-@both
-def test_refuses_a_server_that_gives_one_row_a_page(api: ApiName, tmp_path: Path) -> None:
+@each
+def test_refuses_a_server_that_gives_one_row_a_page(subject: Subject, tmp_path: Path) -> None:
     """Pages of one row cannot overlap."""
-    with result_sandbox(api, reports=1, cap=1, polls_until_complete=0) as sandbox:
-        run = read_results(sandbox, tmp_path)
+    with subject.sandbox(1, cap=1, polls_until_complete=0) as sandbox:
+        run = subject.read(sandbox, tmp_path)
     assert run.code == 1
     assert run.errors[0].endswith(
         "the server sends one row a page: pages cannot overlap, so missing rows would not be noticed"
     )
-    assert run.failed == ["report_results"]
+    assert run.failed == [subject.stream]
 
 
 @pytest.mark.parametrize(
@@ -162,18 +155,18 @@ def test_refuses_a_server_that_gives_one_row_a_page(api: ApiName, tmp_path: Path
     ],
     ids=["rows that end as they begin", "rows that are all the same"],
 )
-@both
+@each
 def test_refuses_a_server_that_gives_the_same_rows_for_ever(
-    api: ApiName, rows: list[Any], says: str, pages: int, tmp_path: Path
+    subject: Subject, rows: list[Any], says: str, pages: int, tmp_path: Path
 ) -> None:
     """The seam alone does not show it: each page starts as the one before it ended."""
-    same = faults.rewrite(lambda body: {**body, "data": rows, "pagination": None}, where=is_page, skip=0)
-    with result_sandbox(api, reports=1, polls_until_complete=0, faults=[same]) as sandbox:
-        run = read_results(sandbox, tmp_path, retry_timeout=0)
+    same = faults.rewrite(lambda body: {**body, "data": rows, "pagination": None, "total": None}, where=is_page)
+    with subject.sandbox(1, polls_until_complete=0, faults=[same]) as sandbox:
+        run = subject.read(sandbox, tmp_path, retry_timeout=0)
     assert run.code == 1
     assert re.search(f"the server ignores offset: {says}$", run.errors[0])
-    assert run.failed == ["report_results"]
-    assert len(results(run)) <= len(rows) + pages
+    assert run.failed == [subject.stream]
+    assert len(subject.results(run)) <= len(rows) + pages
 
 
 @pytest.mark.parametrize(
@@ -184,69 +177,80 @@ def test_refuses_a_server_that_gives_the_same_rows_for_ever(
         ("cancelled", "(the server has ended the query.*)?HTTP 404: .*There is no such query"),
     ],
 )
-@both
-def test_queries_that_fail(api: ApiName, outcome: Any, says: str, tmp_path: Path) -> None:
+@each
+def test_queries_that_fail(subject: Subject, outcome: Any, says: str, tmp_path: Path) -> None:
     """One line for the stream, which names each report and each query, and what the API says."""
-    with result_sandbox(api, reports=2, query_outcome=outcome) as sandbox:
-        run = read_results(sandbox, tmp_path)
+    with subject.sandbox(2, query_outcome=outcome) as sandbox:
+        run = subject.read(sandbox, tmp_path)
     assert run.code == 1
     line, _ = run.errors
-    for report, query in zip(sandbox.account.records["reports"], sandbox.queries, strict=True):
-        start = re.escape(f"report {report['id']} ({report['name']!r}): query {query.id}: ")
+    for report, query in zip(subject.records(sandbox), sandbox.queries, strict=True):
+        start = re.escape(f"{subject.name(report)}: query {query.id}: ")
         assert re.search(start + says, line), line
-    assert run.failed == ["report_results"]
-    assert results(run) == []
+    assert run.failed == [subject.stream]
+    assert subject.results(run) == []
 
 
-@both
-def test_one_that_fails_does_not_stop_the_others(api: ApiName, tmp_path: Path) -> None:
+@each
+def test_one_that_fails_does_not_stop_the_others(subject: Subject, tmp_path: Path) -> None:
     """Of three reports the second fails: the others are complete."""
-    with result_sandbox(api, polls_until_complete=1) as sandbox:
+    with subject.sandbox(3, polls_until_complete=1) as sandbox:
 
         def is_second(request: Request) -> bool:
             return is_poll(request) and len(sandbox.queries) == 2
 
         sandbox.faults.append(faults.rewrite(lambda _: {"completed": False, "error": {"message": "too many people"}},
                                              where=is_second))  # fmt: skip
-        run = read_results(sandbox, tmp_path)
+        run = subject.read(sandbox, tmp_path)
     says = "the query failed: API message: too many people"
-    first, second, third = sandbox.account.records["reports"]
+    first, second, third = subject.records(sandbox)
     assert run.code == 1
-    assert run.errors[:-1] == [
-        f"report_results: report {second['id']} ({second['name']!r}): query {sandbox.queries[1].id}: {says}"
-    ]
-    assert run.failed == ["report_results"]
+    assert run.errors[:-1] == [f"{subject.stream}: {subject.name(second)}: query {sandbox.queries[1].id}: {says}"]
+    assert run.failed == [subject.stream]
     wanted = [(first, sandbox.queries[0]), (third, sandbox.queries[2])]
-    assert results(run) == [row for report, query in wanted for row in report_rows(sandbox, report, query)]
+    assert subject.results(run) == [row for report, query in wanted for row in subject.rows_of(sandbox, report, query)]
 
 
-@both
-def test_a_query_that_never_completes(api: ApiName, tmp_path: Path) -> None:
+@each
+def test_a_query_that_never_completes(subject: Subject, tmp_path: Path) -> None:
     """After `query_timeout` it is cancelled where the API can do that, and the line says how far it came."""
-    with result_sandbox(api, reports=1, query_outcome="never") as sandbox:
-        run = read_results(sandbox, tmp_path, query_timeout=1)
-    report, query = sandbox.account.records["reports"][0], sandbox.queries[0]
+    with subject.sandbox(1, query_outcome="never") as sandbox:
+        run = subject.read(sandbox, tmp_path, query_timeout=1)
+    report, query = subject.records(sandbox)[0], sandbox.queries[0]
     assert run.code == 1
     assert run.errors[0] == (
-        f"report_results: report {report['id']} ({report['name']!r}): query {query.id}: "
+        f"{subject.stream}: {subject.name(report)}: query {query.id}: "
         "not completed after 1 s, 25% of it done; raise query_timeout or ask for less"
     )
-    assert query.cancelled is (api == "query")
+    assert query.cancelled is (subject.api == "query")
     assert query.polls < 6
     assert_says(run, f"query {query.id} (was cancelled|is still running: the Core API cannot cancel it)")
 
 
-@pytest.mark.parametrize("way", ["both lost", "elsewhere", "upwards"])
-def test_a_run_that_points_nowhere(way: str, tmp_path: Path) -> None:
-    """No address below `query_url`: nothing is asked there, and the line names the setting."""
-    location = {"both lost": None, "elsewhere": "http://127.0.0.1:1/v3/queries/1"}.get(way, "/v2/../core/accounts")
-    with result_sandbox("core", reports=1) as sandbox:
+CORE_SUBJECTS = [subject for subject in SUBJECTS if subject.api == "core"]
+
+
+@pytest.mark.parametrize("way", ["both lost", "elsewhere", "upwards", "upwards, encoded", "no address"])
+@pytest.mark.parametrize("subject", CORE_SUBJECTS, ids=lambda subject: subject.listed)
+def test_a_run_that_points_nowhere(subject: Subject, way: str, tmp_path: Path) -> None:
+    """No address below the root: nothing is asked there, and the line names the setting."""
+    with subject.sandbox(1) as sandbox:
+        root, setting = (
+            (sandbox.query_url, "query_url") if subject.listed == "reports" else (sandbox.metric_url, "api_url")
+        )
+        path = urlsplit(root).path
+        location = {
+            "both lost": None,
+            "elsewhere": "http://127.0.0.1:1/v3/queries/1",
+            "upwards": f"{path}/../core/accounts",
+            "upwards, encoded": f"{path}/%2e%2E/core/accounts",
+            "no address": "http://[",
+        }[way]
         sandbox.faults += [
             faults.rewrite(lambda _: {"meta": {"status": 202}}, where=is_start),
             faults.header("Location", location, where=is_start),
         ]
-        run = sync(sandbox, tmp_path, **ALL)
+        run = sync(sandbox, tmp_path, **subject.settings)
     assert run.code == 1
-    says = f"the response names no query-status below {sandbox.query_url}; check query_url"
-    assert run.errors[0].endswith(says)
+    assert run.errors[0].endswith(f"the response names no query-status below {root}; check {setting}")
     assert [request.method for request in sandbox.requests if request.resource == "queries"] == ["POST"]

@@ -57,7 +57,7 @@ def test_every_row_of_every_report(api: ApiName, switches: dict[str, Any], tmp_p
     assert results(run) == all_report_rows(sandbox, columns)
     assert len(results(run)) == 3 * switches.get("rows", 25)
     if results(run):
-        assert results(run)[8]["row"] == results(run)[9]["row"]
+        assert results(run)[8]["data"] == results(run)[9]["data"]
     assert run.records("reports") == sandbox.account.records["reports"]
     lists = [r for r in sandbox.requests if r.path.endswith("/reports") and r.query.get("offset") == "0"]
     assert len(lists) == 1
@@ -65,13 +65,15 @@ def test_every_row_of_every_report(api: ApiName, switches: dict[str, Any], tmp_p
 
 @pytest.mark.parametrize(("api", "page_size"), [("core", 100), ("query", 10_000)])
 def test_25_000_people(api: ApiName, page_size: int) -> None:
-    """All of them, in order, at positions 0 to 24,999."""
-    with result_sandbox(api, reports=1, rows=25_000) as sandbox:
+    """All of them, in order, at positions 0 to 24,999, with their fields by name."""
+    with result_sandbox(api, reports=1, rows=25_000, columns=True) as sandbox:
         catalog = only(sandbox, "report_results", **ALL)
         run = sync_here(sandbox, catalog=catalog, page_size=page_size, **ALL)
     got = results(run)
     assert [record["position"] for record in got] == list(range(25_000))
-    assert got == all_report_rows(sandbox)
+    assert got == all_report_rows(sandbox, got[0]["columns"])
+    names = {"core": ["KM Internal ID", "Identity"], "query": list(got[0]["data"])}
+    assert all(list(record["fields"]) == names[api] for record in got)
     pages = [request for request in sandbox.requests if request.resource == "queries" and request.is_list]
     least = -(-24_999 // (page_size - 1))
     assert least <= len(pages) <= least + 1

@@ -59,7 +59,8 @@ def test_a_numeric_id_in_several_forms_is_one_record(forms: tuple[Any, Any], tmp
 def test_names_of_tables_that_differ_by_case_only(names: tuple[str, str], tmp_path: Path) -> None:
     """Two queries, or a query and a list."""
     queries = [
-        {"name": name, "product_id": 1, "query_type": "sql", "query_params": {"sql": "select 1"}} for name in names
+        {"name": name, "product_id": 1, "query_type": "sql", "query_params": {"statement": "select 1"}}
+        for name in names
     ]
     run = run_tap(folder=tmp_path, config={"api": "query", "username": "some-user", "queries": queries})
     assert "is the name of " in run.refused()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _EVERYTHING = SuiteConfig(max_records_limit=None)
 
-_QUERY = {"product_id": 11_001, "query_type": "sql", "query_params": {"date_range": {"type": "any"}}}
+_QUERY = {"product_id": 11_001, "query_type": "sql", "query_params": {"statement": "SELECT 1"}}
 _COLUMNS = {"properties": {"identity": {"type": "string"}, "Visits": {"type": "integer"}}}
 _RESULTS: dict[str, Any] = {
     "report_ids": ["*"],

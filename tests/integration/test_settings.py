@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULTS = {
-    "api": "core",
     "query_timeout": 3600,
     "query_url": "https://query.kissmetrics.com/v2",
     "max_concurrency": 4,
@@ -125,7 +124,7 @@ class TestWhereTheyComeFrom:
 
     def test_empty_variable_is_no_token(self, sandbox: Sandbox, tmp_path: Path) -> None:
         run = run_tap(folder=tmp_path, env=sandbox.env | {"TAP_KISSMETRICS_API_TOKEN": ""})
-        assert run.refused().startswith("api_token is required")
+        assert run.refused().startswith("api_token or username is required")
         assert not sandbox.requests
 
     def test_where_they_come_from_is_logged(self, sandbox: Sandbox, tmp_path: Path) -> None:

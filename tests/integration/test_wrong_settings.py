@@ -72,7 +72,7 @@ def test_not_a_number(name: str, sandbox: Sandbox, tmp_path: Path) -> None:
 def test_no_token(config: dict[str, None], sandbox: Sandbox, tmp_path: Path) -> None:
     """The line says where to put it."""
     run = run_tap(folder=tmp_path, config={"api_url": sandbox.url, **config})
-    assert_refused(run, sandbox, "api_token is required: put it in the config file or in TAP_KISSMETRICS_API_TOKEN")
+    assert_refused(run, sandbox, "api_token or username is required: put it in the config file or in TAP_")
 
 
 def test_several_settings_at_once(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import yaml
 
 from scripts.about import OWN_SETTINGS, SETTINGS, tap_of
 from scripts.documents import PROJECT, main
-from tap_kissmetrics.apis import APIS
-from tests.sandbox import QUERY_RESOURCES, RESOURCES, Sandbox
+from tap_kissmetrics.apis import APIS, get_api
+from tap_kissmetrics.tap import TapKissmetrics
+from tap_kissmetrics.validation import validate_settings
+from tests.sandbox import QUERY_RESOURCES, RESOURCES, Sandbox, make_query_account
 from tests.support.assertions import assert_complete
 from tests.support.tap import run_tap
 
@@ -55,7 +57,7 @@ class TestDocuments:
             ("meltano.yml", "    - stream-maps\n", ""),
             ("meltano.yml", "      sensitive: true\n", ""),
             (".env.example", "TAP_KISSMETRICS_QUERY_TIMEOUT=3600", "TAP_KISSMETRICS_QUERY_TIMEOUT=20"),
-            ("sample_config.json", "api_token", "token"),
+            ("sample_config.json", "username", "user"),
             ("plugin.yaml", "  kind: date_iso8601\n", "  kind: string\n"),
             ("plugin.yaml", "- [api_token]\n", "- [api_url]\n"),
             ("docs/targets.md", "contact: json.dumps(contact)", "contact: contact"),
@@ -84,13 +86,13 @@ class TestDocuments:
     def test_readme_has_every_setting(self) -> None:
         rows = {name: (default, about) for name, default, about in tables("settings")[0]}
         assert rows.keys() == OWN_SETTINGS.keys()
-        assert rows["api"][0] == "core"
+        assert rows["api"][0] == ""
         assert rows["query_url"][0] == "https://query.kissmetrics.com/v2"
         assert all(about for _, about in rows.values())
 
     def test_readme_has_every_stream(self) -> None:
         rows, v3 = ({row[0]: row[1:] for row in each} for each in tables("streams"))
-        assert list(rows) == [*RESOURCES, "report_results"]
+        assert list(rows) == [*RESOURCES, "report_results", "metric_results"]
         assert list(v3) == [*QUERY_RESOURCES, "report_results", "metric_results"]
         assert v3["products"][:3] == ["/products", "", "id"]
         assert v3["events"][:3] == ["", "/products/{id}/events", "product_id, id"]
@@ -137,17 +139,27 @@ class TestDocuments:
         ]
         assert all(setting["label"] and setting["description"] for setting in settings.values())
         assert "value" not in settings["api_token"]
-        assert extractor["settings_group_validation"] == [["api_token"], ["api", "username"]]
+        assert extractor["settings_group_validation"] == [["api_token"], ["username"]]
         assert {"catalog", "discover", "state", "about", "batch", "stream-maps"} <= set(extractor["capabilities"])
 
-    def test_sample_config_is_what_a_user_needs(self, sandbox: Sandbox, tmp_path: Path) -> None:
+    def test_sample_config_is_what_a_user_of_today_needs(self, tmp_path: Path) -> None:
         sample = PROJECT / "sample_config.json"
         config = json.loads(sample.read_text(encoding="utf-8"))
-        assert config == {"api_token": "YOUR-API-TOKEN"}
-        sandbox.token = config["api_token"]
-        env = {"TAP_KISSMETRICS_API_URL": sandbox.url}
-        run = run_tap("--config", sample, "--config", "ENV", folder=tmp_path, env=env)
-        assert_complete(run.succeeded(), sandbox.account)
+        assert config == {"username": "YOUR-API-KEY"}
+        account = make_query_account(products=1, reports=3, events=5, properties=3)
+        with Sandbox(account, api="query", username=config["username"], password="") as sandbox:
+            env = {"TAP_KISSMETRICS_API_URL": sandbox.url, "TAP_KISSMETRICS_REQUESTS_PER_MINUTE": "10000"}
+            run = run_tap("--config", sample, "--config", "ENV", folder=tmp_path, env=env)
+        assert_complete(run.succeeded(), account)
+
+    def test_readme_has_the_credentials_of_each_api(self) -> None:
+        text = (PROJECT / "README.md").read_text(encoding="utf-8")
+        printed = [json.loads(found) for found in re.findall(r"^\| .* \| `(\{.*?\})` \|", text, re.MULTILINE)]
+        assert [list(config) for config in printed] == [["username"], ["username", "password"], ["api_token"]]
+        schema = TapKissmetrics.settings_schema()
+        assert [get_api(config).name for config in printed] == ["query", "query", "core"]
+        for config in printed:
+            validate_settings(config, schema, is_complete=True, reserved_names=())
 
     def test_env_example_names_every_setting_and_works_as_env(self, sandbox: Sandbox, tmp_path: Path) -> None:
         lines = (PROJECT / ".env.example").read_text(encoding="utf-8").splitlines()

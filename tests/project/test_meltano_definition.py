@@ -199,7 +199,10 @@ class TestDefinition:
         run(["bash", "-euc", code_block("README", "definition", PROJECT)])
         assert meltano("invoke", "tap-kissmetrics", "--version").startswith("tap-kissmetrics v")
         streams = json.loads(meltano("invoke", "tap-kissmetrics", "--discover"))["streams"]
-        assert {entry["tap_stream_id"] for entry in streams} == set(ENTRIES["core"]) - {"report_results"}
+        assert {entry["tap_stream_id"] for entry in streams} == set(ENTRIES["core"]) - {
+            "report_results",
+            "metric_results",
+        }
         told = meltano("config", "list", "tap-kissmetrics", "--all")
         for name in ABOUT["settings"]["properties"]:
             assert f"TAP_KISSMETRICS_{name.upper()}" in told

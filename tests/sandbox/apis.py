@@ -1,4 +1,4 @@
-"""The APIs, from a request to a response: the Core API, the report runs that belong to it, and the Query API v3."""
+"""The APIs, from a request to a response: Core with its report runs and metric queries, and the Query API v3."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.sandbox.account import Record
     from tests.sandbox.messages import ErrorForm
-    from tests.sandbox.queries import Kind, Queries, Query
+    from tests.sandbox.queries import Kind, Queries, Query, State
     from tests.sandbox.server import Sandbox
 
     Pager = Callable[[Page], None]
@@ -36,6 +36,11 @@ _COLUMNS = [
     {"display_name": "KM Internal ID", "type": "number", "return_option": "id"},
     {"display_name": "Identity", "type": "text", "return_option": "identity"},
 ]
+
+_METRIC_COLUMNS = {
+    "over-time": ("timestamp", "year", "month", "day", "value"),
+    "by-segment": ("property_value", "people_count", "value"),
+}
 
 # Lists
 
@@ -248,52 +253,57 @@ def envelope(rows: bytes, page: Page, total: int, more: Record) -> bytes:
     return b'{"meta":{"status":200},"data":' + rows + b"," + tail
 
 
-class RunsApi(Api):
-    """The report runs of the Core API (2015): start, status, results."""
+class CoreQueries(Api):
+    """What the two kinds of queries of the Core API share: a status, whose URL the start names, and results."""
 
-    root = "/v2"
+    _completed_status: ClassVar[int]
 
     def _resource(self, request: Request) -> tuple[str | None, bool]:
         match request.parts:
-            case ["products", _, "reports", _, "run"] | ["queries", _]:
-                return "queries", False
             case ["queries", query_id, "results"]:
                 return "queries", self.queries.is_completed(query_id)
-        return None, False
+            case ["queries", _]:
+                return "queries", False
+        return ("queries", False) if self._is_start(request.parts) else (None, False)
+
+    @abc.abstractmethod
+    def _is_start(self, parts: list[str]) -> bool:
+        """Tell whether a path starts a query."""
+
+    @abc.abstractmethod
+    def _start(self, request: Request) -> Query:
+        """Make the query that a request starts, or raise a `RefusalError`."""
+
+    @abc.abstractmethod
+    def _status_of(self, state: State, progress: float) -> Record:
+        """Return the data of a status response."""
 
     def _answer(self, request: Request, pagers: Iterable[Pager]) -> Response:
         authorize_bearer(request, self.sandbox.token)
         match request.parts:
-            case ["products", product_id, "reports", report_id, "run"]:
-                allow(request, "POST")
-                return self._start(request, product_id, report_id)
             case ["queries", query_id]:
                 allow(request, "GET")
                 return self._status(self.queries.find(query_id))
             case ["queries", query_id, "results"]:
                 allow(request, "GET")
                 return self._results(request, self.queries.find(query_id), pagers)
-        raise RefusalError(404, _NOT_FOUND)
-
-    def _start(self, request: Request, product_id: str, report_id: str) -> Response:
-        report = self._find("reports", report_id)
-        if report["product_id"] != product_id:
-            raise RefusalError(404, "This product has no such report")
-        if report["report_type"] != RUNNABLE:
-            raise RefusalError(400, f"Only reports of the type {RUNNABLE} can be run")
-        query = self.queries.new("run", date_span(request), RUNNABLE)
+        if not self._is_start(request.parts):
+            raise RefusalError(404, _NOT_FOUND)
+        allow(request, "POST")
+        query = self._start(request)
         response = self._with_link(202, {"meta": {"status": 202}}, "query-status", f"queries/{query.id}")
         response.commit = lambda: self.queries.all.append(query)
         return response
 
     def _status(self, query: Query) -> Response:
         state = query.state(self.sandbox)
-        data: Record = {"completed": False, "progress": query.progress(self.sandbox)}
-        body: Record = {"meta": {"status": 200}, "data": data}
+        data = self._status_of(state, query.progress(self.sandbox))
         if state == "completed":
-            body = {"meta": {"status": 201}, "data": {"completed": True, "progress": 1.0}}
-            response = self._with_link(201, body, "query-results", f"queries/{query.id}/results")
+            status = self._completed_status
+            body: Record = {"meta": {"status": status}, "data": data}
+            response = self._with_link(status, body, "query-results", f"queries/{query.id}/results")
         else:
+            body = {"meta": {"status": 200}, "data": data}
             if state == "failed" and self.sandbox.query_outcome == "fail_completed":
                 data |= {"completed": True, "error": {"message": _FAILED}}
             elif state == "failed":
@@ -307,8 +317,18 @@ class RunsApi(Api):
             raise RefusalError(404, "This query is not completed")
         rows = self.queries.rows(query)
         page = requested_page(request, default=_LIMIT, cap=self.sandbox.cap, pagers=pagers)
-        columns = {"columns": _COLUMNS} if self.sandbox.columns else {}
-        return Response.of_json(200, envelope(self._rows.array(rows, page), page, len(rows), columns))
+        encoded = self._rows.array(rows, page)
+        columns = {"columns": self._columns(query)} if self.sandbox.columns else {}
+        if self.sandbox.first_form:
+            metadata = {"limit": page.shown_limit, "offset": page.shown_offset}
+            return Response.of_json(200, _first_form(encoded, {"total": len(rows), "metadata": metadata, **columns}))
+        return self._result_page(query, page, encoded, len(rows), columns)
+
+    def _columns(self, _query: Query) -> list[Any]:
+        return _COLUMNS
+
+    def _result_page(self, _query: Query, page: Page, rows: bytes, total: int, columns: Record) -> Response:
+        return Response.of_json(200, envelope(rows, page, total, columns))
 
     def _with_link(self, status: int, body: Record, rel: str, path: str) -> Response:
         stray = self.sandbox.stray_links
@@ -316,6 +336,76 @@ class RunsApi(Api):
         response = Response.of_json(status, {**body, "links": [link(href, rel, rel.replace("-", " ").title())]})
         response.headers["Location"] = href
         return response
+
+
+def _first_form(rows: bytes, more: Record) -> bytes:
+    """Make the body of 2014: `rows`, and beside them `total`, `metadata` and perhaps `columns`."""
+    return b'{"rows":' + rows + b"," + to_json(more)[1:]
+
+
+class RunsApi(CoreQueries):
+    """The report runs of the Core API (2015): start, status, results."""
+
+    root = "/v2"
+    _completed_status = 201
+
+    def _is_start(self, parts: list[str]) -> bool:
+        match parts:
+            case ["products", _, "reports", _, "run"]:
+                return True
+        return False
+
+    def _start(self, request: Request) -> Query:
+        _, product_id, _, report_id, _ = request.parts
+        report = self._find("reports", report_id)
+        if report["product_id"] != product_id:
+            raise RefusalError(404, "This product has no such report")
+        if report["report_type"] != RUNNABLE:
+            raise RefusalError(400, f"Only reports of the type {RUNNABLE} can be run")
+        return self.queries.new("run", date_span(request), RUNNABLE, report_id)
+
+    def _status_of(self, state: State, progress: float) -> Record:
+        is_completed = state == "completed"
+        return {"completed": is_completed, "progress": 1.0 if is_completed else progress}
+
+
+class MetricsApi(CoreQueries):
+    """The queries of metrics of the Core API (2014): a status that redirects to its results once it is completed."""
+
+    root = "/query"
+    _completed_status = 303
+
+    def _is_start(self, parts: list[str]) -> bool:
+        match parts:
+            case ["metrics", _, "over-time" | "by-segment"]:
+                return True
+        return False
+
+    def _start(self, request: Request) -> Query:
+        _, metric_id, _ = request.parts
+        self._find("metrics", metric_id)
+        body = date_span(request, "start_at", "end_at")
+        if request.parts[2] == "over-time":
+            return self.queries.new("over-time", body, "over-time", metric_id)
+        self._find("properties", body.get("property_id"))
+        if not isinstance(body.get("property_date"), str):
+            raise RefusalError(400, "property_date is missing")
+        return self.queries.new("by-segment", body, "by-segment", metric_id)
+
+    def _status_of(self, state: State, progress: float) -> Record:
+        return {} if state == "completed" else {"progress": progress}
+
+    def _columns(self, query: Query) -> list[Any]:
+        return list(_METRIC_COLUMNS[query.query_type])
+
+    def _result_page(self, query: Query, page: Page, rows: bytes, total: int, columns: Record) -> Response:
+        url = f"{self.url}/queries/{query.id}/results"
+        following = urlencode({"limit": page.shown_limit, "offset": page.shown_offset + page.shown_limit})
+        has_next = page.shown_offset + page.shown_limit < total
+        links = [link(f"{url}?{following}", "next", "Next")] if has_next else []
+        known = {"total": total, "metadata": {"limit": page.shown_limit, "offset": page.shown_offset}}
+        more = {"links": links, **columns, **(known if self.sandbox.metric_total else {})}
+        return Response.of_json(200, b'{"data":' + rows + b"," + to_json(more)[1:])
 
 
 # The Query API v3

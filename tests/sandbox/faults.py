@@ -324,13 +324,16 @@ def empty_page(**when: Unpack[When]) -> Fault:
 
 
 def total(value: object, **when: Unpack[When]) -> Fault:
-    """Replace `pagination.total`: by a value, by a function of the true one, or (MISSING) by nothing."""
+    """Replace `total` of a page: by a value, by a function of the true one, or (MISSING) by nothing."""
 
     def change(decoded: Any) -> None:
-        if isinstance(decoded, dict) and "pagination" in decoded:
-            true = decoded["pagination"].pop("total", None)
+        place = (
+            decoded.get("pagination", decoded if "metadata" in decoded else None) if isinstance(decoded, dict) else None
+        )
+        if place is not None:
+            true = place.pop("total", None)
             if value is not MISSING:
-                decoded["pagination"]["total"] = value(true) if callable(value) else value
+                place["total"] = value(true) if callable(value) else value
 
     return rewrite(change, **when)
 

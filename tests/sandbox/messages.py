@@ -78,10 +78,11 @@ class Response:
 
     @classmethod
     def of_error(cls, status: int, message: str, form: ErrorForm = "envelope") -> Response:
-        """Make an error response. The reference of the Core API documents none; this is what its envelope suggests."""
+        """Make an error response. That of the Core API is as it was recorded for 404: "not found", ["not_found"]."""
         if form == "messages":
             return cls.of_json(status, {"status": status, "messages": [message]})
-        return cls.of_json(status, {"meta": {"status": status, "message": message}, "data": None, "links": []})
+        code = _PHRASES.get(status, str(status)).lower().replace(" ", "_")
+        return cls.of_json(status, {"meta": {"status": status, "message": message, "errors": [code]}})
 
     def json(self) -> Any:
         """Decode the body."""

@@ -21,8 +21,9 @@ Row = dict[str, Any] | list[Any]
 
 State = Literal["running", "completed", "failed", "gone"]
 
-Kind = Literal["report", "metric", "query", "run"]
-"""What started a query: POST /queries/report, /queries/metric or /queries of v3, or the run of a report of Core."""
+Kind = Literal["report", "metric", "query", "run", "over-time", "by-segment"]
+"""What started a query: POST /queries/report, /queries/metric or /queries of v3, or in the Core API the run of a report
+or one of the two queries of a metric."""
 
 _PROGRESS_OF_ENDLESS = 0.25
 _REPEATED_EVERY = 10
@@ -36,7 +37,8 @@ class Query:
     id: str  # a UUID
     kind: Kind
     body: Body  # the JSON object that started it
-    query_type: str  # "funnel", "sql" and so on; "metric" for metrics, "people_search_v2" for report runs
+    query_type: str  # "funnel", "sql" and so on; of the Core API "people_search_v2", "over-time" or "by-segment"
+    of: str = ""  # of the Core API: the id of the report or metric
     at: float = field(default_factory=time.monotonic)  # when it was started
     polls: int = 0  # status responses, up to the first one that reported it as completed
     completed: bool = False  # whether a status response has reported it as completed
@@ -85,9 +87,9 @@ class Queries:
         self._sandbox = sandbox
         self._random = random.Random(0)  # noqa: S311 - no secret
 
-    def new(self, kind: Kind, body: Body, query_type: str) -> Query:
+    def new(self, kind: Kind, body: Body, query_type: str, of: str = "") -> Query:
         """Make a query, which exists once it is in `all`."""
-        return Query(uuid(self._random), kind, body, query_type)
+        return Query(uuid(self._random), kind, body, query_type, of)
 
     def is_completed(self, query_id: str) -> bool:
         """Tell whether there is a query with this id, and it is completed."""
@@ -111,8 +113,13 @@ class Queries:
         rng = random.Random(self.all.index(query))  # noqa: S311 - made-up data, no secret
         rows: list[Row] = []
         for number in range(count):
-            if number % _REPEATED_EVERY == _REPEATED_EVERY - 1:
+            if query.query_type in {"over-time", "metric_over_time"}:
+                day = _row_of_day(rng, number)
+                rows.append(list(day.values()) if self._sandbox.row_form == "array" else day)
+            elif number % _REPEATED_EVERY == _REPEATED_EVERY - 1:
                 rows.append(rows[-1].copy())
+            elif query.kind == "by-segment":
+                rows.append(_row_of_segment(rng, number))
             elif query.kind == "run":
                 rows.append([12_345 + number, f"bob{number}@example.com"])
             else:
@@ -120,6 +127,26 @@ class Queries:
                 as_array = self._sandbox.row_form == "array" and query.query_type != "sql"
                 rows.append(list(row.values()) if as_array else row)
         return rows
+
+
+_FIRST_DAY = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
+
+
+def _row_of_day(rng: random.Random, number: int) -> dict[str, Any]:
+    day = _FIRST_DAY + dt.timedelta(days=number)
+    value = None if number % 11 == 7 else round(rng.random() * 1000, 3)
+    return {
+        "timestamp": int(day.timestamp()),
+        "year": day.year,
+        "month": day.month,
+        "day": day.day,
+        "value": value,
+    }
+
+
+def _row_of_segment(rng: random.Random, number: int) -> dict[str, Any]:
+    city = _CITIES[number % len(_CITIES)]
+    return {"property_value": city, "people_count": rng.randrange(500), "value": round(rng.random(), 3)}
 
 
 def _row(rng: random.Random, number: int) -> dict[str, Any]:
@@ -161,18 +188,23 @@ def product_query(request: Request, sandbox: Sandbox) -> tuple[Body, str]:
     parameters = body.get("query_params")
     if not isinstance(parameters, dict):
         raise RefusalError(422, "The query_params must be an object")
-    return body, _query_type(body.get("query_type"), {**body, **parameters})
+    query_type = _query_type(body.get("query_type"), {**body, **parameters})
+    if query_type == "sql" and body["product_id"] in sandbox.products_without_sql:
+        raise RefusalError(403, "SQL is not enabled for this product")
+    if query_type == "sql" and not isinstance(parameters.get("statement"), str):
+        raise RefusalError(400, "The query_params have no statement")
+    return body, query_type
 
 
-def date_span(request: Request) -> Body:
-    """Read the body that runs a report of the Core API: two dates in order."""
+def date_span(request: Request, first: str = "start_date", last: str = "end_date") -> Body:
+    """Read the body that starts a query of the Core API: two dates in order, and for a metric perhaps a property."""
     body = _json_object(request)
     try:
-        start, end = (_date(body[name]) for name in ("start_date", "end_date"))
+        start, end = (_date(body[name]) for name in (first, last))
     except (KeyError, TypeError, ValueError) as error:
-        raise RefusalError(400, "start_date and end_date must be dates of ISO 8601") from error
+        raise RefusalError(400, f"{first} and {last} must be dates of ISO 8601") from error
     if start > end:
-        raise RefusalError(400, "start_date must not be after end_date")
+        raise RefusalError(400, f"{first} must not be after {last}")
     return body
 
 
@@ -202,7 +234,7 @@ def _query_type(query_type: object, body: Body) -> str:
         if name in body and not isinstance(body[name], str):
             raise RefusalError(422, f"The {name} must be text")
     span = body.get("date_range")
-    if span is None and query_type == "people_search":
+    if span is None and query_type in {"people_search", "sql", "ab_test"}:
         return query_type
     if not isinstance(span, dict) or not isinstance(span.get("type"), str):
         raise RefusalError(422, f"The date_range is required for {query_type}: an object with a type")

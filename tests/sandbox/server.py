@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.sandbox.apis import Api, CoreApi, QueryApi, RunsApi
+from tests.sandbox.apis import Api, CoreApi, MetricsApi, QueryApi, RunsApi
 from tests.sandbox.data import make_account, make_query_account
 from tests.sandbox.faults import rate_limit
 from tests.sandbox.messages import Request, Response
@@ -52,7 +52,7 @@ TOKEN = "sandbox-token-that-opens-nothing-else"  # noqa: S105 - it opens this sa
 USERNAME = "sandbox-key-that-opens-nothing-else"
 PASSWORD = "sandbox-password-that-opens-nothing-else"  # noqa: S105 - it opens this sandbox only
 
-_APIS: dict[ApiName, tuple[type[Api], ...]] = {"core": (CoreApi, RunsApi), "query": (QueryApi,)}
+_APIS: dict[ApiName, tuple[type[Api], ...]] = {"core": (CoreApi, RunsApi, MetricsApi), "query": (QueryApi,)}
 _DEFAULT_ACCOUNT: Any = None
 
 _GZIP_FROM = 1024  # bytes
@@ -227,10 +227,14 @@ class Sandbox:
     tls: Secure | None = None  # wraps each accepted connection, without a handshake: that would block the others
     polls_until_complete: int = 2  # status responses of a query that is still running
     rows: int | Callable[[Query], list[Row]] = 120  # of a query; a function is called once for each query
-    row_form: Literal["object", "array"] = "object"  # of v3; rows of SQL are always objects, those of Core arrays
+    # Of v3, and of metrics over time; rows of SQL are always objects, those of Core's reports arrays.
+    row_form: Literal["object", "array"] = "object"
     query_outcome: Outcome = "complete"
-    columns: bool = False  # whether results of report runs of the Core API name their columns
-    stray_links: str | None = None  # another origin, such as http://127.0.0.2:8080, in links of report runs
+    columns: bool = False  # whether results of the Core API name their columns
+    first_form: bool = False  # whether results of the Core API are {rows, total, metadata}, as in 2014
+    metric_total: bool = True  # whether results of metrics of the Core API have a total
+    stray_links: str | None = None  # another origin, such as http://127.0.0.2:8080, in links of Core's queries
+    products_without_sql: set[int] = field(default_factory=set)  # of v3
 
     def __post_init__(self) -> None:
         """Bind the port, without serving yet; raise `OSError` if it is taken."""
@@ -248,6 +252,7 @@ class Sandbox:
         self._apis = [api(self, queries, origin) for api in _APIS[self.api]]
         self.url = self._apis[0].url  # http://127.0.0.1:PORT/core or .../v3
         self.query_url = origin + RunsApi.root  # of the report runs of the Core API
+        self.metric_url = origin + MetricsApi.root  # of its metric queries
         self._thread = threading.Thread(target=self._server.serve, daemon=True)
         self._limit = rate_limit(lambda: self.rate_limit, _MINUTE)
         self._in_flight = 0
@@ -261,7 +266,7 @@ class Sandbox:
         if self.api == "core":
             env |= {"API_TOKEN": self.token, "QUERY_URL": self.query_url}
         else:
-            env |= {"API": self.api, "USERNAME": self.username}
+            env |= {"USERNAME": self.username}
             env |= {"PASSWORD": self.password} if self.password else {}
         return {f"TAP_KISSMETRICS_{name}": value for name, value in env.items()}
 

@@ -230,6 +230,61 @@ class TestRuns:
         assert answer.json()["links"]
 
 
+AT = {"start_at": "2015-01-01", "end_at": "2015-01-31T00:00:00Z"}
+
+
+def query_metric(sandbox: Sandbox, metric: str, kind: str, body: object) -> requests.Response:
+    """Start a query of a metric."""
+    return send(sandbox, "POST", f"{sandbox.metric_url}/metrics/{metric}/{kind}", body)
+
+
+class TestMetrics:
+    """The queries of metrics of the Core API."""
+
+    def test_over_time(self, sandbox: Sandbox) -> None:
+        metric = sandbox.account.ids("metrics")[0]
+        started = query_metric(sandbox, metric, "over-time", AT)
+        status = started.headers["Location"]
+        assert (started.status_code, status) == (202, f"{sandbox.metric_url}/queries/{sandbox.queries[0].id}")
+        answers = [send(sandbox, "GET", status) for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 303, 303]
+        assert [answer.json()["data"] for answer in answers[:2]] == [{"progress": 0.33}, {"progress": 0.67}]
+        results = answers[2].headers["Location"]
+        body = send(sandbox, "GET", results, limit=2, offset=1).json()
+        assert [list(row) for row in body["data"]] == [["timestamp", "year", "month", "day", "value"]] * 2
+        assert (body["total"], body["metadata"]) == (120, {"limit": 2, "offset": 1})
+        assert [(each["rel"], each["href"]) for each in body["links"]] == [("next", f"{results}?limit=2&offset=3")]
+        sandbox.metric_total = False
+        assert send(sandbox, "GET", results, limit=2, offset=119).json().keys() == {"data", "links"}
+        assert (sandbox.queries[0].kind, sandbox.queries[0].of, sandbox.queries[0].body) == ("over-time", metric, AT)
+
+    def test_by_segment(self, sandbox: Sandbox) -> None:
+        metric, segment = sandbox.account.ids("metrics")[1], sandbox.account.ids("properties")[0]
+        body = {**AT, "property_id": segment, "property_date": "first_ever"}
+        sandbox.polls_until_complete = 0
+        status = query_metric(sandbox, metric, "by-segment", body).headers["Location"]
+        row = send(sandbox, "GET", send(sandbox, "GET", status).headers["Location"]).json()["data"][0]
+        assert list(row) == ["property_value", "people_count", "value"]
+        for wrong, code in ((AT, 404), ({**AT, "property_id": segment}, 400), ({**body, "property_id": metric}, 404)):
+            assert query_metric(sandbox, metric, "by-segment", wrong).status_code == code
+        assert query_metric(sandbox, segment, "over-time", AT).status_code == 404
+        assert query_metric(sandbox, metric, "over-time", {"start_date": "2015-01-01"}).status_code == 400
+        assert len(sandbox.queries) == 1
+
+    def test_first_form_of_results(self, sandbox: Sandbox) -> None:
+        sandbox.first_form = sandbox.columns = True
+        sandbox.polls_until_complete = 0
+        for started in (run(sandbox), query_metric(sandbox, sandbox.account.ids("metrics")[0], "over-time", AT)):
+            results = send(sandbox, "GET", started.headers["Location"]).headers["Location"]
+            body = send(sandbox, "GET", results, limit=3).json()
+            assert body.keys() == {"rows", "total", "metadata", "columns"}
+            assert (len(body["rows"]), body["total"], body["metadata"]) == (3, 120, {"limit": 3, "offset": 0})
+
+    def test_error_body_as_recorded(self, sandbox: Sandbox) -> None:
+        body = send(sandbox, "GET", f"{sandbox.metric_url}/queries/x").json()
+        assert body == {"meta": {"status": 404, "message": "There is no such query", "errors": ["not_found"]}}
+
+
 class TestV3:
     """The lists of the Query API v3."""
 

@@ -132,7 +132,7 @@ class TestFaults:
             "No Way",
             "because",
         )
-        assert response.json()["meta"] == {"status": 403, "message": "No Way"}
+        assert response.json()["meta"] == {"status": 403, "message": "No Way", "errors": ["forbidden"]}
 
     def test_redirect(self, sandbox: Sandbox) -> None:
         sandbox.faults.append(faults.redirect("http://example.invalid/", 308))
@@ -173,7 +173,7 @@ class TestFaults:
         for fault, expected in [
             (
                 faults.meta_status(502),
-                {"meta": {"status": 502, "message": "Something went wrong"}, "data": None},
+                {"meta": {"status": 502, "message": "Something went wrong", "errors": ["bad_gateway"]}},
             ),
             (faults.data(None), {"meta": {"status": 200}, "data": None}),
             (faults.data(faults.MISSING), {"meta": {"status": 200}}),

@@ -81,7 +81,7 @@ class TestQueries:
         v3.row_form = "array"
         arrays: list[Any] = walk(v3, completed(v3), 1000)
         assert all(isinstance(row, list) for row in arrays)
-        sql = {"query_type": "sql", "query_params": {"query": "select 1", "date_range": DATES}}
+        sql = {"query_type": "sql", "query_params": {"statement": "select 1"}}
         v3.polls_until_complete = 0
         query_id = start(v3, {"product_id": v3.account.ids("products")[1], **sql}, "/queries").json()["id"]
         assert {type(row) for row in walk(v3, f"/queries/{query_id}", 1000)} == {dict}
@@ -144,6 +144,7 @@ class TestQueries:
     def test_bodies_are_checked(self, v3: Sandbox) -> None:
         search, funnel = {"report_id": 2_000_001}, {"report_id": 2_000_004}
         product, dated = {"product_id": 11_001}, {"date_range": DATES}
+        v3.products_without_sql = {11_004}
         cases: list[tuple[str, Any, int]] = [
             ("/queries/report", search, 200),
             ("/queries/report", funnel, 422),
@@ -161,8 +162,13 @@ class TestQueries:
             ("/queries/metric", {"metric_id": 90_001}, 422),
             ("/queries/metric", {"metric_id": 7} | dated, 422),
             ("/queries", product | {"query_type": "people_search", "query_params": {}}, 200),
-            ("/queries", product | {"query_type": "sql", "query_params": {}}, 422),
-            ("/queries", product | {"query_type": "sql", "query_params": dated}, 200),
+            ("/queries", product | {"query_type": "sql", "query_params": {}}, 400),
+            ("/queries", product | {"query_type": "sql", "query_params": dated | {"query": "select 1"}}, 400),
+            ("/queries", product | {"query_type": "sql", "query_params": {"statement": 7}}, 400),
+            ("/queries", product | {"query_type": "sql", "query_params": {"statement": "select 1"}}, 200),
+            ("/queries", {"product_id": 11_004, "query_type": "sql", "query_params": {"statement": "x"}}, 403),
+            ("/queries", product | {"query_type": "ab_test", "query_params": {}}, 200),
+            ("/queries", product | {"query_type": "funnel", "query_params": {}}, 422),
             ("/queries", product | {"query_type": "people_search"}, 422),
             ("/queries", {"product_id": 7, "query_type": "people_search", "query_params": {}}, 422),
             ("/queries/nonsense", {}, 405),

@@ -44,7 +44,6 @@ class TestServer:
 
     def test_settings_of_v3(self, v3: Sandbox) -> None:
         assert v3.env == {
-            "TAP_KISSMETRICS_API": "query",
             "TAP_KISSMETRICS_API_URL": v3.url,
             "TAP_KISSMETRICS_USERNAME": USERNAME,
             "TAP_KISSMETRICS_PASSWORD": PASSWORD,

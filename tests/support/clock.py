@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,15 @@ if TYPE_CHECKING:
 
 
 class Clock:
-    """The real clock, ahead by what the tap has slept; `sleeps` are the seconds of each sleep."""
+    """The real clock, ahead by what the tap has slept; `sleeps` are the seconds of each sleep.
+
+    The date and time are the real ones, unless `today` is set.
+    """
 
     def __init__(self) -> None:
         """Start with the real time."""
         self.sleeps: list[float] = []
+        self.today: dt.datetime | None = None
         self._ahead = 0.0
 
     def monotonic(self) -> float:
@@ -28,6 +33,10 @@ class Clock:
         self.sleeps.append(seconds)
         self._ahead += seconds
 
+    def now(self) -> dt.datetime:
+        """The date and time."""
+        return self.today or dt.datetime.now(dt.UTC)
+
     @property
     def slept(self) -> float:
         """Seconds of all sleeps."""
@@ -37,3 +46,4 @@ class Clock:
         """Let the tap use it."""
         monkeypatch.setattr(clock, "monotonic", self.monotonic)
         monkeypatch.setattr(clock, "sleep", self.sleep)
+        monkeypatch.setattr(clock, "now", self.now)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-UUID, DATE, TEXT, INTEGER, BOOLEAN, OBJECT, ARRAY = (
-    {"type": "string", "format": "uuid"},
+DATE, TEXT, INTEGER, BOOLEAN, OBJECT, ARRAY = (
     {"type": "string", "format": "date-time"},
     {"type": "string"},
     {"type": "integer"},
@@ -24,19 +23,19 @@ class Reference:
 
 
 _USE = {"first_used_at": DATE, "last_used_at": DATE, "first_sent_at": DATE, "last_sent_at": DATE}
-_LIBRARY = {"id": UUID, "product_id": UUID, "name": TEXT, "display_name": TEXT, "description": TEXT}
+_LIBRARY = {"id": TEXT, "product_id": TEXT, "name": TEXT, "display_name": TEXT, "description": TEXT}
 _QUERY_LIBRARY = {"id": INTEGER, "product_id": INTEGER, "name": TEXT, "index": INTEGER, "visible": BOOLEAN, **_USE}
 _LAST_USE = ("last_sent_at", "last_used_at")
 
 CORE = {
     "accounts": Reference(
-        {"id": UUID, "name": TEXT, "status": TEXT, "created_at": DATE, "updated_at": DATE, "contact": OBJECT},
+        {"id": TEXT, "name": TEXT, "status": TEXT, "created_at": DATE, "updated_at": DATE, "contact": OBJECT},
         replication_keys=("updated_at", "created_at"),
     ),
     "products": Reference(
         {
-            "id": UUID,
-            "account_id": UUID,
+            "id": TEXT,
+            "account_id": TEXT,
             "name": TEXT,
             "url": TEXT,
             "environment": TEXT,
@@ -50,9 +49,9 @@ CORE = {
     ),
     "reports": Reference(
         {
-            "id": UUID,
-            "account_id": UUID,
-            "product_id": UUID,
+            "id": TEXT,
+            "account_id": TEXT,
+            "product_id": TEXT,
             "name": TEXT,
             "report_type": TEXT,
             "created_at": DATE,
@@ -70,8 +69,8 @@ CORE = {
     ),
     "metrics": Reference(
         {
-            "id": UUID,
-            "product_id": UUID,
+            "id": TEXT,
+            "product_id": TEXT,
             "title": TEXT,
             "description": TEXT,
             "is_visible": BOOLEAN,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 ALL: dict[str, Any] = {"report_ids": ["*"]}
 """Every report that can be run."""
 
+JSON_COLUMNS = ("data", "fields", "columns", "date_range")
+"""The columns of results that hold JSON."""
+
 both = pytest.mark.parametrize("api", ["core", "query"])
 """For tests of either API."""
 
@@ -38,15 +43,75 @@ BRIEFLY: dict[str, Any] = {"polls_until_complete": 0, "rows": 25}
 """Queries that are completed when they are asked for the first time, with a few rows."""
 
 
-def result_sandbox(api: ApiName, *, reports: int = 3, **switches: Any) -> Sandbox:
+def result_sandbox(api: ApiName, *, reports: int = 3, metrics: int = 3, **switches: Any) -> Sandbox:
     """Make a sandbox with few records. Of the Core API each report can be run."""
     if api == "query":
-        account = make_query_account(**SMALL_QUERY | {"reports": reports})
+        account = make_query_account(**SMALL_QUERY | {"reports": reports, "metrics": metrics})
         return Sandbox(account, api=api, **{**BRIEFLY, **switches})
-    core = make_account(**SMALL | {"reports": reports})
+    core = make_account(**SMALL | {"reports": reports, "metrics": metrics})
     for report in core.records["reports"]:
         report["report_type"] = RUNNABLE
     return Sandbox(core, api=api, **{**BRIEFLY, **switches})
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A kind of queries: what runs all of them, and the stream and the list that they belong to."""
+
+    api: ApiName
+    setting: str
+    stream: str
+    listed: str
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that run all of them."""
+        return {self.setting: ["*"]}
+
+    def sandbox(self, count: int = 3, **switches: Any) -> Sandbox:
+        """Make a sandbox that has so many of them."""
+        return result_sandbox(self.api, **{self.listed: count}, **switches)
+
+    def records(self, sandbox: Sandbox) -> list[Record]:
+        """Give the records of the list."""
+        return sandbox.account.records[self.listed]
+
+    def name(self, record: Record) -> str:
+        """Give what the tap calls one of them."""
+        return f"{self.listed[:-1]} {record['id']} ({record.get('name', record.get('title'))!r})"
+
+    def only(self, sandbox: Sandbox) -> dict[str, Any]:
+        """Make a catalog that selects them alone."""
+        return only(sandbox, self.stream, **self.settings)
+
+    def read(self, sandbox: Sandbox, folder: Path, **settings: Any) -> Run:
+        """Read them and nothing else."""
+        return read_results(sandbox, folder, self.stream, **self.settings | settings)
+
+    def results(self, run: Run) -> list[Record]:
+        """Give their records."""
+        return results(run, self.stream)
+
+    def rows(self, sandbox: Sandbox) -> list[Record]:
+        """Give the records that they must bring."""
+        return all_report_rows(sandbox) if self.listed == "reports" else all_metric_rows(sandbox)
+
+    def rows_of(self, sandbox: Sandbox, record: Record, query: Query) -> list[Record]:
+        """Give the records that one of them must bring."""
+        if self.listed == "reports":
+            return report_rows(sandbox, record, query)
+        dates = {name: query.body[name] for name in ("start_at", "end_at")}
+        return metric_rows(query, metric_id=record["id"], date_range=dates)
+
+
+SUBJECTS = [
+    Subject("core", "report_ids", "report_results", "reports"),
+    Subject("query", "report_ids", "report_results", "reports"),
+    Subject("core", "metric_ids", "metric_results", "metrics"),
+]
+
+each = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: f"{subject.api} {subject.listed}")
+"""For tests of every kind of queries that a list names."""
 
 
 def metric_ids(sandbox: Sandbox) -> list[int]:
@@ -65,10 +130,10 @@ def only(sandbox: Sandbox, *streams: str, **settings: object) -> dict[str, Any]:
     return catalog
 
 
-def read_results(sandbox: Sandbox, folder: Path, **settings: Any) -> Run:
-    """Read the results of all reports and nothing else."""
-    settings = ALL | settings
-    catalog = write_json(folder / "catalog.json", only(sandbox, "report_results", **settings))
+def read_results(sandbox: Sandbox, folder: Path, stream: str = "report_results", **settings: Any) -> Run:
+    """Read the results of one stream, by default those of all reports, and nothing else."""
+    settings = settings if stream != "report_results" else ALL | settings
+    catalog = write_json(folder / "catalog.json", only(sandbox, stream, **settings))
     return watched_sync(sandbox, folder, "--catalog", catalog, **settings)
 
 
@@ -79,15 +144,61 @@ def results(run: Run, stream: str = "report_results") -> list[Record]:
     assert len(moments) == len({query_id for query_id, _ in moments})
     for _, moment in moments:
         assert abs(dt.datetime.fromisoformat(moment) - dt.datetime.now(dt.UTC)) < dt.timedelta(minutes=5)
-    return [{column: value for column, value in record.items() if column != "extracted_at"} for record in records]
+    return [decoded(record) for record in records]
 
 
-def rows_of(query: Query, columns: object = None, **known: object) -> list[Record]:
+def decoded(record: Record) -> Record:
+    """Give a record of a result without `extracted_at`, and with the values of the columns that hold JSON."""
+    return {
+        column: json.loads(value) if column in JSON_COLUMNS and value is not None else value
+        for column, value in record.items()
+        if column != "extracted_at"
+    }
+
+
+def rows_of(query: Query, columns: Any = None, **known: object) -> list[Record]:
     """Give the records that a query must bring: every row, in its order, duplicates too."""
     assert query.result is not None, "its rows were not asked for"
+    names = [column["display_name"] if isinstance(column, dict) else column for column in columns or ()]
+
+    def fields(row: Any) -> Record | None:
+        if isinstance(row, dict):
+            return row
+        return dict(zip(names, row, strict=True)) if names else None
+
     return [
-        {**known, "query_id": query.id, "position": position, "row": row, "columns": columns}
+        {
+            **known,
+            "query_id": query.id,
+            "position": position,
+            "data": row,
+            "fields": fields(row),
+            "columns": columns,
+        }
         for position, row in enumerate(query.result)
+    ]
+
+
+def metric_rows(query: Query, columns: Any = None, **known: object) -> list[Record]:
+    """The same of a metric, whose rows have columns of their own."""
+    records = rows_of(query, columns, **known)
+    for record in records:
+        fields = record["fields"] or {}
+        seconds = fields.get("timestamp")
+        record["timestamp"] = None if seconds is None else dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()
+        record |= {name: fields.get(name) for name in ("value", "property_value", "people_count")}
+        record["property_id"] = query.body.get("property_id")
+    return records
+
+
+def all_metric_rows(sandbox: Sandbox) -> list[Record]:
+    """Give the records that the queries of metrics of the Core API must bring."""
+    return [
+        row
+        for query in sandbox.queries
+        for row in metric_rows(
+            query, metric_id=query.of, date_range={name: query.body[name] for name in ("start_at", "end_at")}
+        )
     ]
 
 

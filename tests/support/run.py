@@ -127,6 +127,6 @@ def settings_for(sandbox: Sandbox, **settings: object) -> dict[str, object]:
     if sandbox.api == "core":
         own: dict[str, object] = {"api_token": sandbox.token, "query_url": sandbox.query_url}
     else:
-        own = {"api": sandbox.api, "username": sandbox.username, "requests_per_minute": UNPACED}
+        own = {"username": sandbox.username, "requests_per_minute": UNPACED}
         own |= {"password": sandbox.password} if sandbox.password else {}
     return {"api_url": sandbox.url, **own, **QUICK, **settings}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scripts.about import OWN_SETTINGS
-from tap_kissmetrics.apis import QUERY as QUERY_API
+from tap_kissmetrics.apis import APIS, get_api
 from tap_kissmetrics.sdk_extensions.inputs import InputError
 from tap_kissmetrics.tap import TapKissmetrics
 from tap_kissmetrics.validation import validate_settings
@@ -89,14 +89,31 @@ SETTINGS = [
     *wrong("api", "must be core or query, not ", "v3", 3),
     *wrong("query_timeout", "must be a number above 0, up to 86400, not ", 0, "long"),
     *wrong("report_ids", "must be ", ["*", "x"], "x", [""]),
+    *wrong("metric_ids", "must be ids, not ", ["*", "x"], [""], [{"id": ""}], [{"id": "*"}], [{"id": None}],
+           [{"id": 1.5}], [{"id": ["a"]}]),
+    *wrong("metric_ids", "an object must have an id, not ", [{}], [{"property_id": "x"}], ["a", {"Id": "x"}]),
+    *wrong("metric_ids", "the id is given by id, not by metric_id", [{"id": "x", "metric_id": "y"}]),
+    *wrong("metric_ids", "the date_range of x: must be ", [{"id": "x", "date_range": "today"}],
+           [{"id": "x", "date_range": {}}], [{"id": "x", "date_range": {"start_date": "2024-01-01"}}]),
+    *wrong("report_ids", "the date_range of x: its end_date is before its start_date, not ",
+           [{"id": "x", "date_range": {"start_date": "2024-01-02", "end_date": "2024-01-01"}}]),
     *wrong("report_date_range", "must be an object, not ", "today"),
+    *wrong("report_date_range", 'must be {"start_date": ..., "end_date": ...} where api is core', {"preset": "today"},
+           {"type": "after", "date": "2018-01-06"}, {"start_date": "2024-02-30", "end_date": "2024-03-01"},
+           {"start_date": 1, "end_date": 2}, {"type": "preset", "preset": "today", "start_date": "2024-01-01"}),
+    *wrong("report_date_range", "its preset must be one of today, yesterday, last_7_days, last_30_days, ",
+           {"type": "preset", "preset": "last_year"}, {"type": "preset", "preset": ["today"]}),
+    *wrong("report_date_range", "its end_date is before its start_date, not ",
+           {"start_date": "2024-01-02", "end_date": "2024-01-01"},
+           {"start_date": "2024-01-01T00:00:00-08:00", "end_date": "2024-01-01T07:59:59Z"}),
 ]  # fmt: skip
 
 
 def test_each_setting_has_a_row() -> None:
-    """Those of the Query API and `api_token` are below."""
+    """Credentials and `queries` are below."""
     named = {row.values[0] for row in SETTINGS}
-    assert OWN_SETTINGS.keys() - named == {"api_token", *QUERY_API.settings}
+    credentials = {name for api in APIS.values() for name in api.credentials}
+    assert OWN_SETTINGS.keys() - named == {*credentials, "queries"}
 
 
 @pytest.mark.parametrize(("name", "value", "says"), SETTINGS)
@@ -159,12 +176,64 @@ def test_a_token(token: object) -> None:
     assert str(token) not in line or not str(token).strip()
 
 
+BOTH_LOGINS: dict[str, Any] = {"api_token": "SECRET-token", "username": "SECRET-user", "password": "SECRET"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "chosen"),
+    [
+        ({"api_token": "t"}, "core"),
+        ({"username": "u"}, "query"),
+        ({"username": "u", "password": "p"}, "query"),
+        ({"api_token": "", "username": "u"}, "query"),
+        ({"api_token": "t", "username": "", "password": ""}, "core"),
+        ({"api": None, "username": "u"}, "query"),
+        ({"api": "core", **BOTH_LOGINS}, "core"),
+        ({"api": "query", **BOTH_LOGINS}, "query"),
+        ({"api": "core", "api_token": "t", "username": "with:colon"}, "core"),
+        ({"api": "query", "username": "u", "api_token": "two words"}, "query"),
+    ],
+    ids=str,
+)
+def test_the_credentials_choose_the_api(settings: dict[str, Any], chosen: str) -> None:
+    """Those that are not used may be there, whatever they are."""
+    schema = TapKissmetrics.settings_schema()
+    given = {name: value for name, value in settings.items() if value is not None}
+    validate_settings(given, schema, is_complete=True, reserved_names=RESERVED)
+    assert get_api(settings).name == chosen
+
+
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_credentials_of_both(is_complete: bool) -> None:  # noqa: FBT001
+    """Somebody has to choose, for discovery too."""
+    with pytest.raises(InputError) as caught:
+        validate_settings(
+            BOTH_LOGINS, TapKissmetrics.settings_schema(), is_complete=is_complete, reserved_names=RESERVED
+        )
+    assert str(caught.value) == (
+        "api_token and username are both set: set api to core (api_token: the Core API) "
+        "or query (username: the Query API)"
+    )
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"password": "p"}, {"username": ""}, {"username": "", "password": ""}], ids=str
+)
+def test_credentials_of_neither(settings: dict[str, Any]) -> None:
+    """The line names both, and their variables."""
+    schema = TapKissmetrics.settings_schema()
+    validate_settings(settings, schema, is_complete=False, reserved_names=RESERVED)
+    assert get_api(settings).name == "core"
+    with pytest.raises(InputError) as caught:
+        validate_settings(settings, schema, is_complete=True, reserved_names=RESERVED)
+    assert str(caught.value) == (
+        "api_token or username is required: put it in the config file or in TAP_KISSMETRICS_API_TOKEN (the Core API) "
+        "or TAP_KISSMETRICS_USERNAME (the Query API)"
+    )
+
+
 OF_OTHER: list[tuple[str, str, object]] = [
-    ("core", "username", SECRET),
-    ("core", "password", SECRET),
-    ("core", "metric_ids", [1]),
     ("core", "queries", [QUERY]),
-    ("query", "api_token", SECRET),
     ("query", "query_url", "https://query.example.com/v2"),
 ]
 
@@ -205,9 +274,11 @@ def test_a_password() -> None:
         ("product_ids", 5, "product_ids: must be a list of text or numbers, not 5"),
         ("report_ids", ["x"], "report_ids: must be numbers where api is query, not 'x'"),
         ("report_ids", ["*", 1], "report_ids: must be ids, not '*'"),
-        ("report_ids", "*", 'report_ids: must be a list of text or numbers, not "*"'),
+        ("report_ids", "*", 'report_ids: must be a list of text or numbers or objects, not "*"'),
         ("metric_ids", ["*"], "metric_ids: must be ids, not '*'"),
-        ("metric_ids", [1.5], "metric_ids: must be a list of text or numbers, not [1.5]"),
+        ("metric_ids", ["*", 1], "metric_ids: must be ids, not '*'"),
+        ("metric_ids", [{"id": "x"}], "metric_ids: must be numbers where api is query, not 'x'"),
+        ("metric_ids", [1.5], "metric_ids: must be a list of text or numbers or objects, not [1.5]"),
         ("report_date_range", "today", 'report_date_range: must be an object, not "today"'),
         ("query_timeout", 0, "query_timeout: must be a number above 0, up to 86400, not 0"),
     ],
