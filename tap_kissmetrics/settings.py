@@ -141,6 +141,16 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         description="Core API: base URL of the endpoints that run reports. The token is sent there too.",
     ),
     th.Property(
+        "export_urls",
+        th.ArrayType(th.StringType),
+        title="Export URLs",
+        description=(
+            "Raw data exports, which go to the stream `raw_events`: `s3://bucket/prefix`, `file:///folder` or the path "
+            "of a folder, each with `revisions/` in it. Alone, it needs no credentials of Kissmetrics, and nothing "
+            "else is read. Default: none."
+        ),
+    ),
+    th.Property(
         "request_timeout",
         th.NumberType(exclusive_minimum=0, maximum=3600),
         default=60,
@@ -199,7 +209,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
             "Never for the results of reports and queries."
         ),
     ),
-).to_dict() | {"anyOf": [{"required": [CORE.login]}, {"required": ["api", QUERY.login]}]}
+).to_dict() | {"anyOf": [{"required": [CORE.login]}, {"required": ["api", QUERY.login]}, {"required": ["export_urls"]}]}
 """JSON Schema of the settings."""
 
 SETTING_NAMES: t.Final = tuple(SETTINGS["properties"])

@@ -6,13 +6,15 @@ import ipaddress
 import json
 import re
 import typing as t
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from singer_sdk.helpers._batch import BatchConfig
 
-from tap_kissmetrics.apis import APIS, CORE, normalize_url
+from tap_kissmetrics.apis import APIS, CORE, normalize_url, reads_api
+from tap_kissmetrics.sdk_extensions.folder_urls import S3, parse_folder_url
 from tap_kissmetrics.sdk_extensions.inputs import InputError, describe_schema_errors, show
 from tap_kissmetrics.sdk_extensions.state import parse_instant
 from tap_kissmetrics.settings import ALL
@@ -70,7 +72,7 @@ def _conflicts(
     name = settings.get("api", CORE.name)
     api = APIS.get(name) if isinstance(name, str) else None
     if api:
-        if is_complete and api.login not in settings:
+        if is_complete and api.login not in settings and reads_api(settings):
             hint = "" if "api" in settings else "; for the Query API set api: query and username"
             yield f"{api.login} is required: put it in the config file or in TAP_KISSMETRICS_{api.login.upper()}{hint}"
         for setting, other in _settings_of_other_apis(settings):
@@ -194,6 +196,17 @@ def _validate_ids(ids: list[str | int]) -> str | None:
     return None
 
 
+def _validate_export_urls(urls: list[str]) -> str | None:
+    for url in urls:
+        try:
+            protocol = parse_folder_url(url).protocol
+        except ValueError as error:
+            return str(error)
+        if protocol == S3 and not find_spec("s3fs"):
+            return f"{url} needs the extra s3: pip install 'tap-kissmetrics[s3]'"
+    return None
+
+
 def _validate_report_ids(ids: list[str | int]) -> str | None:
     return None if ids == [ALL] else _validate_ids(ids)
 
@@ -247,6 +260,7 @@ _VALIDATORS: t.Final[dict[str, Callable[[t.Any], str | None]]] = {
     "start_date": _validate_start_date,
     "product_ids": _validate_ids,
     "report_ids": _validate_report_ids,
+    "export_urls": _validate_export_urls,
     "metric_ids": _validate_ids,
     "queries": _validate_queries,
     "batch_config": _validate_batch_config,
