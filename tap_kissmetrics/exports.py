@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from singer_sdk.exceptions import FatalAPIError
 
+from tap_kissmetrics.sdk_extensions.files import NotThereError
 from tap_kissmetrics.sdk_extensions.logs import plural, truncate
 
 if t.TYPE_CHECKING:
@@ -160,14 +161,17 @@ class Export:
 
     def make_plan(self, bookmark: int | None, start: float | None) -> Plan:
         """Find out what there is to read after a bookmark, and log it; raise `FatalAPIError` if this is no export."""
-        top = self.folder.list()
+        try:
+            top = self.folder.list()
+        except NotThereError as error:
+            msg = f"{error}; check export_urls"
+            raise FatalAPIError(msg) from None
         # The index before the revisions: what it lists was written before.
         index = self._read_index(top[INDEX]) if INDEX in top else None
-        listing = self.folder.list(REVISIONS) if top else {}
-        if not listing and not {INDEX, STATUS, REVISIONS} & top.keys():
+        if not {INDEX, STATUS, REVISIONS} & top.keys():
             msg = f"{self.name} is no raw data export: it has no folder {REVISIONS}; check export_urls"
             raise FatalAPIError(msg)
-        revisions, twice = find_revisions(listing)
+        revisions, twice = find_revisions(self.folder.list(REVISIONS) if REVISIONS in top else {})
         if twice:
             msg = f"{self.name}: {' and '.join(twice[0])} have the same number"
             raise FatalAPIError(msg)

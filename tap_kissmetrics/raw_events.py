@@ -166,9 +166,9 @@ class RawEventsStream(ExtendedStream):
             if line_size > MAX_LINE_SIZE:
                 msg = f"{file.path} has a line of more than {MAX_LINE_SIZE >> 20} MiB"
                 raise FatalAPIError(msg)
-            yield block
             progress.size += len(block)
             self.progress.part = str(progress)
+            yield block
             if is_last:
                 return
 

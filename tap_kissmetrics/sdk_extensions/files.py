@@ -38,8 +38,8 @@ _PERMANENT: t.Final = {
     *(errno.EPERM, errno.ENOSYS, getattr(errno, "EREMCHG", errno.ENOENT)),
 }
 _TRANSIENT: t.Final = {
-    *("ClientConnectionError", "ClientPayloadError", "HTTPClientError", "IncompleteReadError", "ResponseParserError"),
-    *("ResponseStreamingError", "TimeoutError"),
+    *("ClientConnectionError", "ClientPayloadError", "ConnectionError", "HTTPClientError", "IncompleteReadError"),
+    *("ResponseParserError", "ResponseStreamingError", "TimeoutError"),
 }
 """Errors of the libraries below s3fs, by name: none of them need be installed."""
 
@@ -76,9 +76,8 @@ def _blocks(files: Iterable[File]) -> Iterator[_Block]:
 
 
 def _file_of(entry: dict[str, t.Any]) -> File:
-    is_folder = entry["type"] == "directory"
     version = tuple(entry.get(key) for key in ("size", "ETag", "mtime", "ino"))
-    return File(str(entry["name"]), -1 if is_folder else int(entry["size"]), version)
+    return File(str(entry["name"]), int(entry["size"]) if entry["type"] == "file" else -1, version)
 
 
 class Folder:
@@ -105,9 +104,9 @@ class Folder:
         self._filesystem: t.Any = None
 
     def list(self, name: str = "") -> dict[str, File]:
-        """List the files of the folder, or of a folder in it; a folder in it has a size of -1. Empty if it is absent.
+        """List the files of the folder, or of a folder in it, by their names. What is no file has a size of -1.
 
-        Raises `FatalAPIError` or `RetriableAPIError`.
+        Raises `NotThereError`, `FatalAPIError` or `RetriableAPIError`.
         """
 
         def attempt() -> list[dict[str, t.Any]]:
@@ -115,10 +114,7 @@ class Folder:
             filesystem.invalidate_cache()
             return t.cast("list[dict[str, t.Any]]", filesystem.ls(self._path(name), detail=True))
 
-        try:
-            entries = self._retry(self._guarded)(attempt, self._path(name))
-        except NotThereError:
-            return {}
+        entries = self._retry(self._guarded)(attempt, self._path(name))
         return {str(entry["name"]).rstrip("/").rpartition("/")[2]: _file_of(entry) for entry in entries}
 
     def read(self, files: Iterable[File]) -> Iterator[tuple[File, bytes, bool]]:
@@ -211,7 +207,7 @@ class Folder:
             frozen = await found.get_frozen_credentials() if found else ()
             return t.cast("Iterable[str | None]", frozen)
 
-        found = sync(filesystem.loop, credentials)
+        found = (*sync(filesystem.loop, credentials), filesystem.key, filesystem.secret, filesystem.token)
         REDACTOR.add(secret for secret in found if isinstance(secret, str) and secret)
 
     def _start(self, function: Callable[[], T]) -> Future[T]:
