@@ -74,7 +74,10 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         "start_date",
         th.DateTimeType,
         title="Start date",
-        description="INCREMENTAL streams skip records before this date-time. FULL_TABLE streams ignore it.",
+        description=(
+            "INCREMENTAL streams skip records before this date-time. FULL_TABLE streams ignore it. "
+            "`raw_events` leaves out the files that end before it."
+        ),
     ),
     th.Property(
         "report_ids",
@@ -195,8 +198,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=4,
         title="Concurrent requests",
         description=(
-            "Pages of a list fetched at the same time. 1 wherever `requests_per_minute` applies, and from the first "
-            "rate limit on."
+            "Pages of a list, or pieces of an export, fetched at the same time. For lists 1 wherever "
+            "`requests_per_minute` applies, and from the first rate limit on."
         ),
     ),
     th.Property(

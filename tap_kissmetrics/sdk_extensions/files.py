@@ -10,8 +10,8 @@ import typing as t
 from collections import deque
 from concurrent.futures import Future
 
-import fsspec  # type: ignore[import-untyped]
-from fsspec.asyn import sync  # type: ignore[import-untyped]
+import fsspec
+from fsspec.asyn import sync
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.sdk_extensions.folder_urls import S3

@@ -6,8 +6,10 @@ import datetime as dt
 import json
 import random
 import re
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 START = 1349161501
 """The first second of the first revision."""
@@ -28,7 +30,7 @@ class Export:
     def __init__(self, folder: Path, seed: int = 0) -> None:
         """Take the folder, which is made if it is not there."""
         self.folder = folder
-        self._rng = random.Random(f"{seed} {folder.name}")  # noqa: S311 - no secret
+        self._seed = seed
         (folder / "revisions").mkdir(parents=True, exist_ok=True)
         self._listed: dict[int, str] = {}
         if (folder / "index.csv").exists():
@@ -49,9 +51,11 @@ class Export:
     def grow(self, revisions: int = 1, lines: int = 5) -> None:
         """Add revisions of some lines each, and list them."""
         for revision in range(self.newest + 1, self.newest + revisions + 1):
+            rng = random.Random(f"{self._seed} {revision}")  # noqa: S311 - no secret
             with self.path(revision).open("w", encoding="utf-8", newline="\n") as file:
                 for number in range(lines):
-                    file.write(json.dumps(self._line(revision, number, lines)) + "\n")
+                    at = START + (revision - 1) * SPAN + number * SPAN // lines + rng.randrange(2)
+                    file.write(json.dumps(_line(rng, at)) + "\n")
             self.list(revision, write=False)
         self.write_index()
 
@@ -91,29 +95,27 @@ class Export:
             if line.strip()
         }
 
-    def _line(self, revision: int, number: int, lines: int) -> dict[str, Any]:
-        rng = self._rng
-        person = rng.randrange(_PEOPLE)
-        email, visitor = f"person{person}@example.com", f"{person:08x}visitor"
-        line: dict[str, Any] = {
-            "_p": email if rng.random() < 0.7 else visitor,  # noqa: PLR2004
-            "_t": START + (revision - 1) * SPAN + number * SPAN // lines + rng.randrange(2),
-        }
-        kind = rng.random()
-        if kind < 0.05:  # noqa: PLR2004
-            return {"_p": visitor, "_p2": email, "_t": line["_t"]}
-        if kind < 0.15:  # noqa: PLR2004
-            return {**line, "plan level": rng.choice(("free", "power")), "seats": rng.randrange(1, 90)}
-        return {
-            **line,
-            "_n": rng.choice(_EVENTS),
-            "url": f"https://www.example.com{rng.choice(_PAGES)}",
-            "referrer": f"https://search.example.org/?q={rng.randrange(10_000)}",
-            "Campaign Source": rng.choice(_CHANNELS),
-            "new vs returning": rng.choice(("new", "returning")),
-            "screen": {"width": rng.choice((1280, 1920)), "height": 1080},
-            "Billing Amount": round(rng.uniform(1, 500), 2),
-            "Städte": rng.choice(("Zürich", "Köln", "Paris")),
-            "is mobile": rng.random() < 0.3,  # noqa: PLR2004
-            "page views": rng.randrange(1, 60),
-        }
+
+def _line(rng: random.Random, at: int) -> dict[str, Any]:
+    """Make an event, a line of properties only, or an alias; some people come with one identity, some with another."""
+    person = rng.randrange(_PEOPLE)
+    email, visitor = f"person{person}@example.com", f"{person:08x}visitor"
+    kind = rng.choices(("event", "properties", "alias"), (85, 10, 5))[0]
+    if kind == "alias":
+        return {"_p": visitor, "_p2": email, "_t": at}
+    line: dict[str, Any] = {"_p": rng.choice((email, email, visitor)), "_t": at}
+    if kind == "properties":
+        return {**line, "plan level": rng.choice(("free", "power")), "seats": rng.randrange(1, 90)}
+    return {
+        **line,
+        "_n": rng.choice(_EVENTS),
+        "url": f"https://www.example.com{rng.choice(_PAGES)}",
+        "referrer": f"https://search.example.org/?q={rng.randrange(10_000)}",
+        "Campaign Source": rng.choice(_CHANNELS),
+        "new vs returning": rng.choice(("new", "returning")),
+        "screen": {"width": rng.choice((1280, 1920)), "height": 1080},
+        "Billing Amount": round(rng.uniform(1, 500), 2),
+        "Städte": rng.choice(("Zürich", "Köln", "Paris")),
+        "is mobile": rng.choice((True, False, False)),
+        "page views": rng.randrange(1, 60),
+    }

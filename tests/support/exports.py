@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.support.run import QUICK, write_json
@@ -12,6 +11,7 @@ from tests.support.tap import run_tap
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from tests.sandbox.export import Export
     from tests.support.run import Run
@@ -22,7 +22,7 @@ Key = tuple[int, int]
 """Revision and line."""
 
 
-def read_exports(  # noqa: PLR0913
+def read_exports(
     folder: Path,
     *urls: object,
     state: object = None,

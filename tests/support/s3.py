@@ -6,10 +6,12 @@ import re
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import boto3
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from typing_extensions import override
 from werkzeug.serving import WSGIRequestHandler, make_server
 
 if TYPE_CHECKING:
@@ -17,12 +19,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 KEY_ID = "AKIAEXAMPLEOFAKEY012"
-SECRET = "a+secret/of+forty/characters+0123456789x"
-SESSION_TOKEN = "an-example-of-a-session-token-0123456789"
+SECRET = "a+secret/of+forty/characters+0123456789x"  # noqa: S105 - an example
+SESSION_TOKEN = "an-example-of-a-session-token-0123456789"  # noqa: S105
 
 BUCKET = "customer-bucket"
-
-Start = "Callable[..., Any]"
 
 
 @dataclass
@@ -52,7 +52,7 @@ class S3:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
 
-    @property
+    @cached_property
     def client(self) -> Any:
         """A client of it."""
         return boto3.client(
@@ -103,6 +103,7 @@ class S3:
 
 
 class _Quiet(WSGIRequestHandler):
+    @override
     def log(self, *_: Any, **__: Any) -> None:
         """Log nothing."""
 

@@ -32,9 +32,7 @@ def files(*names: str) -> dict[str, File]:
         pytest.param([b"", HEADER, b"", ROW % (9, 20), b"  ", b""], {9: 20}, 0, id="blank lines"),
         pytest.param([ROW % (9, 20)], {9: 20}, 0, id="no header"),
         pytest.param([b"\xef\xbb\xbf" + ROW % (9, 20)], {9: 20}, 0, id="no header, byte order mark"),
-        pytest.param(
-            [b"size,Max_Timestamp ,FILENAME,new", b"7,20,revisions/9.json,x"], {9: 20}, 0, id="other columns"
-        ),
+        pytest.param([b"size,Max_Timestamp ,FILENAME,new", b"7,20,revisions/9.json,x"], {9: 20}, 0, id="other columns"),
         pytest.param([b"filename", b"9.json", b"./10.json"], {9: None, 10: None}, 0, id="names without revisions/"),
         pytest.param([b"filename", b"s3://b/p/revisions/9.json", b"/revisions/8.json"], {9: None, 8: None}, 0),
         pytest.param([HEADER, b'"revisions/9.json", 1, "20", a, "b, c"'], {9: 20}, 0, id="quotes"),

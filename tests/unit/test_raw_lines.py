@@ -1,4 +1,4 @@
-"""A line of the raw data export becomes a record: by parsing it, and by taking it to pieces, which is to say the same."""
+"""A line of the raw data export becomes a record: parsed, or taken to pieces, with the same result."""
 
 from __future__ import annotations
 

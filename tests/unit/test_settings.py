@@ -90,6 +90,15 @@ SETTINGS = [
     *wrong("query_timeout", "must be a number above 0, up to 86400, not ", 0, "long"),
     *wrong("report_ids", "must be ", ["*", "x"], "x", [""]),
     *wrong("report_date_range", "must be an object, not ", "today"),
+    *wrong("export_urls", "must be a list of text, not ", "folder", 5, {}, [5], [None]),
+    *wrong("export_urls", "must not be empty", [""], ["x", " "]),
+    *wrong("export_urls", "must not hold a user, a password, a query or a fragment", ["s3://key:sec/ret@bucket/x"],
+           ["s3://bucket/x?key=secret"], ["s3://bucket/x#secret"], ["file://me:secret@localhost/x"]),
+    *wrong("export_urls", "not what it is (its value may hold a secret)", ["s3://key:secret/x"]),
+    *wrong("export_urls", "must be s3://bucket/prefix, file:///folder or the path of a folder, not ", ["s3:///x"],
+           ["s3://b"], ["https://bucket.s3.amazonaws.com/x"], ["gs://bucket/x"], ["s3://buck et/x"]),
+    *wrong("export_urls", "must be a folder of this machine such as file:///data/export, not ", ["file://host/x"],
+           ["file:x"]),
 ]  # fmt: skip
 
 
