@@ -107,7 +107,7 @@ class LineEncoder:
             if not line.isascii():
                 line.decode()  # what msgspec does not check in a value that it leaves as it is
             fields = _decode(line)
-        except (ValueError, RecursionError):
+        except (msgspec.DecodeError, ValueError, RecursionError):
             raise NotPlainError from None
         person = bytes(fields.pop(PERSON, _NULL))
         alias = bytes(fields.pop(ALIAS, _NULL))
@@ -181,7 +181,7 @@ class RevisionReader:
         """Describe the lines that are not JSON; empty if all are."""
         parts = []
         if self._raw:
-            parts.append(f"{plural(len(self._raw), 'line')} not a JSON object, kept as text in the column raw")
+            parts.append(f"{plural(len(self._raw), 'line')} without a JSON object, kept as text in the column raw")
             parts[-1] += f" (the first is {self._raw[0]:,})"
         if self._repaired:
             number, defect = self._repaired[0]

@@ -182,9 +182,6 @@ class Folder:
         if self._filesystem is None:
             options: dict[str, t.Any] = {}
             if self._url.protocol == S3:
-                for name in _S3_LOGGERS:
-                    logger = logging.getLogger(name)
-                    logger.setLevel(max(logger.level, logging.WARNING))
                 options["config_kwargs"] = {
                     "connect_timeout": self._timeout,
                     "read_timeout": self._timeout,
@@ -193,6 +190,9 @@ class Folder:
                 }
             filesystem = fsspec.filesystem(self._url.protocol, skip_instance_cache=True, **options)
             if self._url.protocol == S3:
+                for name in _S3_LOGGERS:
+                    logger = logging.getLogger(name)
+                    logger.setLevel(max(logger.level, logging.WARNING))
                 filesystem.retries = 1
                 filesystem.connect()
                 self._redact_credentials(filesystem)
@@ -243,7 +243,8 @@ class Folder:
         elif number == errno.EBUSY:
             converted = RateLimitError(f"{place}: {cause}")
         elif isinstance(error, PermissionError):
-            converted = FatalAPIError(f"{place} cannot be read: {cause}; check the credentials and their permissions")
+            hint = "; check the credentials and their permissions" if self._url.protocol == S3 else ""
+            converted = FatalAPIError(f"{place} cannot be read: {cause}{hint}")
         elif names & _TRANSIENT or (isinstance(error, OSError) and number not in _PERMANENT):
             converted = RetriableAPIError(f"{place}: {cause}")
         else:

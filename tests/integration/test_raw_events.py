@@ -228,7 +228,7 @@ class TestFiles:
         assert [record["properties"] for record in records] == [{}, None, None, {"a": "\u00e9\ufffd"}, {}]
         assert [record["person"] for record in records] == ["a", None, None, "12", None]
         (warning,) = run.warnings
-        assert "revision 13: 2 lines not a JSON object" in warning
+        assert "revision 13: 2 lines without a JSON object" in warning
         assert "1 line of odd JSON repaired" in warning
         assert "2 empty lines left out" in run.stderr
 

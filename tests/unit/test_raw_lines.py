@@ -153,7 +153,7 @@ def test_numbers_of_lines_and_defects() -> None:
         found = list(getattr(revision, read_lines)(lines))
         assert revision.empty == 2
         assert revision.describe_defects().startswith(
-            "2 lines not a JSON object, kept as text in the column raw (the first is 5); "
+            "2 lines without a JSON object, kept as text in the column raw (the first is 5); "
         )
         assert "repaired (the first is 6: " in revision.describe_defects()
         assert [record["line"] for record in found if isinstance(record, dict)][-2:] in ([7, 8], [6, 7])
