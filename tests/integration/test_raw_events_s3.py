@@ -83,6 +83,7 @@ def test_a_connection_that_breaks(s3: S3, export: Export, tmp_path: Path, monkey
     assert sum("retrying in" in line for line in run.warnings) == 3
 
 
+@pytest.mark.slow
 def test_what_never_works(s3: S3, export: Export, tmp_path: Path) -> None:
     """Once the budget is used up, the bookmark is that of the last revision that was read whole."""
     url = s3.upload(export.folder, "never")
@@ -95,6 +96,7 @@ def test_what_never_works(s3: S3, export: Export, tmp_path: Path) -> None:
     assert_complete(read(s3, tmp_path, url, state=run.state).succeeded(), export, after=2, name=url)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("clock")
 def test_throttling_waits_longer_than_failures_may_last(s3: S3, export: Export, tmp_path: Path) -> None:
     """By the clock of the test."""
@@ -124,7 +126,9 @@ def test_a_file_that_changes(s3: S3, export: Export, tmp_path: Path, monkeypatch
     ("url", "fault", "env", "message"),
     [
         pytest.param("s3://no-bucket/x", "", {}, "s3://no-bucket/x is not there; check export_urls", id="bucket"),
-        pytest.param(f"s3://{BUCKET}/absent", "", {}, f"s3://{BUCKET}/absent is not there", id="prefix"),
+        pytest.param(
+            f"s3://{BUCKET}/absent", "", {}, f"s3://{BUCKET}/absent is not there", id="prefix", marks=pytest.mark.slow
+        ),
         pytest.param(f"s3://{BUCKET}/x", "denied", {}, "check the credentials and their permissions", id="permission"),
         pytest.param(
             f"s3://{BUCKET}/x",
@@ -133,10 +137,29 @@ def test_a_file_that_changes(s3: S3, export: Export, tmp_path: Path, monkeypatch
             "Unable to locate credentials",
             id="no credentials",
         ),
-        pytest.param(f"s3://{BUCKET}/x", "", {"AWS_PROFILE": "no"}, "profile (no) could not be found", id="profile"),
-        pytest.param(f"s3://{BUCKET}/x", "", {"AWS_ENDPOINT_URL": "nonsense"}, "Invalid endpoint", id="endpoint"),
         pytest.param(
-            f"s3://{BUCKET}/x", "", {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "127.0.0.1", id="no connection"
+            f"s3://{BUCKET}/x",
+            "",
+            {"AWS_PROFILE": "no"},
+            "profile (no) could not be found",
+            id="profile",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            f"s3://{BUCKET}/x",
+            "",
+            {"AWS_ENDPOINT_URL": "nonsense"},
+            "Invalid endpoint",
+            id="endpoint",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            f"s3://{BUCKET}/x",
+            "",
+            {"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},
+            "127.0.0.1",
+            id="no connection",
+            marks=pytest.mark.slow,
         ),
     ],
 )

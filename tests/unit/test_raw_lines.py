@@ -196,7 +196,7 @@ broken = st.tuples(lines, st.integers(0, 200), st.binary(max_size=3)).map(
 
 
 @pytest.mark.no_cover  # traced, it takes twice as long
-@examples(150)
+@examples(80)
 @given(st.lists(lines | broken, max_size=4))
 @example([b'{"_t":-0.0}', b'{"_t":1e1}', b'{"_t":1349161501,"_p":"\\ud800"}'])
 def test_pieces_say_the_same_as_parsing(found: list[bytes]) -> None:
