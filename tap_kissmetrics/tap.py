@@ -45,7 +45,7 @@ def max_response_time(settings: Mapping[str, t.Any]) -> float:
 
 
 class TapKissmetrics(ExtendedTap):
-    """Extracts account data and the results of reports from Kissmetrics."""
+    """Extracts account data, the results of reports, and raw events from Kissmetrics."""
 
     name = "tap-kissmetrics"
 

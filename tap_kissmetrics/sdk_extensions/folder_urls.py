@@ -25,9 +25,10 @@ def parse_folder_url(url: str) -> FolderUrl:
     if not url.strip() or "\0" in url:
         msg = "must not be empty"
         raise ValueError(msg)
-    scheme = found[1].lower() if (found := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):", url)) else ""
+    scheme = found[1].lower() if (found := re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]+):", url)) else ""
     if not scheme or (scheme != "file" and "://" not in url):
         return FolderUrl("file", _real_path(url))
+    url = url.strip()
     rest = url.partition(":")[2].removeprefix("//")
     if set("@?#") & set(rest):
         msg = "must not hold a user, a password, a query or a fragment (it is not shown)"
