@@ -136,13 +136,15 @@ another stream.
 
 def _streams_page(_: str) -> str:
     return _STREAMS_HEAD + "".join(
-        f"\n## {TITLES[api]}\n\n{diagram(entries)}" + "".join(map(_stream_section, entries.values()))
+        f"\n## {TITLES[api]}\n{diagram(entries)}" + "".join(map(_stream_section, entries.values()))
         for api, entries in ENTRIES.items()
     )
 
 
 def diagram(entries: Mapping[str, Entry]) -> str:
     """Draw the streams of an API with their keys, as Mermaid: a column such as `product_id` refers to `products`."""
+    if len(entries) == 1:
+        return ""
     boxes, lines = [], []
     for name, entry in entries.items():
         fields = []
@@ -155,7 +157,7 @@ def diagram(entries: Mapping[str, Entry]) -> str:
             if kinds:
                 fields.append(f"        {_type(field).partition(',')[0]} {column} {', '.join(kinds)}\n")
         boxes.append(f"    {name} {{\n{''.join(fields)}    }}\n")
-    return f"```mermaid\nerDiagram\n{''.join(boxes)}{''.join(lines)}```\n"
+    return f"\n```mermaid\nerDiagram\n{''.join(boxes)}{''.join(lines)}```\n"
 
 
 def _stream_section(entry: Entry) -> str:

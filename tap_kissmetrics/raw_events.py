@@ -14,9 +14,8 @@ from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
 from tap_kissmetrics.client import SCHEMAS
-from tap_kissmetrics.exports import INDEX, REVISIONS, Export, format_size, split_lines
+from tap_kissmetrics.exports import INDEX, REVISIONS, Export, split_lines
 from tap_kissmetrics.raw_lines import LineEncoder, RevisionReader
-from tap_kissmetrics.sdk_extensions import clock
 from tap_kissmetrics.sdk_extensions.files import Folder
 from tap_kissmetrics.sdk_extensions.folder_urls import parse_folder_url
 from tap_kissmetrics.sdk_extensions.logs import plural
@@ -31,6 +30,7 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
     from singer_sdk.metrics import Counter
 
+    from tap_kissmetrics.exports import Plan
     from tap_kissmetrics.sdk_extensions.files import File
 
 MAX_LINE_SIZE: t.Final = 2**26
@@ -53,6 +53,7 @@ class RawEventsStream(ExtendedStream):
         super().__init__(*args, **kwargs)
         self._counter: Counter | None = None
         self._held: dict[str, tuple[Context | None, int]] = {}
+        self._revisions = self._revisions_read = self._size = 0
 
     @property
     @override
@@ -133,18 +134,18 @@ class RawEventsStream(ExtendedStream):
             start_date.timestamp() if start_date else None,
         )
         self._tap.message_writer.release_schemas()
-        progress = _Progress(len(plan.revisions), sum(file.size for _, file in plan.revisions))
+        self._expect(export, plan)
         encoder = LineEncoder(self.name, export.name)
         blocks = export.folder.read(file for _, file in plan.revisions)
         empty = 0
         for revision, file in plan.revisions:
             reader = RevisionReader(export.name, revision, encoder)
-            for lines in split_lines(self._blocks_of(file, blocks, progress)):
+            for lines in split_lines(self._blocks_of(file, blocks)):
                 yield from self._write(reader, lines, context) if self.is_plain else self._read(reader, lines)
             if defects := reader.describe_defects():
                 self.stream_logger.warning("%s: revision %d: %s", export.name, revision, defects)
             empty += reader.empty
-            progress.revisions += 1
+            self._revisions_read += 1
             if is_incremental:
                 self._advance(context, revision)
         if empty:
@@ -156,9 +157,15 @@ class RawEventsStream(ExtendedStream):
             )
             raise FatalAPIError(msg)
 
-    def _blocks_of(
-        self, file: File, blocks: Iterator[tuple[File, bytes, bool]], progress: _Progress
-    ) -> Iterator[bytes]:
+    def _expect(self, export: Export, plan: Plan) -> None:
+        """Add what there is to read of an export to what there is in all."""
+        self._revisions += len(plan.revisions)
+        self._size += sum(file.size for _, file in plan.revisions)
+        self.progress.expect(self._revisions, "revision", self._size)
+        if len(self._exports) > 1:
+            self.progress.part = f"export {self._exports.index(export.name) + 1} of {len(self._exports)}"
+
+    def _blocks_of(self, file: File, blocks: Iterator[tuple[File, bytes, bool]]) -> Iterator[bytes]:
         line_size = 0
         for _, block, is_last in blocks:
             end = block.rfind(b"\n")
@@ -166,9 +173,8 @@ class RawEventsStream(ExtendedStream):
             if line_size > MAX_LINE_SIZE:
                 msg = f"{file.path} has a line of more than {MAX_LINE_SIZE >> 20} MiB"
                 raise FatalAPIError(msg)
-            progress.size += len(block)
-            self.progress.part = str(progress)
             yield block
+            self.progress.update(0, done=self._revisions_read, size=len(block))
             if is_last:
                 return
 
@@ -191,7 +197,7 @@ class RawEventsStream(ExtendedStream):
 
     def _read(self, reader: RevisionReader, lines: Sequence[bytes]) -> Iterator[Record]:
         for record in reader.records(lines):
-            self.progress.update(1, None)
+            self.progress.update(1, done=self._revisions_read)
             yield record
 
     def _write(self, reader: RevisionReader, lines: Sequence[bytes], context: Context | None) -> Iterator[Record]:
@@ -204,7 +210,7 @@ class RawEventsStream(ExtendedStream):
             else:
                 messages, count = piece
                 self._tap.message_writer.write_records(messages)
-            self.progress.update(count, None)
+            self.progress.update(count, done=self._revisions_read)
             if self._counter:
                 self._counter.increment(count)
         yield from ()
@@ -233,31 +239,3 @@ class RawEventsStream(ExtendedStream):
         for context, revision in self._held.values():
             self.state_manager.advance(context, self.replication_key, revision)
         self._held = {}
-
-
-class _Progress:
-    """How far an export is read."""
-
-    def __init__(self, revisions: int, size: int) -> None:
-        self.revisions = 0
-        self.size = 0
-        self._of_revisions = revisions
-        self._of_size = size
-        self._started_at = clock.monotonic()
-
-    @override
-    def __str__(self) -> str:
-        text = f"{self.revisions:,} of {plural(self._of_revisions, 'revision')}"
-        if not self.size:
-            return text
-        share = self.size / self._of_size
-        left = (clock.monotonic() - self._started_at) * (1 - share) / share
-        return f"{text}, {share:.0%} of {format_size(self._of_size)}, about {format_duration(left)} left"
-
-
-def format_duration(seconds: float) -> str:
-    """Format a time that is an estimate: "40 s", "3 min", "2 h 10 min"."""
-    minutes = round(seconds / 60)
-    if minutes < 2:  # noqa: PLR2004
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"  # noqa: PLR2004

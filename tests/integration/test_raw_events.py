@@ -6,13 +6,14 @@ import datetime as dt
 import gzip
 import json
 import os
+import re
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tap_kissmetrics import raw_events
-from tap_kissmetrics.sdk_extensions import files
+from tap_kissmetrics.sdk_extensions import files, progress
 from tests.sandbox.export import SPAN, START, Export
 from tests.support.exports import STREAM, assert_complete, bookmarks, keys, read_exports
 from tests.support.tap import catalog_of, run_tap, sync
@@ -303,12 +304,17 @@ class TestFiles:
     def test_progress_has_per_cent_and_the_time_left(
         self, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("tap_kissmetrics.sdk_extensions.logs.PROGRESS_INTERVAL", 0)
-        run = read_exports(tmp_path, export.folder).succeeded()
+        monkeypatch.setattr(progress, "LOG_INTERVAL", 0)
+        monkeypatch.setattr(progress, "MIN_MEASURED_TIME", 0)
+        other = Export(tmp_path / "other")
+        other.grow()
+        run = read_exports(tmp_path, export.folder, other.folder).succeeded()
         assert "12 revisions to read, 1 to 12, " in run.stderr
-        assert "of 12 revisions, " in run.stderr
-        assert "100% of " in run.stderr
-        assert " left" in run.stderr
+        lines = [line.partition("raw_events: ")[2] for line in run.stderr.splitlines() if "export 1 of 2" in line]
+        assert lines[0].startswith("0 of 12 revisions (")
+        assert any(re.search(r"^6 of 12 revisions \(\d\d%\), .* of .* MB, .* about \d+ s left", line) for line in lines)
+        assert lines[-1].startswith("11 of 12 revisions (100%)")
+        assert "of 13 revisions (" in run.stderr
 
 
 class TestChoices:
