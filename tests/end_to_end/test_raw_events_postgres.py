@@ -136,9 +136,10 @@ def test_two_nights_and_what_people_ask(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_killed_at_ten_moments(export: Export, target: Target, postgres: Postgres, schema: str, tmp_path: Path) -> None:
     """Each time the target takes in what came, and the next run begins at the state that it gave back."""
-    export.grow(40, lines=2000)
+    export.grow(30, lines=1500)
     rng = random.Random(18)  # noqa: S311 - no secret
     config = write_json(tmp_path / "config.json", {"export_urls": [str(export.folder)]})
     state: dict[str, Any] = {}
@@ -160,6 +161,7 @@ def test_killed_at_ten_moments(export: Export, target: Target, postgres: Postgre
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_meltano_el_twice(export: Export, postgres: Postgres, schema: str, programs: Programs, tmp_path: Path) -> None:
     """With `export_urls` set, and nothing else of the tap."""
     postgres_variables = {f"TARGET_POSTGRES_{name.upper()}": str(value) for name, value in postgres.settings.items()}
