@@ -27,7 +27,8 @@ def _lines(path: Path) -> Iterator[Any]:
 def _singer(path: Path) -> Found:
     for message in _lines(path):
         if message["type"] == "RECORD":
-            yield message["stream"], message["record"]["id"]
+            record = message["record"]
+            yield message["stream"], record["id"] if "id" in record else f"{record['revision']} {record['line']}"
 
 
 def _airbyte(path: Path) -> Found:

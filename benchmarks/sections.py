@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks.bench import AS_IT_COMES, ONE_WORKER, Run, Series, Work, bench_for, spread
+from benchmarks.exports import LOOP as EXPORT_LOOP
+from benchmarks.exports import beside_loop, to_nothing
 from benchmarks.measure import BenchmarkError, Command
 from benchmarks.programs import LOOP, PEERS, loops
 from benchmarks.report import Table, figure
@@ -30,6 +32,8 @@ class Plan:
         workers: Values of `max_concurrency`, 1 among them.
         memory: Numbers of events.
         page_sizes: For which requests are counted.
+        lines: Of a raw data export that is compared with a bare loop.
+        lines_in_memory: Of raw data exports that are read for the memory that it takes.
         rounds: Of what takes CPU.
         long_rounds: Of what takes minutes, and differs little from round to round.
         warm_up: Whether a first round is thrown away.
@@ -41,6 +45,8 @@ class Plan:
     workers: tuple[int, ...]
     memory: tuple[int, ...]
     page_sizes: tuple[int, ...]
+    lines: int
+    lines_in_memory: tuple[int, ...]
     rounds: int
     long_rounds: int
     warm_up: bool
@@ -53,6 +59,8 @@ FULL = Plan(
     workers=(1, 4, 8, 16),
     memory=(5_000, 65_535, 500_000),
     page_sizes=(100, 1_000),
+    lines=1_000_000,
+    lines_in_memory=(10_000, 1_000_000, 10_000_000),
     rounds=5,
     long_rounds=3,
     warm_up=True,
@@ -64,6 +72,8 @@ QUICK = Plan(
     workers=(1, 8),
     memory=(3_000,),
     page_sizes=(100,),
+    lines=20_000,
+    lines_in_memory=(10_000,),
     rounds=1,
     long_rounds=1,
     warm_up=False,
@@ -207,12 +217,27 @@ def peers(plan: Plan, tell: Tell) -> list[Table]:
     return [Table("Peers", f"{_about(plan)} Output to a file.", *against_loop(series[0], series), series)]
 
 
+def raw(plan: Plan, tell: Tell) -> list[Table]:
+    """Compare the tap with a bare loop over a raw data export, and its memory for exports of several lengths."""
+    series = beside_loop(plan.lines, plan.long_rounds, tell, warm_up=plan.warm_up)
+    about = f"{plan.lines:,} lines in a folder. Ratios are to `{EXPORT_LOOP}` in the same round. Output to a file."
+    compared = Table("Raw events", about, *against_loop(series[0], series), series)
+    rows, measured = [], []
+    for lines in plan.lines_in_memory:
+        size, one = to_nothing(lines, tell)
+        rows.append((f"{lines:,}", f"{size:,.0f}", figure(one.values(_peak), 0)))
+        measured.append(one)
+    about = "The tap on exports of several lengths, one run each. Nobody keeps the output."
+    return [compared, Table("Raw events, memory", about, ("Lines", "MiB of lines", "peak MiB"), rows, measured)]
+
+
 SECTIONS: dict[str, Callable[[Plan, Tell], list[Table]]] = {
     "cpu": cpu,
     "latency": latency,
     "memory": memory,
     "requests": requests,
     "start": start,
+    "raw": raw,
     "peers": peers,
 }
 """What `--only` may name, in the order of the report."""

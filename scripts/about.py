@@ -18,8 +18,18 @@ Entry = dict[str, Any]
 RESULTS_OF: dict[str, dict[str, Any]] = {
     "core": {"report_ids": ["*"], "metric_ids": ["*"]},
     "query": {"report_ids": ["*"], "metric_ids": [1]},
+    "export": {"export_urls": ["export"]},
 }
-"""For each API, the settings with which it has all its streams."""
+"""For each API, and for the raw data export, the settings with which it has all its streams."""
+
+TITLES = {name: f"{api.title} (`api: {name}`)" for name, api in APIS.items()}
+TITLES["export"] = "Raw data export (`export_urls`)"
+"""What the documents call each of them."""
+
+
+def config_of(api: str) -> dict[str, Any]:
+    """Make the settings of a tap with all streams of an API, or of the raw data export."""
+    return {**({"api": api} if api in APIS else {}), **RESULTS_OF[api]}
 
 
 def tap_of(api: str) -> TapKissmetrics:
@@ -27,7 +37,7 @@ def tap_of(api: str) -> TapKissmetrics:
     # A tap takes over these signals when it is made; this process keeps its own handlers.
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        return TapKissmetrics(config={"api": api, **RESULTS_OF[api]}, validate_config=False, setup_mapper=False)
+        return TapKissmetrics(config=config_of(api), validate_config=False, setup_mapper=False)
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
@@ -64,5 +74,5 @@ OWN_SETTINGS = {name: setting for name, setting in SETTINGS.items() if name in S
 SETTING_GROUPS: list[list[str]] = [choice["required"] for choice in ABOUT["settings"]["anyOf"]]
 """The groups of settings of which one must be complete."""
 
-ENTRIES = {api: _entries(api) for api in APIS}
-"""The catalog entries by stream, for each API."""
+ENTRIES = {api: _entries(api) for api in RESULTS_OF}
+"""The catalog entries by stream, for each API and for the raw data export."""

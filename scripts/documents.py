@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from scripts.about import ABOUT, ENTRIES, OWN_SETTINGS, SETTING_GROUPS, SETTINGS, tap_of
+from scripts.about import ABOUT, ENTRIES, OWN_SETTINGS, SETTING_GROUPS, SETTINGS, TITLES, tap_of
 from tap_kissmetrics.apis import APIS, QUERY
 from tap_kissmetrics.client import ListStream, ProductListStream, QueryProductListStream
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from scripts.about import Entry
-    from tap_kissmetrics.client import KissmetricsStream
+    from tap_kissmetrics.sdk_extensions.stream import ExtendedStream
 
 PROJECT = Path(__file__).resolve().parent.parent
 
@@ -75,12 +75,12 @@ def _settings_table() -> str:
 def _streams_tables() -> str:
     head = ("Stream", "Endpoint", "Product by product", "Primary key", "Replication", "Keys to choose for INCREMENTAL")
     return "\n".join(
-        f"### {api.title} (`api: {name}`)\n\n{_table(head, [_stream_row(s) for s in tap_of(name).discover_streams()])}"
-        for name, api in APIS.items()
+        f"### {title}\n\n{_table(head, [_stream_row(s) for s in tap_of(name).discover_streams()])}"
+        for name, title in TITLES.items()
     )
 
 
-def _stream_row(stream: KissmetricsStream) -> tuple[str, ...]:
+def _stream_row(stream: ExtendedStream) -> tuple[str, ...]:
     key = f" on `{stream.replication_key}`" if stream.replication_key else ""
     return (
         f"`{stream.name}`",
@@ -101,16 +101,20 @@ def _readme(text: str) -> str:
 
 
 def _csv_maps() -> str:
-    """Make the stream maps that write JSON where target-csv would not, for each API."""
+    """Make the stream maps that write JSON where target-csv would not, for each API and for the export."""
     parts = []
-    for name, api in APIS.items():
+    for name, title in TITLES.items():
         lines = []
         for stream, entry in ENTRIES[name].items():
             fields = entry["schema"]["properties"].items()
             nested = [column for column, field in fields if {"array", "object"} & set(field["type"])]
-            maps = ", ".join(f"{column}: json.dumps({column})" for column in nested)
+            # The properties of raw events may hold numbers with a fraction, which are exact until here.
+            as_text = {"properties": '"json.dumps(properties, default=str)"'}
+            maps = ", ".join(f"{column}: {as_text.get(column, f'json.dumps({column})')}" for column in nested)
             lines += [f"  {stream}: {{{maps}}}\n"] if maps else []
-        parts.append(f"{api.title}:\n\n<!-- csv: {name} -->\n```yaml\nstream_maps:\n{''.join(lines)}```\n")
+        parts.append(
+            f"{title.partition(' (')[0]}:\n\n<!-- csv: {name} -->\n```yaml\nstream_maps:\n{''.join(lines)}```\n"
+        )
     return "\n".join(parts)
 
 
@@ -132,13 +136,15 @@ another stream.
 
 def _streams_page(_: str) -> str:
     return _STREAMS_HEAD + "".join(
-        f"\n## {APIS[api].title} (`api: {api}`)\n\n{diagram(entries)}" + "".join(map(_stream_section, entries.values()))
+        f"\n## {TITLES[api]}\n{diagram(entries)}" + "".join(map(_stream_section, entries.values()))
         for api, entries in ENTRIES.items()
     )
 
 
 def diagram(entries: Mapping[str, Entry]) -> str:
     """Draw the streams of an API with their keys, as Mermaid: a column such as `product_id` refers to `products`."""
+    if len(entries) == 1:
+        return ""
     boxes, lines = [], []
     for name, entry in entries.items():
         fields = []
@@ -151,7 +157,7 @@ def diagram(entries: Mapping[str, Entry]) -> str:
             if kinds:
                 fields.append(f"        {_type(field).partition(',')[0]} {column} {', '.join(kinds)}\n")
         boxes.append(f"    {name} {{\n{''.join(fields)}    }}\n")
-    return f"```mermaid\nerDiagram\n{''.join(boxes)}{''.join(lines)}```\n"
+    return f"\n```mermaid\nerDiagram\n{''.join(boxes)}{''.join(lines)}```\n"
 
 
 def _stream_section(entry: Entry) -> str:

@@ -125,6 +125,12 @@ def get_api(settings: Settings) -> Api:
     return given[0] if given else CORE
 
 
+def reads_api(settings: Settings) -> bool:
+    """Return whether an API is read: not where there are exports, and neither credentials nor results to ask for."""
+    needs_api = ("report_ids", "metric_ids", "queries", *(api.login for api in APIS.values()))
+    return not settings.get("export_urls") or any(settings.get(name) for name in needs_api)
+
+
 def query_url(settings: Settings) -> str:
     """Return the root URL of the endpoints that run reports of the Core API, without a slash at its end."""
     return normalize_url(settings["query_url"])

@@ -78,7 +78,10 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         "start_date",
         th.DateTimeType,
         title="Start date",
-        description="INCREMENTAL streams skip records before this date-time. FULL_TABLE streams ignore it.",
+        description=(
+            "INCREMENTAL streams skip records before this date-time. FULL_TABLE streams ignore it. "
+            "`raw_events` leaves out the files that end before it."
+        ),
     ),
     th.Property(
         "report_ids",
@@ -152,6 +155,16 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         description="Core API: base URL of the endpoints that run reports. The token is sent there too.",
     ),
     th.Property(
+        "export_urls",
+        th.ArrayType(th.StringType),
+        title="Export URLs",
+        description=(
+            "Raw data exports, which go to the stream `raw_events`: `s3://bucket/prefix`, `file:///folder` or the path "
+            "of a folder, each with `revisions/` in it. Alone, it needs no credentials of Kissmetrics, and nothing "
+            "else is read. Default: none."
+        ),
+    ),
+    th.Property(
         "request_timeout",
         th.NumberType(exclusive_minimum=0, maximum=3600),
         default=60,
@@ -196,8 +209,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=4,
         title="Concurrent requests",
         description=(
-            "Pages of a list fetched at the same time. 1 wherever `requests_per_minute` applies, and from the first "
-            "rate limit on."
+            "Pages of a list, or pieces of an export, fetched at the same time. For lists 1 wherever "
+            "`requests_per_minute` applies, and from the first rate limit on."
         ),
     ),
     th.Property(
@@ -210,7 +223,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
             "Never for the results of reports and queries."
         ),
     ),
-).to_dict() | {"anyOf": [{"required": [api.login]} for api in APIS.values()]}
+).to_dict() | {"anyOf": [{"required": [name]} for name in (*(api.login for api in APIS.values()), "export_urls")]}
 """JSON Schema of the settings."""
 
 SETTING_NAMES: t.Final = tuple(SETTINGS["properties"])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import typing as t
 from functools import cached_property
 
 from typing_extensions import override
 
-from tap_kissmetrics.apis import CORE, get_api, metric_url, query_url, secrets_of
+from tap_kissmetrics.apis import CORE, get_api, metric_url, query_url, reads_api, secrets_of
+from tap_kissmetrics.raw_events import RawEventsStream
 from tap_kissmetrics.results import RESULTS, UserQueryStream
+from tap_kissmetrics.sdk_extensions.files import CREDENTIAL_VARIABLES
 from tap_kissmetrics.sdk_extensions.logs import redact_logs
 from tap_kissmetrics.sdk_extensions.session import make_session
 from tap_kissmetrics.sdk_extensions.tap import ExtendedTap
@@ -22,14 +25,17 @@ if t.TYPE_CHECKING:
 
     from singer_sdk import Stream
 
-    from tap_kissmetrics.client import KissmetricsStream
     from tap_kissmetrics.sdk_extensions.inputs import Settings
     from tap_kissmetrics.sdk_extensions.session import Session
+    from tap_kissmetrics.sdk_extensions.stream import ExtendedStream
 
 MAX_RESPONSE_TIMEOUTS: t.Final = 5
 """Read timeouts after which a response that still trickles in is abandoned."""
 
-_BUILT_IN_NAMES: t.Final = {stream.name for lists in (*LISTS.values(), RESULTS.values()) for stream in lists}  # type: ignore[misc]
+_BUILT_IN_NAMES: t.Final = {
+    RawEventsStream.name,
+    *(stream.name for lists in (*LISTS.values(), RESULTS.values()) for stream in lists),  # type: ignore[misc]
+}
 
 
 def max_response_time(settings: Mapping[str, t.Any]) -> float:
@@ -39,29 +45,39 @@ def max_response_time(settings: Mapping[str, t.Any]) -> float:
 
 
 class TapKissmetrics(ExtendedTap):
-    """Extracts account data and the results of reports from Kissmetrics."""
+    """Extracts account data, the results of reports, and raw events from Kissmetrics."""
 
     name = "tap-kissmetrics"
 
     config_jsonschema: t.ClassVar[dict[str, t.Any]] = SETTINGS
+    numbered_streams = frozenset({RawEventsStream.name})
 
     @override
     def validate_settings(self, settings: Settings, schema: Mapping[str, t.Any], *, is_complete: bool) -> None:
-        redact_logs(secrets_of(settings), self.name)
+        credentials = filter(None, map(os.environ.get, CREDENTIAL_VARIABLES))
+        redact_logs([*secrets_of(settings), *credentials], self.name)
         if settings.get("api") == "":  # as Meltano passes on a variable without a value
             del settings["api"]
         validate_settings(settings, schema, is_complete=is_complete, reserved_names=_BUILT_IN_NAMES)
 
     @override
     def replication_keys(self, settings: Settings) -> Mapping[str, Sequence[str]]:
+        exports = {RawEventsStream.name: RawEventsStream.valid_replication_keys} if settings.get("export_urls") else {}
+        if not reads_api(settings):
+            return exports
         lists = LISTS[get_api(settings).name]
         results = [*(stream.name for setting, stream in RESULTS.items() if settings.get(setting))]
         results += [query["name"] for query in settings.get("queries") or ()]
-        return {stream.name: stream.valid_replication_keys for stream in lists} | dict.fromkeys(results, ())  # type: ignore[misc]
+        keys = {stream.name: stream.valid_replication_keys for stream in lists}  # type: ignore[misc]
+        return keys | dict.fromkeys(results, ()) | exports
 
     @override
-    def discover_streams(self) -> list[KissmetricsStream]:
+    def discover_streams(self) -> list[ExtendedStream]:
+        exports = [RawEventsStream(self)] if self.config.get("export_urls") else []
+        if not reads_api(self.config):
+            return list(exports)
         return [
+            *exports,
             *(stream(self) for stream in LISTS[get_api(self.config).name]),
             *(stream(self) for setting, stream in RESULTS.items() if self.config.get(setting)),
             *(UserQueryStream(self, query) for query in self.config.get("queries") or ()),
@@ -82,9 +98,11 @@ class TapKissmetrics(ExtendedTap):
     def session(self) -> Session:
         api = get_api(self.config)
         url = api.url(self.config)
-        self.logger.info("Reading the %s at %s", api.title, url)
+        roots = [url, query_url(self.config), metric_url(self.config)] if api is CORE else [url]
+        if reads_api(self.config):
+            self.logger.info("Reading the %s at %s", api.title, url)
         return make_session(
-            [url, query_url(self.config), metric_url(self.config)] if api is CORE else [url],
+            roots if reads_api(self.config) else [],
             Limits(
                 max_concurrency=int(self.config["max_concurrency"]),
                 requests_per_minute=api.requests_per_minute(self.config),

@@ -6,14 +6,16 @@ import ipaddress
 import json
 import re
 import typing as t
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError
 from singer_sdk.helpers._batch import BatchConfig
 
-from tap_kissmetrics.apis import APIS, CORE, QUERY, get_api, normalize_url
+from tap_kissmetrics.apis import APIS, CORE, QUERY, get_api, normalize_url, reads_api
 from tap_kissmetrics.dates import describe_core_range_error
+from tap_kissmetrics.sdk_extensions.folder_urls import S3, parse_folder_url
 from tap_kissmetrics.sdk_extensions.inputs import InputError, describe_schema_errors, show
 from tap_kissmetrics.sdk_extensions.state import parse_instant
 from tap_kissmetrics.settings import ALL
@@ -70,7 +72,7 @@ def _conflicts(
     """Yield the settings that do not go together."""
     if settings.get("api") in (None, "", *APIS):
         api = get_api(settings)
-        yield from _missing_credentials(settings, api, is_complete=is_complete)
+        yield from _missing_credentials(settings, api, is_complete=is_complete and reads_api(settings))
         for setting, other in _settings_of_other_apis(settings):
             # Meltano passes on defaults, and empty values for absent ones.
             if setting not in APIS[other].credentials and settings[setting] not in (
@@ -229,6 +231,17 @@ def _validate_choices(items: list[str | int | Settings]) -> str | None:
     return _validate_ids([item["id"] if isinstance(item, dict) else item for item in items])
 
 
+def _validate_export_urls(urls: list[str]) -> str | None:
+    for url in urls:
+        try:
+            protocol = parse_folder_url(url).protocol
+        except ValueError as error:
+            return str(error)
+        if protocol == S3 and not find_spec("s3fs"):
+            return f"{url} needs the extra s3: pip install 'tap-kissmetrics[s3]'"
+    return None
+
+
 def _validate_queries(queries: list[Settings]) -> str | None:
     for query in queries:
         schema, key = query.get("schema"), query.get("primary_key") or []
@@ -278,6 +291,7 @@ _VALIDATORS: t.Final[dict[str, Callable[[t.Any], str | None]]] = {
     "start_date": _validate_start_date,
     "product_ids": _validate_ids,
     "report_ids": _validate_choices,
+    "export_urls": _validate_export_urls,
     "metric_ids": _validate_choices,
     "queries": _validate_queries,
     "batch_config": _validate_batch_config,

@@ -17,6 +17,7 @@ It knows nothing of Kissmetrics, and imports nothing from the rest of the tap.
 | `shutdown` | `Tap._handle_termination` | exits wherever a signal arrives, even within a line |
 | `logs` | log lines | shows secrets, and the name of a stream only as that of the logger |
 | `progress` | the counters of `singer_sdk.metrics` | counts records, but not how many there are in all |
+| `files`, `folder_urls` | `Stream.get_records` | reads no files |
 | `inputs`, `catalog` | the reading of config, environment, state and catalog | ends with a traceback on many errors |
 | `clock` | `time` | has no clock that a test can set |
 

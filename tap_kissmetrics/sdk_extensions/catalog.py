@@ -71,7 +71,7 @@ _STREAM: t.Final = {
 _BOOKMARK: t.Final[dict[str, t.Any]] = {
     "type": "object",
     "properties": {
-        "replication_key_value": {"type": ["string", "null"]},
+        "replication_key_value": {"type": ["string", "integer", "null"]},
         "replication_key_signpost": {"type": ["string", "null"]},
         "progress_markers": {"type": "object"},
     },
@@ -140,8 +140,13 @@ def validate_primary_key(stream: str, own: Sequence[str], from_catalog: Sequence
         raise InputError(msg)
 
 
-def validate_state(state: dict[str, t.Any], streams: Collection[str], logger: logging.Logger) -> None:
-    """Raise `InputError` if a bookmark is none that a tap with date-time replication keys can have written."""
+def validate_state(
+    state: dict[str, t.Any], streams: Collection[str], numbered: Collection[str], logger: logging.Logger
+) -> None:
+    """Raise `InputError` if a bookmark is none that the tap can have written.
+
+    It is a number in `numbered` streams, and a date-time in all others.
+    """
     if state.get("type") == "STATE":
         msg = "state: is a whole STATE message; give only its value"
         raise InputError(msg)
@@ -156,15 +161,21 @@ def validate_state(state: dict[str, t.Any], streams: Collection[str], logger: lo
         partitions = bookmark.get("partitions", [])
         for each in (bookmark, *partitions):
             value = each.get("replication_key_value")
-            if value is not None and parse_instant(value) is None:
-                msg = f"state: the bookmark of stream {name} must be a date-time, not {value!r}"
-                raise InputError(msg)
+            _validate_bookmark(name, value, is_number=name in numbered)
             if (instant := parse_instant(value)) and instant > dt.datetime.now(dt.UTC):
                 logger.warning("The bookmark of stream %s is in the future: %s", name, value)
         contexts = [partition["context"] for partition in partitions]
         if any(context in contexts[:number] for number, context in enumerate(contexts)):
             msg = f"state: stream {name} has two partitions of the same context"
             raise InputError(msg)
+
+
+def _validate_bookmark(stream: str, value: object, *, is_number: bool) -> None:
+    is_valid = isinstance(value, int) and value >= 0 if is_number else parse_instant(value) is not None
+    if value is not None and not is_valid:
+        allowed = "a number of 0 or more" if is_number else "a date-time"
+        msg = f"state: the bookmark of stream {stream} must be {allowed}, not {value!r}"
+        raise InputError(msg)
 
 
 def _validate_stream(name: str, entry: dict[str, t.Any], replication_keys: Sequence[str]) -> None:

@@ -92,3 +92,23 @@ class InstantStateManager(StreamStateManager):
                 replication_key,
                 defect,
             )
+
+
+class NumberStateManager(InstantStateManager):
+    """The bookmarks of a stream whose replication key is a number, and which moves them itself."""
+
+    def bookmark(self, context: Context | None) -> int | None:
+        """Return the bookmark of a partition, if it has one."""
+        return t.cast("int | None", self.get_context_state(context).get("replication_key_value"))
+
+    def advance(self, context: Context | None, replication_key: str, value: int) -> None:
+        """Move the bookmark forward: everything up to this value was written."""
+        self.get_context_state(context).update(replication_key=replication_key, replication_key_value=value)
+
+    @override
+    def write_starting_replication_value(self, *args: t.Any, **kwargs: t.Any) -> None:
+        """Write none: the SDK would compare the bookmark with `start_date`."""
+
+    @override
+    def increment_state(self, latest_record: Record, *, context: Context | None = None, replication_key: str) -> None:
+        """Leave the bookmark as it is: a record is not the last one of its number."""

@@ -55,6 +55,7 @@ class TapServices(t.Protocol):
     initialized_at: int
     plugin_version: str
     message_writer: BufferedWriter
+    state_writer: t.Any  # of a private module
     shutdown: Shutdown
 
     @property

@@ -54,6 +54,9 @@ class ExtendedTap(Tap):
     message_writer_class = BufferedWriter
     message_writer: BufferedWriter
 
+    numbered_streams: t.ClassVar[frozenset[str]] = frozenset()
+    """Streams whose bookmarks are numbers; those of others are date-times."""
+
     @override
     def __init__(
         self,
@@ -81,7 +84,7 @@ class ExtendedTap(Tap):
         if isinstance(catalog, dict):
             catalog = read_catalog(catalog, replication_keys, self.logger)
         if isinstance(state, dict):
-            validate_state(state, replication_keys, self.logger)
+            validate_state(state, replication_keys, self.numbered_streams, self.logger)
         super().__init__(config=settings, catalog=catalog, state=state, validate_config=validate_config, **kwargs)
         if not is_log_detailed():
             # They say the same as the lines of the streams, at more than twice the length.

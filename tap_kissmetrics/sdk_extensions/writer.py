@@ -104,6 +104,13 @@ class BufferedWriter(SingerWriter):
         finally:
             self._buffer.clear()
 
+    def write_records(self, lines: bytearray) -> None:
+        """Write whole lines with RECORD messages that are encoded already."""
+        self.release_schemas()
+        self.has_written = True
+        self._buffer += lines
+        self._after_record()
+
     def _write(self, message: Message) -> None:
         self.has_written = True
         start = len(self._buffer)
@@ -119,6 +126,9 @@ class BufferedWriter(SingerWriter):
         if not isinstance(message, RecordMessage):
             self.flush()
             return
+        self._after_record()
+
+    def _after_record(self) -> None:
         if len(self._buffer) >= BUFFER_SIZE:
             self.flush()
         if self.shutdown:

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks.__main__ import DOCUMENT, main
 from benchmarks.bench import AS_IT_COMES, ONE_WORKER, Run, Series
+from benchmarks.exports import LOOP as EXPORT_LOOP
 from benchmarks.measure import BenchmarkError, Command, Usage, run
 from benchmarks.programs import LOOP, PEERS, loops
 from benchmarks.report import write
@@ -33,6 +34,8 @@ ROWS = {
     "Memory": [ONE_WORKER, EIGHT_WORKERS],
     "Requests": ["events", "properties"],
     "Start": ["import singer_sdk", "tap --version", "tap --discover", "tap --about"],
+    "Raw events": [EXPORT_LOOP, ONE_WORKER, AS_IT_COMES],
+    "Raw events, memory": ["10,000"],
     "Peers": [LOOP, AS_IT_COMES, *(peer.name for peer in PEERS if not peer.is_apart)],
 }
 """The first cell of each row, for each table of a quick run."""

@@ -48,7 +48,8 @@ class TestAbout:
         about = json.loads(run_tap("--about", "--format=json", folder=tmp_path).succeeded().stdout)
         assert (about["name"], about["version"]) == ("tap-kissmetrics", VERSION)
         assert about == ABOUT
-        assert about["settings"]["anyOf"] == [{"required": ["api_token"]}, {"required": ["api", "username"]}]
+        groups = [["api_token"], ["username"], ["export_urls"]]
+        assert about["settings"]["anyOf"] == [{"required": group} for group in groups]
         assert about["settings"]["properties"]["api_token"]["secret"] is True
         wanted = {"about", "activate-version", "batch", "catalog", "discover", "schema-flattening", "state"}
         assert wanted | {"stream-maps"} <= set(about["capabilities"])
@@ -57,7 +58,7 @@ class TestAbout:
     @pytest.mark.parametrize("form", [[], ["--format=markdown"]])
     def test_about_for_people(self, form: list[str], tmp_path: Path) -> None:
         text = run_tap("--about", *form, folder=tmp_path).succeeded().stdout
-        assert "Extracts account data and the results of reports from Kissmetrics" in text
+        assert "Extracts account data, the results of reports, and raw events from Kissmetrics" in text
         assert VERSION in text or form
         for name in SETTINGS:
             assert name in text

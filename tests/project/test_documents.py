@@ -91,7 +91,7 @@ class TestDocuments:
         assert all(about for _, about in rows.values())
 
     def test_readme_has_every_stream(self) -> None:
-        rows, v3 = ({row[0]: row[1:] for row in each} for each in tables("streams"))
+        rows, v3, export = ({row[0]: row[1:] for row in each} for each in tables("streams"))
         assert list(rows) == [*RESOURCES, "report_results", "metric_results"]
         assert list(v3) == [*QUERY_RESOURCES, "report_results", "metric_results"]
         assert v3["products"][:3] == ["/products", "", "id"]
@@ -105,6 +105,7 @@ class TestDocuments:
             "last_sent_at, last_used_at",
         ]
         assert all(row[3] == "FULL_TABLE" for row in rows.values())
+        assert export == {"raw_events": ["", "", "export, revision, line", "INCREMENTAL on revision", "revision"]}
 
     def test_readme_introduces_every_list_and_counts_the_requests(self) -> None:
         text = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -139,7 +140,7 @@ class TestDocuments:
         ]
         assert all(setting["label"] and setting["description"] for setting in settings.values())
         assert "value" not in settings["api_token"]
-        assert extractor["settings_group_validation"] == [["api_token"], ["username"]]
+        assert extractor["settings_group_validation"] == [["api_token"], ["username"], ["export_urls"]]
         assert {"catalog", "discover", "state", "about", "batch", "stream-maps"} <= set(extractor["capabilities"])
 
     def test_sample_config_is_what_a_user_of_today_needs(self, tmp_path: Path) -> None:

@@ -85,4 +85,6 @@ def test_build_of_ones_own_makes_no_address_up(build: Callable[..., ZipFile]) ->
     assert told["Requires-Python"] == project["requires-python"]
     assert told.get_all("Classifier") == project["classifiers"]
     assert str(told["Keywords"]).split(",") == project["keywords"]
-    assert len(told.get_all("Requires-Dist", [])) == len(project["dependencies"])
+    assert told.get_all("Provides-Extra") == list(project["optional-dependencies"]) == ["s3"]
+    requirements = [*project["dependencies"], *project["optional-dependencies"]["s3"]]
+    assert len(told.get_all("Requires-Dist", [])) == len(requirements)

@@ -12,6 +12,7 @@ the requests, `sandbox.queries` the queries and report runs. Its use in a shell:
 - `messages`: request, page, response.
 - `apis`: from a request to a response, in each API.
 - `queries`: asynchronous queries.
+- `export`: the files of the raw data export, which needs no server.
 - `faults`: what can go wrong.
 - `server`: the HTTP server and the class `Sandbox`.
 - `test_*`: its own tests, which hold it against the vendor's reference.

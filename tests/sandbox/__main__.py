@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.sandbox import faults
 from tests.sandbox.data import COUNTS, QUERY_COUNTS, make_account, make_query_account
+from tests.sandbox.export import Export
 from tests.sandbox.server import PASSWORD, TOKEN, USERNAME, Sandbox
 
 if TYPE_CHECKING:
@@ -82,7 +86,7 @@ Serve a made-up Kissmetrics account on a loopback port while COMMAND runs, with
 the settings of tap-kissmetrics (TAP_KISSMETRICS_API_URL and so on) in its
 environment. The exit code is that of COMMAND, or 128 plus the number of the
 signal that ended it. Without COMMAND, print the settings and serve until
-Ctrl-C.
+Ctrl-C. With --export, there is no server: COMMAND reads a folder.
 """
 
 _EPILOG = """\
@@ -128,6 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--password", default=PASSWORD, help="password of v3 (default: %(default)s)")
     add("--no-gzip", action="store_false", dest="gzip", help="never compress")
     add("--fault", type=make_fault, action="append", default=[], dest="faults", metavar="NAME", help="see below")
+    add("--export", type=Path, metavar="FOLDER", help="make a raw data export there, or add to it, and serve no API")
+    add("--revisions", type=_count, default=24, metavar="N", help="files to add to the export (default: %(default)s)")
+    add("--lines", type=_count, default=1000, metavar="N", help="lines of each (default: %(default)s)")
     add("--counts", action="store_true", help="print on stderr, at the end, what the account holds and the requests")
     add("--seed", type=_count, default=0, metavar="N", help="seed of the made-up data (default: 0)")
     for resource in _RESOURCES:
@@ -236,6 +243,21 @@ def _serve_until_signal(sandbox: Sandbox) -> int:
     return 0
 
 
+def _make_export(folder: Path, seed: int, revisions: int, lines: int, command: Sequence[str]) -> int:
+    runner = _Runner() if command else None
+    try:
+        Export(folder, seed).grow(revisions, lines)
+    except OSError as error:
+        print(f"sandbox: {folder}: {error.strerror}", file=sys.stderr)
+        return 1
+    env = {"TAP_KISSMETRICS_EXPORT_URLS": json.dumps([str(folder.resolve())])}
+    if runner:
+        return runner.run(command, os.environ | env)
+    for name, value in env.items():
+        print(f"export {name}={shlex.quote(value)}")
+    return 0
+
+
 def _print_counts(sandbox: Sandbox) -> None:
     for resource, count in sandbox.account.counts.items():
         requests = sum(request.resource == resource for request in sandbox.requests)
@@ -252,6 +274,9 @@ def main(arguments: Sequence[str]) -> int:
     options = vars(parser.parse_args(arguments[:cut]))
     # What is left in `options` are arguments of `Sandbox`.
     seed, print_counts = options.pop("seed"), options.pop("counts")
+    folder, revisions, lines = options.pop("export"), options.pop("revisions"), options.pop("lines")
+    if folder:
+        return _make_export(folder, seed, revisions, lines, command)
     given = {resource: options.pop(resource) for resource in _RESOURCES}
     counts = {resource: count for resource, count in given.items() if count is not None}
     for resource in counts:

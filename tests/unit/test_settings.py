@@ -106,6 +106,15 @@ SETTINGS = [
     *wrong("report_date_range", "its end_date is before its start_date, not ",
            {"start_date": "2024-01-02", "end_date": "2024-01-01"},
            {"start_date": "2024-01-01T00:00:00-08:00", "end_date": "2024-01-01T07:59:59Z"}),
+    *wrong("export_urls", "must be a list of text, not ", "folder", 5, {}, [5], [None]),
+    *wrong("export_urls", "must not be empty", [""], ["x", " "]),
+    *wrong("export_urls", "must not hold a user, a password, a query or a fragment", ["s3://key:sec/ret@bucket/x"],
+           ["s3://bucket/x?key=secret"], ["s3://bucket/x#secret"], ["file://me:secret@localhost/x"]),
+    *wrong("export_urls", "not what it is (its value may hold a secret)", ["s3://key:secret/x"]),
+    *wrong("export_urls", "must be s3://bucket/prefix, file:///folder or the path of a folder, not ", ["s3:///x"],
+           ["s3://b"], ["https://bucket.s3.amazonaws.com/x"], ["gs://bucket/x"], ["s3://buck et/x"]),
+    *wrong("export_urls", "must be a folder of this machine such as file:///data/export, not ", ["file://host/x"],
+           ["file:x"]),
 ]  # fmt: skip
 
 

@@ -1,0 +1,241 @@
+"""The stream of the raw data export: every line of every revision, by file instead of by request."""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+import typing as t
+from contextlib import suppress
+
+from singer_sdk.exceptions import FatalAPIError
+from singer_sdk.mapper import SameRecordTransform
+from singer_sdk.schema.source import SchemaDirectory, StreamSchema
+from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
+from typing_extensions import override
+
+from tap_kissmetrics.client import SCHEMAS
+from tap_kissmetrics.exports import INDEX, REVISIONS, Export, split_lines
+from tap_kissmetrics.raw_lines import LineEncoder, RevisionReader
+from tap_kissmetrics.sdk_extensions.files import Folder
+from tap_kissmetrics.sdk_extensions.folder_urls import parse_folder_url
+from tap_kissmetrics.sdk_extensions.logs import plural
+from tap_kissmetrics.sdk_extensions.retry import retrying
+from tap_kissmetrics.sdk_extensions.state import NumberStateManager, parse_instant
+from tap_kissmetrics.sdk_extensions.stream import ExtendedStream
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from singer_sdk.helpers._batch import BatchConfig
+    from singer_sdk.helpers.types import Context, Record
+    from singer_sdk.metrics import Counter
+
+    from tap_kissmetrics.exports import Plan
+    from tap_kissmetrics.sdk_extensions.files import File
+
+MAX_LINE_SIZE: t.Final = 2**26
+"""Bytes of a line, which is held in memory whole."""
+
+
+class RawEventsStream(ExtendedStream):
+    """Raw events (support pages: "Raw data export"), each export in a partition of its own."""
+
+    name = "raw_events"
+    path = ""  # the SDK requires one
+    url_base = ""
+    primary_keys = ("export", "revision", "line")
+    replication_key = "revision"
+    valid_replication_keys = ("revision",)
+    schema = StreamSchema(SchemaDirectory(SCHEMAS / "export"))
+
+    @override
+    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._counter: Counter | None = None
+        self._held: dict[str, tuple[Context | None, int]] = {}
+        self._revisions = self._revisions_read = self._size = 0
+
+    @property
+    @override
+    def emit_activate_version_messages(self) -> bool:
+        return False  # the target keeps what the export has deleted
+
+    @functools.cached_property
+    @override
+    def state_manager(self) -> NumberStateManager:
+        return NumberStateManager(
+            stream_name=self.name,
+            tap_state=self.tap_state,
+            tap_name=self.tap_name,
+            sync_start=dt.datetime.now(dt.UTC),
+            logger=self.stream_logger,
+        )
+
+    @functools.cached_property
+    def _exports(self) -> list[str]:
+        """The exports, each once, as the state names them: the spelling is a part of the primary key."""
+        known = {}
+        for partition in self.state_manager.get_state_partitions() or ():
+            with suppress(AttributeError, TypeError, ValueError):  # the partition of another tap
+                name = partition["context"].get("export")
+                known[parse_folder_url(name)] = name
+        exports: dict[t.Any, str] = {}
+        for url in self.config["export_urls"]:
+            folder = parse_folder_url(url)
+            name = known.get(folder, url)
+            if folder in exports:
+                self.stream_logger.warning("export_urls has %s twice: it is read once, as %s", url, exports[folder])
+            elif name != url:
+                self.stream_logger.info("%s is called %s, as in the state", url, name)
+            exports.setdefault(folder, name)
+        return list(exports.values())
+
+    @property
+    @override
+    def partitions(self) -> list[dict[str, t.Any]]:
+        return [{"export": export} for export in self._exports]
+
+    @override
+    def get_record_counter(self, **kwargs: t.Any) -> Counter:
+        self._counter = super().get_record_counter(**kwargs)
+        return self._counter
+
+    # Files
+
+    @override
+    def request_records(self, context: Context | None) -> Iterator[Record]:
+        name = t.cast("str", context["export"]) if context else ""
+        folder = Folder(
+            parse_folder_url(name),
+            shutdown=self._tap.shutdown,
+            retry=self._retry,
+            max_concurrency=int(self.config["max_concurrency"]),
+            timeout=self.timeout,
+        )
+        try:
+            yield from self._read_export(Export(name, folder, self.stream_logger), context)
+        finally:
+            folder.close()
+
+    def _retry(self, function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
+        return retrying(
+            function,
+            factor=float(self.config["backoff_factor"]),
+            max_time=lambda _: float(self.config["retry_timeout"]),
+            sleep=self._tap.shutdown.sleep,
+            on_retry=lambda error, wait: self.stream_logger.warning("%s; retrying in %.1f s", error, wait),
+        )
+
+    def _read_export(self, export: Export, context: Context | None) -> Iterator[Record]:
+        is_incremental = self.replication_method == REPLICATION_INCREMENTAL
+        start_date = parse_instant(self.config.get("start_date"))
+        plan = export.make_plan(
+            self.state_manager.bookmark(context) if is_incremental else None,
+            start_date.timestamp() if start_date else None,
+        )
+        self._tap.message_writer.release_schemas()
+        self._expect(export, plan)
+        encoder = LineEncoder(self.name, export.name)
+        blocks = export.folder.read(file for _, file in plan.revisions)
+        empty = 0
+        for revision, file in plan.revisions:
+            reader = RevisionReader(export.name, revision, encoder)
+            for lines in split_lines(self._blocks_of(file, blocks)):
+                yield from self._write(reader, lines, context) if self.is_plain else self._read(reader, lines)
+            if defects := reader.describe_defects():
+                self.stream_logger.warning("%s: revision %d: %s", export.name, revision, defects)
+            empty += reader.empty
+            self._revisions_read += 1
+            if is_incremental:
+                self._advance(context, revision)
+        if empty:
+            self.stream_logger.info("%s: %s left out", export.name, plural(empty, "empty line"))
+        if plan.missing is not None:
+            msg = (
+                f"{export.name}: {INDEX} lists {REVISIONS}/{plan.missing}.json, which is not there; what comes before "
+                "it was read, and the next run begins with it"
+            )
+            raise FatalAPIError(msg)
+
+    def _expect(self, export: Export, plan: Plan) -> None:
+        """Add what there is to read of an export to what there is in all."""
+        self._revisions += len(plan.revisions)
+        self._size += sum(file.size for _, file in plan.revisions)
+        self.progress.expect(self._revisions, "revision", self._size)
+        if len(self._exports) > 1:
+            self.progress.part = f"export {self._exports.index(export.name) + 1} of {len(self._exports)}"
+
+    def _blocks_of(self, file: File, blocks: Iterator[tuple[File, bytes, bool]]) -> Iterator[bytes]:
+        line_size = 0
+        for _, block, is_last in blocks:
+            end = block.rfind(b"\n")
+            line_size = len(block) - end - 1 if end >= 0 else line_size + len(block)
+            if line_size > MAX_LINE_SIZE:
+                msg = f"{file.path} has a line of more than {MAX_LINE_SIZE >> 20} MiB"
+                raise FatalAPIError(msg)
+            yield block
+            self.progress.update(0, done=self._revisions_read, size=len(block))
+            if is_last:
+                return
+
+    # Records
+
+    @functools.cached_property
+    def is_plain(self) -> bool:
+        """Whether each line becomes one RECORD with all of its columns, which the SDK need not look at."""
+        first, *others = self.stream_maps
+        return (
+            not others
+            and type(first) is SameRecordTransform
+            and not first.flattening_enabled
+            and first.stream_alias == self.name
+            and all(self.mask.values())
+            and self.effective_schema["properties"] == self.schema["properties"]
+            and self.ABORT_AT_RECORD_COUNT is None
+            and not self.config.get("batch_config")
+        )
+
+    def _read(self, reader: RevisionReader, lines: Sequence[bytes]) -> Iterator[Record]:
+        for record in reader.records(lines):
+            self.progress.update(1, done=self._revisions_read)
+            yield record
+
+    def _write(self, reader: RevisionReader, lines: Sequence[bytes], context: Context | None) -> Iterator[Record]:
+        """Write what `_read` yields, past the SDK, whose own steps take several times as long for each record."""
+        for piece in reader.messages(lines):
+            if isinstance(piece, dict):
+                count = 1
+                for message in self._generate_record_messages(t.cast("Record", self.post_process(piece, context))):
+                    self._tap.message_writer.write_message(message)
+            else:
+                messages, count = piece
+                self._tap.message_writer.write_records(messages)
+            self.progress.update(count, done=self._revisions_read)
+            if self._counter:
+                self._counter.increment(count)
+        yield from ()
+
+    # State
+
+    def _advance(self, context: Context | None, revision: int) -> None:
+        """Set the bookmark to a revision that was read whole, and write a STATE."""
+        if self.config.get("batch_config"):
+            self._held[str(context)] = (context, revision)
+            return
+        self.state_manager.advance(context, self.replication_key, revision)
+        self._tap.state_writer.write_state(self.tap_state)
+
+    @override
+    def get_batches(
+        self, batch_config: BatchConfig, context: Context | None = None
+    ) -> Iterable[tuple[t.Any, list[str]]]:
+        # The SDK takes no record in advance: once a file is written, it holds all records that were read.
+        for encoding, manifest in super().get_batches(batch_config, context):
+            self._advance_held()
+            yield encoding, manifest
+        self._advance_held()
+
+    def _advance_held(self) -> None:
+        for context, revision in self._held.values():
+            self.state_manager.advance(context, self.replication_key, revision)
+        self._held = {}

@@ -1,0 +1,127 @@
+"""An S3 server on loopback, of moto, with faults on request."""
+
+from __future__ import annotations
+
+import re
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from typing_extensions import override
+from werkzeug.serving import WSGIRequestHandler, make_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
+
+KEY_ID = "AKIAEXAMPLEOFAKEY012"
+SECRET = "a+secret/of+forty/characters+0123456789x"  # noqa: S105 - an example
+SESSION_TOKEN = "an-example-of-a-session-token-0123456789"  # noqa: S105
+
+BUCKET = "customer-bucket"
+
+
+@dataclass
+class S3:
+    """A server that runs.
+
+    Attributes:
+        url: Its address.
+        requests: Method, path with query, and range of each request.
+        faults: For the next requests whose path with query is matched, what to answer instead; each is used once.
+    """
+
+    url: str
+    requests: list[tuple[str, str, str]] = field(default_factory=list)
+    faults: list[tuple[str, str]] = field(default_factory=list)
+    released: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The variables with which the usual programs read it."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_ACCESS_KEY_ID": KEY_ID,
+            "AWS_SECRET_ACCESS_KEY": SECRET,
+            "AWS_SESSION_TOKEN": SESSION_TOKEN,
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    @cached_property
+    def client(self) -> Any:
+        """A client of it."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.url,
+            aws_access_key_id=KEY_ID,
+            aws_secret_access_key=SECRET,
+            region_name="us-east-1",
+        )
+
+    def upload(self, folder: Path, prefix: str) -> str:
+        """Copy the files of a folder into the bucket, below a prefix; give the URL of the copy."""
+        client = self.client
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                key = f"{prefix}/{path.relative_to(folder).as_posix()}"
+                client.put_object(Bucket=BUCKET, Key=key, Body=path.read_bytes())
+        return f"s3://{BUCKET}/{prefix}"
+
+    def application(self, app: Callable[..., Any]) -> Callable[..., Any]:
+        """Put the faults before an application."""
+
+        def with_faults(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
+            target = f"{environ['PATH_INFO']}?{environ['QUERY_STRING']}"
+            self.requests.append((environ["REQUEST_METHOD"], target, environ.get("HTTP_RANGE", "")))
+            for number, (pattern, fault) in enumerate(self.faults):
+                if re.search(pattern, target):
+                    del self.faults[number]
+                    return self._fail(fault, app, environ, start)
+            return app(environ, start)  # type: ignore[no-any-return]
+
+        return with_faults
+
+    def _fail(
+        self, fault: str, app: Callable[..., Any], environ: dict[str, Any], start: Callable[..., Any]
+    ) -> Iterable[bytes]:
+        if fault == "cut":  # half of the body, although the header has its whole length
+            body = b"".join(app(environ, start))
+            return [body[: len(body) // 2]]
+        if fault == "hang":
+            self.released.wait(60)
+            return app(environ, start)  # type: ignore[no-any-return]
+        status, code = {"slow": (503, "SlowDown"), "error": (500, "InternalError"), "denied": (403, "AccessDenied")}[
+            fault
+        ]
+        start(f"{status} {code}", [("Content-Type", "application/xml")])
+        return [f"<Error><Code>{code}</Code><Message>Please see {code}.</Message></Error>".encode()]
+
+
+class _Quiet(WSGIRequestHandler):
+    @override
+    def log(self, *_: Any, **__: Any) -> None:
+        """Log nothing."""
+
+
+@contextmanager
+def serve_s3() -> Iterator[S3]:
+    """Run a server that has an empty bucket."""
+    server = S3("")
+    app = server.application(DomainDispatcherApplication(create_backend_app))
+    http = make_server("127.0.0.1", 0, app, threaded=True, request_handler=_Quiet)
+    server.url = f"http://127.0.0.1:{http.server_port}"
+    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread.start()
+    try:
+        server.client.create_bucket(Bucket=BUCKET)
+        yield server
+    finally:
+        server.released.set()
+        http.shutdown()
+        thread.join()
+        http.server_close()
