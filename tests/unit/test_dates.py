@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import zoneinfo
 
 import pytest
 from hypothesis import given
@@ -57,6 +58,18 @@ def test_every_preset_is_a_range(preset: str, now: dt.datetime, name: str) -> No
     assert last - first >= dt.timedelta(hours=22)
     if preset in {"today", "last_7_days", "last_30_days", "this_month_to_date"}:
         assert first <= now <= last + dt.timedelta(seconds=1)
+
+
+def test_zones_of_a_system_that_has_none() -> None:
+    """They come with the tap."""
+    zoneinfo.reset_tzpath(to=())
+    zoneinfo.ZoneInfo.clear_cache()
+    try:
+        zone = find_zone("US/Pacific")
+        assert zone
+        assert zone.utcoffset(dt.datetime(2024, 7, 1)) == dt.timedelta(hours=-7)  # noqa: DTZ001
+    finally:
+        zoneinfo.reset_tzpath()
 
 
 NO_ZONES = (None, "", "Nowhere/City", "America", "../etc/passwd", "/etc/localtime", "Pacific Time", 5, ["UTC"])
