@@ -22,7 +22,7 @@ RESULTS_OF: dict[str, dict[str, Any]] = {
 }
 """For each API, and for the raw data export, the settings with which it has all its streams."""
 
-TITLES = {name: f"{api.title} (`api: {name}`)" for name, api in APIS.items()}
+TITLES = {name: f"{api.title} (`{api.login}`)" for name, api in APIS.items()}
 TITLES["export"] = "Raw data export (`export_urls`)"
 """What the documents call each of them."""
 

@@ -10,6 +10,7 @@ import argparse
 import json
 import re
 import sys
+import tempfile
 import textwrap
 from functools import partial
 from pathlib import Path
@@ -17,9 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from scripts.about import ABOUT, ENTRIES, OWN_SETTINGS, SETTING_GROUPS, SETTINGS, TITLES, tap_of
-from tap_kissmetrics.apis import APIS, QUERY
+from scripts.about import ABOUT, ENTRIES, SETTING_GROUPS, SETTINGS, TITLES, tap_of
+from scripts.markdown import between, code, plain, table
+from scripts.readme import readme
+from tap_kissmetrics.apis import QUERY
 from tap_kissmetrics.client import ListStream, ProductListStream, QueryProductListStream
+from tap_kissmetrics.raw_events import RawEventsStream
+from tap_kissmetrics.raw_lines import parse_line
+from tests.sandbox import make_account, make_query_account
+from tests.sandbox.export import Export
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -31,71 +38,6 @@ PROJECT = Path(__file__).resolve().parent.parent
 
 SNAPSHOTS = "tests/snapshots"
 """The folder of the snapshots: the catalog entry of each stream, one file each."""
-
-# Markdown
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
-
-
-def _code(names: Sequence[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
-
-
-def _between(name: str, text: str, marker: str, generated: str) -> str:
-    """Replace what is between the comments `<!-- marker -->` and `<!-- /marker -->`."""
-    start, end = f"<!-- {marker} -->\n", f"<!-- /{marker} -->"
-    if text.count(start) != 1 or text.count(end) != 1:
-        message = f"{name} must have {start.strip()} and {end} once each"
-        raise ValueError(message)
-    before, rest = text.split(start)
-    return f"{before}{start}{generated}{end}{rest.split(end)[1]}"
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-# README.md
-
-
-def _settings_table() -> str:
-    rows = []
-    required = {api.login: f"**required** for the {api.title}" for api in APIS.values()}
-    for name, setting in OWN_SETTINGS.items():
-        default = required.get(name, "")
-        if "default" in setting:
-            default = f"`{_plain(setting['default'])}`"
-        rows.append((f"`{name}`", default, setting["description"]))
-    return _table(("Setting", "Default", "What it is"), rows)
-
-
-def _streams_tables() -> str:
-    head = ("Stream", "Endpoint", "Product by product", "Primary key", "Replication", "Keys to choose for INCREMENTAL")
-    return "\n".join(
-        f"### {title}\n\n{_table(head, [_stream_row(s) for s in tap_of(name).discover_streams()])}"
-        for name, title in TITLES.items()
-    )
-
-
-def _stream_row(stream: ExtendedStream) -> tuple[str, ...]:
-    key = f" on `{stream.replication_key}`" if stream.replication_key else ""
-    return (
-        f"`{stream.name}`",
-        f"`{stream.path}`" if isinstance(stream, ListStream) and not isinstance(stream, QueryProductListStream) else "",
-        f"`/products/{{id}}{stream.path}`" if isinstance(stream, (ProductListStream, QueryProductListStream)) else "",
-        _code(stream.primary_keys),
-        stream.replication_method + key,
-        _code(stream.valid_replication_keys),
-    )
-
-
-def _readme(text: str) -> str:
-    text = _between("README.md", text, "settings", _settings_table())
-    return _between("README.md", text, "streams", _streams_tables())
-
 
 # docs/targets.md
 
@@ -119,7 +61,7 @@ def _csv_maps() -> str:
 
 
 def _targets(text: str) -> str:
-    return _between("docs/targets.md", text, "csv", _csv_maps())
+    return between("docs/targets.md", text, "csv", _csv_maps())
 
 
 # docs/streams.md and the snapshots
@@ -127,17 +69,70 @@ def _targets(text: str) -> str:
 _STREAMS_HEAD = """\
 # Streams and columns
 
-Generated from the catalog by `python -m scripts.documents --write`. Types are JSON Schema types or formats. A column
-may be null unless marked "never null". `contact.name` is a field of the object `contact`; `links[].href` is a field of
-each object in the array `links`. The diagrams show the keys: PK is a column of the primary key, FK one that refers to
+Which streams there are, with a sample record, and what each column is for. This page is generated from the catalog by
+`python -m scripts.documents --write`; the samples are the sandbox's.
+
+A column may be null unless it is marked "never null". `contact.name` is a field of the object `contact`; `links[].href`
+is a field of each object in the array `links`. The third column is the type that target-postgres makes of it;
+[Targets](targets.md) has the others. In the diagrams, PK is a column of the primary key, and FK one that refers to
 another stream.
 """
+
+_POSTGRES = {
+    "string": "text",
+    "integer": "bigint",
+    "number": "numeric",
+    "boolean": "boolean",
+    "date-time": "timestamp",
+    "object": "jsonb",
+}
+"""What target-postgres makes of a type or format."""
+
+
+def _samples() -> dict[str, dict[str, dict[str, Any]]]:
+    """Make a record of each list, of which the sandbox has some, and one raw event."""
+    accounts = {"core": make_account(), "query": make_query_account()}
+    samples = {
+        api: {
+            stream: records[0] | ({"links": records[0]["links"][:1]} if "links" in records[0] else {})
+            for stream, records in account.records.items()
+        }
+        for api, account in accounts.items()
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        export = Export(Path(folder))
+        export.grow()
+        line = export.path(1).read_bytes().splitlines()[0]
+    record = {"export": "s3://BUCKET/PREFIX", "revision": 1, "line": 1, **parse_line(line, lambda _: None)}
+    return samples | {"export": {RawEventsStream.name: record}}
+
+
+SAMPLES = _samples()
+"""A record of each stream but those of results, for each API and for the raw data export."""
 
 
 def _streams_page(_: str) -> str:
     return _STREAMS_HEAD + "".join(
-        f"\n## {TITLES[api]}\n{diagram(entries)}" + "".join(map(_stream_section, entries.values()))
+        f"\n## {TITLES[api]}\n\n{_overview(api)}{diagram(entries)}"
+        + "".join(_stream_section(entry, SAMPLES[api].get(name)) for name, entry in entries.items())
         for api, entries in ENTRIES.items()
+    )
+
+
+def _overview(api: str) -> str:
+    head = ("Stream", "Endpoint", "Product by product", "Primary key", "Replication", "Keys to choose for INCREMENTAL")
+    return table(head, list(map(_stream_row, tap_of(api).discover_streams())))
+
+
+def _stream_row(stream: ExtendedStream) -> tuple[str, ...]:
+    key = f" on `{stream.replication_key}`" if stream.replication_key else ""
+    return (
+        f"`{stream.name}`",
+        f"`{stream.path}`" if isinstance(stream, ListStream) and not isinstance(stream, QueryProductListStream) else "",
+        f"`/products/{{id}}{stream.path}`" if isinstance(stream, (ProductListStream, QueryProductListStream)) else "",
+        code(stream.primary_keys),
+        stream.replication_method + key,
+        code(stream.valid_replication_keys),
     )
 
 
@@ -160,19 +155,15 @@ def diagram(entries: Mapping[str, Entry]) -> str:
     return f"\n```mermaid\nerDiagram\n{''.join(boxes)}{''.join(lines)}```\n"
 
 
-def _stream_section(entry: Entry) -> str:
-    (root,) = [part["metadata"] for part in entry["metadata"] if not part["breadcrumb"]]
-    replication = entry["replication_method"]
-    if entry.get("replication_key"):
-        replication += f" on `{entry['replication_key']}`"
-    facts = [
-        f"Primary key: {_code(root['table-key-properties'])}",
-        f"Replication: {replication}",
-        f"Keys to choose for INCREMENTAL: {_code(root.get('valid-replication-keys', [])) or 'none'}",
+def _stream_section(entry: Entry, sample: Mapping[str, Any] | None) -> str:
+    rows = [
+        (f"`{name}`", _type(field), "" if "." in name else _postgres_type(field), field.get("description", ""))
+        for name, field in columns(entry["schema"])
     ]
-    rows = [(f"`{name}`", _type(field), field.get("description", "")) for name, field in columns(entry["schema"])]
-    listed = "".join(f"- {fact}\n" for fact in facts)
-    return f"\n### {entry['tap_stream_id']}\n\n{listed}\n{_table(('Column', 'Type', 'What it is'), rows)}"
+    example = f"```json\n{json.dumps(sample, indent=2, ensure_ascii=False, default=float)}\n```\n\n" if sample else ""
+    note = "" if sample else "Records of each kind: [Results](results.md).\n\n"
+    described = table(("Column", "Type", "PostgreSQL", "What it is"), rows)
+    return f"\n### {entry['tap_stream_id']}\n\n{example}{note}{described}"
 
 
 def columns(schema: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -188,6 +179,11 @@ def _type(field: dict[str, Any]) -> str:
     types = field["type"] if isinstance(field["type"], list) else [field["type"]]
     kind = field.get("format", " or ".join(name for name in types if name != "null"))
     return kind if "null" in types else f"{kind}, never null"
+
+
+def _postgres_type(field: dict[str, Any]) -> str:
+    kind = _type(field).partition(",")[0]
+    return f"{_postgres_type(field['items'])}[]" if kind == "array" else _POSTGRES[kind]
 
 
 def _snapshot(entry: Entry, _: str) -> str:
@@ -300,7 +296,7 @@ def _env_example(_: str) -> str:
     for name, setting in SETTINGS.items():
         title = f"{setting['title']}. {setting['description']}"
         about = textwrap.fill(title, 110, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
-        parts.append(f"{about}\n# TAP_KISSMETRICS_{name.upper()}={_plain(setting.get('default', ''))}\n")
+        parts.append(f"{about}\n# TAP_KISSMETRICS_{name.upper()}={plain(setting.get('default', ''))}\n")
     return "\n".join(parts)
 
 
@@ -312,7 +308,7 @@ def _sample_config(_: str) -> str:
 # The command
 
 DOCUMENTS: dict[str, Callable[[str], str]] = {
-    "README.md": _readme,
+    "README.md": readme,
     "meltano.yml": _meltano_yml,
     "plugin.yaml": _plugin_yaml,
     "docs/streams.md": _streams_page,

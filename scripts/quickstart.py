@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from tests.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 PROJECT = Path(__file__).resolve().parent.parent
 OUTPUT = Path("output", "quickstart")
@@ -43,7 +43,7 @@ def main() -> int:
             env = meltano_env(sandbox.env | settings(sandbox))
             meltano("install", EXTRACTOR, LOADER, env=env)
             meltano("el", EXTRACTOR, LOADER, env=env)
-            return report(keys_by_stream(sandbox))
+            return report(keys_by_stream(sandbox), lambda stream: keys_in(PROJECT / OUTPUT / f"{stream}.jsonl"))
     except StepFailedError as error:
         print(error, file=sys.stderr)
         return 1
@@ -112,14 +112,14 @@ def meltano(*arguments: str, env: Mapping[str, str]) -> None:
         raise StepFailedError(msg)
 
 
-def report(keys: Mapping[str, Counter[str]]) -> int:
+def report(keys: Mapping[str, Counter[str]], keys_of: Callable[[str], Counter[str]]) -> int:
     """Print the numbers of records in the sandbox and in the files; return 0 if every record is there exactly once."""
     row = "{:<16}{:>9}{:>9}   {}"
     print("\n" + row.format("stream", "sandbox", "file", "path"))
     complete = True
     for stream, expected in keys.items():
         path = OUTPUT / f"{stream}.jsonl"
-        arrived = keys_in(PROJECT / path)
+        arrived = keys_of(stream)
         print(row.format(stream, expected.total(), arrived.total(), path))
         for what, ids in (("missing", expected - arrived), ("too many", arrived - expected)):
             if ids:

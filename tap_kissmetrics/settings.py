@@ -25,8 +25,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         allowed_values=list(APIS),
         title="API",
         description=(
-            "Which API to read: `query`, the Query API v3, or `core`, the Core API, which is deprecated. Needed only "
-            "where both `api_token` and `username` are set. Default: that of the credentials."
+            "`core` or `query`: needed only where both `api_token` and `username` are set. The Query API v3 is that of "
+            "today; Kissmetrics calls the Core API deprecated. Default: that of the credentials."
         ),
     ),
     th.Property(
@@ -34,7 +34,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.StringType,
         secret=True,
         title="API token",
-        description="Core API: a Personal Token, from Account settings, Manage API Tokens. Not needed for --discover.",
+        description="Core API: a Personal Token (Account settings, Manage API Tokens). Not needed for --discover.",
     ),
     th.Property(
         "username",
@@ -55,8 +55,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.StringType,
         title="API URL",
         description=(
-            "Base URL of the API. HTTPS, or HTTP on a loopback address. Credentials are sent to no other host, "
-            f"but `query_url`. Default: {CORE.default_url}, or {QUERY.default_url} for `query`."
+            "Base URL of the API. HTTPS, or HTTP on a loopback address. Credentials are sent to no other host but that "
+            f"of `query_url`. Default: {CORE.default_url}, or {QUERY.default_url} for `query`."
         ),
     ),
     th.Property(
@@ -64,7 +64,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.IntegerType(minimum=1, maximum=10000),
         title="Page size",
         description=(
-            "Records per request, 1 to 10000; 1 is sent as 2, for pages overlap by one record. "
+            "Records per request, 1 to 10000. 1 becomes 2, because pages overlap by one record. "
             f"Default: {CORE.default_page_size}, or {QUERY.default_page_size} for `query`."
         ),
     ),
@@ -72,15 +72,18 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         "product_ids",
         th.ArrayType(NUMBER_OR_TEXT),
         title="Product IDs",
-        description="Products whose events, reports and other lists are read. Default: all.",
+        description=(
+            "Products whose lists are read, such as `[11001]`. UUIDs for the Core API, numbers for the Query API, as "
+            "in the stream `products`. Default: all."
+        ),
     ),
     th.Property(
         "start_date",
         th.DateTimeType,
         title="Start date",
         description=(
-            "INCREMENTAL streams skip records before this date-time. FULL_TABLE streams ignore it. "
-            "`raw_events` leaves out the files that end before it."
+            "Date-time before which INCREMENTAL streams skip records, and `raw_events` whole files. FULL_TABLE streams "
+            "ignore it."
         ),
     ),
     th.Property(
@@ -88,8 +91,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.ArrayType(CHOICE),
         title="Report IDs",
         description=(
-            'Reports to run; their results go to the stream `report_results`. `["*"]` runs every report that can be '
-            "run (Core API: those of type people_search_v2). An item is an id, or an object with `id`, whose other "
+            'Reports whose results go to `report_results`: ids, or `["*"]` for all that can be run. In the Core API '
+            "those are the reports of type people_search_v2. An item is an id, or an object with `id`, whose other "
             "members go into the body of the query (Query API: `query_type`, `sort`, `order`); `date_range` in it "
             "replaces `report_date_range`. Default: none."
         ),
@@ -99,7 +102,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.ArrayType(CHOICE),
         title="Metric IDs",
         description=(
-            "Metrics to query; their results go to the stream `metric_results`. Items are as in `report_ids`. Core "
+            "Metrics whose values go to `metric_results`. Items are as in `report_ids`. Core "
             'API: an id is queried over time, an object with `property_id` by segment, and `["*"]` stands for every '
             "metric, over time. Default: none."
         ),
@@ -109,7 +112,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.ObjectType(additional_properties=True),
         title="Date range",
         description=(
-            "Date range for reports and metrics. Query API: any date range object of the API, sent unchanged. "
+            "Date range of reports and metrics, such as "
+            '`{"type": "preset", "preset": "last_month"}`. Query API: any object of the API, sent unchanged. '
             'Core API: `{"start_date": ..., "end_date": ...}`, each an ISO 8601 date or date-time, or '
             f'`{{"type": "preset", "preset": ...}}` with {", ".join(f"`{name}`" for name in PRESETS)}: whole days in '
             "the time zone of the product, today included. Default: this month to date."
@@ -135,9 +139,10 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         ),
         title="Queries",
         description=(
-            "Query API: your own queries, one stream each: `name` of the stream, `product_id`, `query_type` (such as "
-            "sql) and `query_params` as the API wants them. With a JSON Schema of the row in `schema`, its fields "
-            "become columns and `primary_key` names their key; without one, the row is in the column `data`."
+            "Query API: your own queries, such as SQL, one stream each. Each has the `name` of its stream, "
+            "`product_id`, `query_type` and `query_params` as the API documents them. With a JSON Schema of the row in "
+            "`schema`, its fields become columns and `primary_key` names their key; without one, the row is in the "
+            "column `data`."
         ),
     ),
     th.Property(
@@ -145,23 +150,23 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.NumberType(exclusive_minimum=0, maximum=86400),
         default=3600,
         title="Query timeout",
-        description="Seconds after which a report, metric or query that is still running is given up.",
+        description="Seconds to wait for a report, metric or query before giving up.",
     ),
     th.Property(
         "query_url",
         th.StringType,
         default="https://query.kissmetrics.com/v2",
         title="Query URL",
-        description="Core API: base URL of the endpoints that run reports. The token is sent there too.",
+        description="Core API: base URL for running reports. The token is sent there too.",
     ),
     th.Property(
         "export_urls",
         th.ArrayType(th.StringType),
         title="Export URLs",
         description=(
-            "Raw data exports, which go to the stream `raw_events`: `s3://bucket/prefix`, `file:///folder` or the path "
-            "of a folder, each with `revisions/` in it. Alone, it needs no credentials of Kissmetrics, and nothing "
-            "else is read. Default: none."
+            "Raw data exports, which go to `raw_events`: `s3://bucket/prefix`, `file:///folder` or a path. Each has "
+            "the folder `revisions` in it. Alone, it needs no credentials of Kissmetrics, and nothing else is read. "
+            "Default: none."
         ),
     ),
     th.Property(
@@ -199,7 +204,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.IntegerType(minimum=1, maximum=100000),
         title="Requests per minute",
         description=(
-            "Requests per minute that are never exceeded. "
+            "Maximum number of requests per minute. "
             f"Default: no limit, or {QUERY.default_requests_per_minute} for `query`, the limit of every plan."
         ),
     ),
@@ -209,7 +214,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=4,
         title="Concurrent requests",
         description=(
-            "Pages of a list, or pieces of an export, fetched at the same time. For lists 1 wherever "
+            "Pages of a list, or pieces of an export, fetched at the same time, 1 to 32. For lists 1 wherever "
             "`requests_per_minute` applies, and from the first rate limit on."
         ),
     ),
@@ -219,8 +224,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=False,
         title="Emit ACTIVATE_VERSION messages",
         description=(
-            "After each complete FULL_TABLE stream, tell the target to remove rows that Kissmetrics no longer has. "
-            "Never for the results of reports and queries."
+            "Whether the target removes rows that Kissmetrics no longer has. A message after each complete FULL_TABLE "
+            "stream asks it to. Never for the results of reports and queries."
         ),
     ),
 ).to_dict() | {"anyOf": [{"required": [name]} for name in (*(api.login for api in APIS.values()), "export_urls")]}

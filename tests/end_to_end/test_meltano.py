@@ -33,8 +33,8 @@ KEY = "last_sent_at"
 
 PLUGINS = ("tap-kissmetrics", "target-jsonl")
 
-(CHOICES,) = yaml.safe_load(code_block("README", "choices", PROJECT))["plugins"]["extractors"]
-"""What the README chooses."""
+(CHOICES,) = yaml.safe_load(code_block("nightly", "choices"))["plugins"]["extractors"]
+"""What docs/nightly.md chooses."""
 
 
 @dataclass(frozen=True)

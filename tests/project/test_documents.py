@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from scripts.about import OWN_SETTINGS, SETTINGS, tap_of
+from scripts.about import ENTRIES, OWN_SETTINGS, SETTINGS, TITLES, tap_of
 from scripts.documents import PROJECT, main
+from scripts.readme import GROUPS, settings_table
 from tap_kissmetrics.apis import APIS, get_api
 from tap_kissmetrics.tap import TapKissmetrics
 from tap_kissmetrics.validation import validate_settings
@@ -33,13 +34,10 @@ def extractor() -> dict[str, Any]:
     return found
 
 
-def tables(marker: str) -> list[list[list[str]]]:
-    """Give the cells of the tables of README.md between two markers, without their heads."""
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    _, _, rest = text.partition(f"<!-- {marker} -->\n")
-    lines, _, _ = rest.partition(f"<!-- /{marker} -->")
-    found = [part.strip().splitlines() for part in re.split(r"^#.*$", lines, flags=re.MULTILINE) if "|" in part]
-    return [[[cell.strip().replace("`", "") for cell in row.split("|")[1:-1]] for row in part[2:]] for part in found]
+def cells(text: str) -> list[list[str]]:
+    """Give the cells of the rows of tables, without their heads."""
+    rows = [line for line in text.splitlines() if re.match(r"\| ([^|]*\| )?`", line)]
+    return [[cell.strip().replace("`", "") for cell in row.split("|")[1:-1]] for row in rows]
 
 
 class TestDocuments:
@@ -52,7 +50,9 @@ class TestDocuments:
         ("name", "old", "new"),
         [
             ("README.md", "| `query_timeout` | `3600` |", "| `query_timeout` | `20` |"),
-            ("README.md", "FULL_TABLE |", "LOG_BASED |"),
+            ("README.md", "events                430", "events                431"),
+            ("README.md", "| clicked", "| Clicked"),
+            ("docs/streams.md", "FULL_TABLE |", "LOG_BASED |"),
             ("meltano.yml", "    - name: page_size\n", "    - name: size_of_page\n"),
             ("meltano.yml", "    - stream-maps\n", ""),
             ("meltano.yml", "      sensitive: true\n", ""),
@@ -80,18 +80,28 @@ class TestDocuments:
 
     def test_missing_marker_is_an_error(self, copies: Path) -> None:
         (copies / "README.md").write_text("# tap-kissmetrics\n", encoding="utf-8")
-        with pytest.raises(ValueError, match="<!-- settings -->"):
+        with pytest.raises(ValueError, match="<!-- events -->"):
             main(["--root", str(copies)])
 
     def test_readme_has_every_setting(self) -> None:
-        rows = {name: (default, about) for name, default, about in tables("settings")[0]}
+        text = (PROJECT / "README.md").read_text(encoding="utf-8")
+        table = text.partition("<!-- settings -->\n")[2].partition("<!-- /settings -->")[0]
+        rows = {name: (default, about) for _, name, default, about in cells(table)}
         assert rows.keys() == OWN_SETTINGS.keys()
-        assert rows["api"][0] == ""
+        assert rows["api"][0] == "that of the credentials"
         assert rows["query_url"][0] == "https://query.kissmetrics.com/v2"
-        assert all(about for _, about in rows.values())
+        assert all(1 < len(about) < 100 for _, about in rows.values())
+        assert [row[0] for row in cells(table) if row[0]] == list(GROUPS)
 
-    def test_readme_has_every_stream(self) -> None:
-        rows, v3, export = ({row[0]: row[1:] for row in each} for each in tables("streams"))
+    def test_every_setting_has_a_group(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(GROUPS, "tune", GROUPS["tune"][1:])
+        with pytest.raises(ValueError, match=r"settings without a group.*: page_size$"):
+            settings_table()
+
+    def test_streams_page_has_how_every_stream_is_read(self) -> None:
+        text = (PROJECT / "docs" / "streams.md").read_text(encoding="utf-8")
+        heads = (text.partition(f"\n## {title}\n\n")[2].partition("\n\n")[0] for title in TITLES.values())
+        rows, v3, export = ({row[0]: row[1:] for row in cells(head)} for head in heads)
         assert list(rows) == [*RESOURCES, "report_results", "metric_results"]
         assert list(v3) == [*QUERY_RESOURCES, "report_results", "metric_results"]
         assert v3["products"][:3] == ["/products", "", "id"]
@@ -107,12 +117,17 @@ class TestDocuments:
         assert all(row[3] == "FULL_TABLE" for row in rows.values())
         assert export == {"raw_events": ["", "", "export, revision, line", "INCREMENTAL on revision", "revision"]}
 
-    def test_readme_introduces_every_list_and_counts_the_requests(self) -> None:
+    def test_readme_introduces_every_stream_and_counts_the_requests(self) -> None:
         text = (PROJECT / "README.md").read_text(encoding="utf-8")
-        introduction, _, _ = text.partition("\n- **Promise**")
-        assert {name for name in (*RESOURCES, *QUERY_RESOURCES) if not re.search(rf"\b{name}\b", introduction)} == set()
+        rows = {row[0]: row[2:] for row in cells(text.partition("\n## ")[0])}
+        for api, column in (("core", 0), ("query", 1)):
+            assert {name for name, marks in rows.items() if marks[column] == "✓"} == ENTRIES[api].keys()
+        assert rows.keys() >= {*ENTRIES["export"]}
         one, three = (2 + 2 * count * len(QUERY_RESOURCES[1:]) for count in (1, 3))
         assert f"{one} for one product, {three} for three." in text
+
+    def test_readme_is_short(self) -> None:
+        assert len((PROJECT / "README.md").read_text(encoding="utf-8").splitlines()) < 200
 
     def test_nightly_says_what_each_replication_key_misses(self) -> None:
         _, _, rest = (PROJECT / "docs" / "nightly.md").read_text(encoding="utf-8").partition("\n## INCREMENTAL\n")
@@ -156,9 +171,14 @@ class TestDocuments:
     def test_readme_has_the_credentials_of_each_api(self) -> None:
         text = (PROJECT / "README.md").read_text(encoding="utf-8")
         printed = [json.loads(found) for found in re.findall(r"^\| .* \| `(\{.*?\})` \|", text, re.MULTILINE)]
-        assert [list(config) for config in printed] == [["username"], ["username", "password"], ["api_token"]]
+        assert [list(config) for config in printed] == [
+            ["username"],
+            ["username", "password"],
+            ["api_token"],
+            ["export_urls"],
+        ]
         schema = TapKissmetrics.settings_schema()
-        assert [get_api(config).name for config in printed] == ["query", "query", "core"]
+        assert [get_api(config).name for config in printed[:3]] == ["query", "query", "core"]
         for config in printed:
             validate_settings(config, schema, is_complete=True, reserved_names=())
 

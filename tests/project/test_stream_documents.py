@@ -72,7 +72,7 @@ class TestStreamsPage:
         rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in section.splitlines() if "| `" in line]
         fields = dict(columns(ENTRIES[api][stream]["schema"]))
         assert [row[0] for row in rows] == [f"`{name}`" for name in fields]
-        assert all(len(row) == 3 and all(row) for row in rows)
+        assert all(len(row) == 4 and row[0] and row[1] and row[3] for row in rows)
         never_null = [row[0].strip("`") for row in rows if "never null" in row[1]]
         assert never_null == [name for name, field in fields.items() if "null" not in field["type"]]
         assert set(ENTRIES[api][stream]["key_properties"]) <= set(never_null)
@@ -81,7 +81,8 @@ class TestStreamsPage:
     def test_has_a_diagram_of_the_keys(self, api: str) -> None:
         """Each stream with its primary key; each product has its lists, and what runs a report refers to it."""
         page = (PROJECT / "docs" / "streams.md").read_text(encoding="utf-8")
-        diagram = page.partition(f"(`api: {api}`)\n\n```mermaid\nerDiagram\n")[2].partition("```")[0]
+        section = page.partition(f"\n## {TITLES[api]}\n")[2]
+        diagram = section.partition("```mermaid\nerDiagram\n")[2].partition("```")[0]
         boxes = dict(re.findall(r"^    (\w+) \{\n(.*?)^    \}\n", diagram, re.DOTALL | re.MULTILINE))
         keys = {name: set(re.findall(r"^        \S+ (\w+) PK", text, re.MULTILINE)) for name, text in boxes.items()}
         assert keys == {name: set(entry["key_properties"]) for name, entry in ENTRIES[api].items()}
