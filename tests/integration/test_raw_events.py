@@ -16,6 +16,7 @@ from tap_kissmetrics import raw_events
 from tap_kissmetrics.sdk_extensions import files, progress
 from tests.sandbox.export import SPAN, START, Export
 from tests.support.exports import STREAM, assert_complete, bookmarks, keys, read_exports
+from tests.support.tables import code_block
 from tests.support.tap import catalog_of, run_tap, sync
 
 if TYPE_CHECKING:
@@ -55,6 +56,13 @@ class TestNights:
         assert again.state == state
         export.grow(2)
         assert_complete(read_exports(tmp_path, export.folder, state=state).succeeded(), export, after=12)
+
+    def test_from_where_another_program_ended(self, export: Export, tmp_path: Path) -> None:
+        """With the state of docs/migrating.md."""
+        text = code_block("migrating", "state: after a revision")
+        state = text.replace("s3://BUCKET/PREFIX", str(export.folder)).replace("22770", "10")
+        run = read_exports(tmp_path, export.folder, state=json.loads(state)).succeeded()
+        assert_complete(run, export, after=10)
 
     def test_late_index(self, export: Export, tmp_path: Path) -> None:
         export.unlist(12)
