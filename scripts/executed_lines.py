@@ -6,6 +6,7 @@ As a program, this runs the tests once and records that into a folder; `python -
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import subprocess
 import sys
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING
 import pytest
 from coverage import Coverage, CoverageData
 
-from scripts.documents import PROJECT
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+PROJECT = Path(__file__).resolve().parent.parent  # scripts.documents imports the tap, which has to be recorded first
 
 PACKAGE = PROJECT / "tap_kissmetrics"
 
@@ -77,17 +78,19 @@ class ExecutedLines:
         contexts = self._data.contexts_by_lineno(str(module))
         return {context for line in lines for context in contexts.get(line, ())}
 
-    def tests_of(self, contexts: set[str]) -> list[str]:
-        """Return the tests in an order in which one that fails comes soon: one of each function first, the quickest."""
+    def tests_of(self, contexts: set[str], max_seconds: float) -> list[str]:
+        """Return tests in an order in which one that fails comes soon: unit tests, then one of each function."""
         concerned = [test for test in self._seconds if test in contexts or _file_of(test) in contexts]
         concerned.sort(key=self._seconds.__getitem__)
-        seen: Counter[str] = Counter()
+        earlier: Counter[str] = Counter()
         rounds = []
         for test in concerned:
             function = test.partition("[")[0]
-            rounds.append((seen[function], test))
-            seen[function] += 1
-        return [test for _, test in sorted(rounds, key=lambda entry: entry[0])]
+            rounds.append((-1 if test.startswith("tests/unit") else earlier[function], test))
+            earlier[function] += 1
+        tests = [test for _, test in sorted(rounds, key=lambda entry: entry[0])]
+        ends = itertools.accumulate(self._seconds[test] for test in tests)
+        return [test for test, end in zip(tests, ends, strict=True) if end <= max_seconds]
 
 
 def _file_of(test: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import math
 import os
 import random
 import re
@@ -23,8 +24,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from typing_extensions import override
 
-from scripts.documents import PROJECT
-from scripts.executed_lines import PACKAGE, ExecutedLines
+from scripts.executed_lines import PACKAGE, PROJECT, ExecutedLines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,7 +119,7 @@ def _has_effect(node: ast.AST) -> TypeGuard[ast.stmt]:
     return any(isinstance(target, (ast.Attribute, ast.Subscript)) for target in targets)
 
 
-def find_tests(change: Change, executed: ExecutedLines) -> list[str]:
+def find_tests(change: Change, executed: ExecutedLines, max_seconds: float) -> list[str]:
     """Return the tests that execute a change."""
     start, end = min(change.statement.lineno, change.part.lineno), change.part.end_lineno or change.part.lineno
     contexts = executed.contexts_of(change.module, range(start, end + 1))
@@ -129,7 +129,7 @@ def find_tests(change: Change, executed: ExecutedLines) -> list[str]:
         for module in PACKAGE.rglob("*.py"):
             lines = module.read_text(encoding="utf-8").splitlines()
             contexts |= executed.contexts_of(module, [n for n, line in enumerate(lines, 1) if name.search(line)])
-    tests = executed.tests_of(contexts)
+    tests = executed.tests_of(contexts, max_seconds)
     return tests + OF_PROCESSES * (change.module.stem in {"shutdown", "stream", "writer"} or not tests)
 
 
@@ -156,6 +156,7 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=60, help="how many changes (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="which changes (default: %(default)s)")
     parser.add_argument("--module", nargs="+", default=[], help="only those of some modules, such as retry or state:87")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="most time of the tests of a change")
     options = parser.parse_args()
     modules = sorted(path for path in PACKAGE.rglob("*.py") if path.name not in {"settings.py", "__init__.py"})
     changes = [change for module in modules for change in find_changes(module)]
@@ -167,7 +168,7 @@ def main() -> int:
     survivors = []
     for count, change in enumerate(chosen, 1):
         start = time.monotonic()
-        concerned = find_tests(change, executed)
+        concerned = find_tests(change, executed, options.seconds)
         result = "noticed " if is_noticed(change, concerned) else "SURVIVED"
         seconds = time.monotonic() - start
         print(f"{count:3} of {len(chosen)}  {result} {seconds:4.0f} s, {len(concerned):4} tests  {change}", flush=True)
