@@ -67,14 +67,15 @@ def test_certificates_that_cannot_be_read(variable: str, content: str | None, tm
     assert variable in run.errors[0], run.errors[0]
 
 
-def test_a_response_that_stops_is_given_up_in_time() -> None:
+@pytest.mark.parametrize("seconds", [0, 0.3])
+def test_a_response_that_stops_is_given_up_in_time(seconds: float) -> None:
     """At its own deadline, however long one read may take."""
     with Sandbox(faults=[faults.hang("in_body")]) as sandbox:
-        limits = Limits(max_concurrency=1, requests_per_minute=None, max_response_time=0.3)
+        limits = Limits(max_concurrency=1, requests_per_minute=None, max_response_time=seconds)
         session = make_session([sandbox.url], limits, shutdown=Shutdown(), logger=logging.getLogger())
         session.headers["Authorization"] = f"Bearer {sandbox.token}"
         start = time.monotonic()
-        with pytest.raises(requests.RequestException, match=r"timed out|took more than 0\.3 s"):
+        with pytest.raises(requests.RequestException, match="timed out"):
             session.get(f"{sandbox.url}/accounts", timeout=20)
         assert time.monotonic() - start < 10
 
