@@ -130,7 +130,7 @@ def find_tests(change: Change, executed: ExecutedLines, max_seconds: float) -> l
             lines = module.read_text(encoding="utf-8").splitlines()
             contexts |= executed.contexts_of(module, [n for n, line in enumerate(lines, 1) if name.search(line)])
     tests = executed.tests_of(contexts, max_seconds)
-    return tests + OF_PROCESSES * (change.module.stem in {"shutdown", "stream", "writer"} or not tests)
+    return tests + OF_PROCESSES * (change.module.stem in {"session", "shutdown", "stream", "writer"} or not tests)
 
 
 def is_noticed(change: Change, tests: list[str]) -> bool:
