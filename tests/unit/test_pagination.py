@@ -249,8 +249,8 @@ class TestPages:
     @pytest.mark.parametrize("finds_new", [True, False])
     def test_a_list_that_moves_is_read_until_nothing_new_is_found(self, finds_new: bool) -> None:  # noqa: FBT001
         pages = OverlapPaginator(10)
-        new = [9] if finds_new else []
-        for start in ([1, 2, 3], [1, *new, 2, 3]):
+        starts: list[list[str | int]] = [[1, 2, 3], [1, 9, 2, 3] if finds_new else [1, 2, 3]]
+        for start in starts:
             assert pages.predict(9) == [0]
             pages.update(page(start))
             pages.update(page([2, 3, 4], offset=len(start) - 1))  # rows were inserted before it
