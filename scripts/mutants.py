@@ -141,7 +141,8 @@ def is_noticed(change: Change, tests: list[str]) -> bool:
         (folder / change.module.relative_to(PROJECT)).write_text(change.apply(), encoding="utf-8")
         (folder / "tests").write_text("\n".join(tests), encoding="utf-8")
         # -P: the package in the working directory is not the one to import.
-        command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", "--timeout=60", f"@{folder / 'tests'}"]
+        command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", f"@{folder / 'tests'}"]
+        command += ["--timeout=60", "--timeout-method=thread"]  # hypothesis would repeat a test that a signal ends
         env = os.environ | {"PYTHONPATH": os.pathsep.join((name, str(PROJECT))), "PYTHONDONTWRITEBYTECODE": "1"}
         try:
             done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, check=False, timeout=1200)
