@@ -99,6 +99,19 @@ def test_the_order_of_messages(
     assert [message["type"] for message in written(capsysbinary)] == expected
 
 
+def test_what_is_discarded_does_not_come_with_the_next_stream(
+    writer: BufferedWriter, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Some targets would empty the file of the stream that failed."""
+    for message in messages("SCHEMA", "ACTIVATE_VERSION"):
+        writer.write_message(message)
+    writer.discard()
+    writer.write_message(*messages("RECORD"))
+    writer.release()
+    writer.flush()
+    assert [message["type"] for message in written(capsysbinary)] == ["RECORD"]
+
+
 def test_outside_a_sync_a_schema_is_written_at_once(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     """Without the keywords that some targets refuse."""
     BufferedWriter().write_message(*messages("SCHEMA"))
