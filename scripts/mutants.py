@@ -1,155 +1,179 @@
-"""Do the tests notice a change of the code? Change one place of the package at a time, and run them.
+"""Do the tests notice a change of the code? Change one place of the package at a time, and run the tests concerned.
 
-`python -m scripts.mutants --sample 60` tries sixty places at random, and lists the changes that no test noticed. Some
-of these change nothing that can be observed; each of the others lacks a test.
+`python -m scripts.mutants --sample 60` tries sixty places at random, `--module retry state:87` those of a module and
+of a line, and lists the changes that no test noticed. Some of these change nothing that can be observed; each of the
+others lacks a test. Which tests execute which lines is measured first, and kept until the package or a test changes.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import copy
+import math
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
-from scripts.documents import PROJECT
+from typing_extensions import override
+
+from scripts.executed_lines import PACKAGE, PROJECT, ExecutedLines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-PACKAGE = PROJECT / "tap_kissmetrics"
+OF_PROCESSES = [f"tests/end_to_end/test_{name}.py" for name in ("output", "stopped_queries", "signals")]
+"""Tests that run the tap in processes of their own, for what no other test executes."""
 
-TESTS = ("tests/unit", "tests/integration", "tests/end_to_end/test_signals.py", "tests/end_to_end/test_output.py")
-"""The quickest come first, for the first failure ends a run."""
+_PAIRS: list[tuple[type[ast.AST], type[ast.AST]]] = [
+    (ast.Lt, ast.LtE),
+    (ast.Gt, ast.GtE),
+    (ast.Eq, ast.NotEq),
+    (ast.In, ast.NotIn),
+    (ast.Is, ast.IsNot),
+    (ast.And, ast.Or),
+    (ast.Add, ast.Sub),
+]
 
-OPERATORS: dict[type[ast.AST], type[ast.AST]] = {
-    ast.Lt: ast.LtE,
-    ast.LtE: ast.Lt,
-    ast.Gt: ast.GtE,
-    ast.GtE: ast.Gt,
-    ast.Eq: ast.NotEq,
-    ast.NotEq: ast.Eq,
-    ast.In: ast.NotIn,
-    ast.NotIn: ast.In,
-    ast.Is: ast.IsNot,
-    ast.IsNot: ast.Is,
-    ast.And: ast.Or,
-    ast.Or: ast.And,
-    ast.Add: ast.Sub,
-    ast.Sub: ast.Add,
-    ast.Mult: ast.Add,
-}
+OPERATORS = {**dict(_PAIRS), **{right: left for left, right in _PAIRS}, ast.Mult: ast.Add}
 
 NAMES = {"min": "max", "max": "min", "any": "all", "all": "any"}
 
 
-def changes(tree: ast.Module) -> Iterator[tuple[ast.AST, Callable[[], None]]]:
-    """Yield each place of a module that can be changed, and what changes it."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Compare) and type(node.ops[0]) in OPERATORS:
-            yield node, partial(node.ops.__setitem__, 0, OPERATORS[type(node.ops[0])]())
-        elif isinstance(node, (ast.BoolOp, ast.BinOp)) and type(node.op) in OPERATORS:
-            yield node, partial(setattr, node, "op", OPERATORS[type(node.op)]())
-        elif isinstance(node, (ast.If, ast.IfExp, ast.While)) and "TYPE_CHECKING" not in ast.unparse(node.test):
-            yield node, partial(setattr, node, "test", ast.UnaryOp(ast.Not(), node.test))
-        elif isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float)):
-            yield node, partial(setattr, node, "value", _other(node.value))
-        elif isinstance(node, ast.Name) and node.id in NAMES:
-            yield node, partial(setattr, node, "id", NAMES[node.id])
-        elif _is_statement(node):
-            yield node, partial(_leave_out, tree, node)
+class Change(NamedTuple):
+    """A part of a module, and what stands in its place."""
+
+    module: Path
+    statement: ast.stmt
+    part: ast.expr | ast.stmt
+    text: str
+
+    @override
+    def __str__(self) -> str:
+        """Describe it in a line."""
+        before = ast.unparse(self.part).splitlines()[0]
+        return f"{self.module.relative_to(PROJECT)}:{self.part.lineno}: {before}  ->  {self.text}"
+
+    def apply(self) -> str:
+        """Return the source of the module with it."""
+        lines = self.module.read_bytes().splitlines(keepends=True)
+        part = self.part
+        end, end_col = part.end_lineno or part.lineno, part.end_col_offset or 0
+        before = b"".join(lines[: part.lineno - 1]) + lines[part.lineno - 1][: part.col_offset]
+        after = lines[end - 1][end_col:] + b"".join(lines[end:])
+        return (before + self.text.encode() + after).decode()
 
 
-def _other(value: float) -> float:
-    return not value if isinstance(value, bool) else value + 1
+def find_changes(module: Path) -> list[Change]:
+    """Return all changes of a module."""
+
+    def walk(node: ast.AST, statement: ast.stmt) -> Iterator[Change]:
+        # Before Python 3.12, the parts of an f-string have wrong positions.
+        if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)):
+            return
+        statement = node if isinstance(node, ast.stmt) else statement
+        for part, text in _changes_at(node):
+            yield Change(module, statement, part, text)
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, statement)
+
+    return [found for node in ast.parse(module.read_bytes()).body for found in walk(node, node)]
 
 
-def _is_statement(node: ast.AST) -> bool:
-    is_call = isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
-    return is_call or isinstance(node, (ast.Raise, ast.Continue))
+def _changes_at(node: ast.AST) -> Iterator[tuple[ast.expr | ast.stmt, str]]:
+    if isinstance(node, ast.Compare) and type(node.ops[0]) in OPERATORS:
+        yield node, _with(node, "ops", [OPERATORS[type(node.ops[0])](), *node.ops[1:]])
+    elif isinstance(node, (ast.BoolOp, ast.BinOp)) and type(node.op) in OPERATORS:
+        yield node, _with(node, "op", OPERATORS[type(node.op)]())
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield node, f"({ast.unparse(node.operand)})"
+    elif isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float)):
+        yield node, repr(not node.value if isinstance(node.value, bool) else node.value + 1)
+    elif isinstance(node, ast.Name) and node.id in NAMES:
+        yield node, NAMES[node.id]
+    elif isinstance(node, (ast.Raise, ast.Continue, ast.Delete)) or _has_effect(node):
+        yield node, "pass"
+    conditions = [node.test] if isinstance(node, (ast.If, ast.IfExp, ast.While)) else []
+    for condition in node.ifs if isinstance(node, ast.comprehension) else conditions:
+        yield condition, f"not ({ast.unparse(condition)})"
 
 
-def _leave_out(tree: ast.Module, statement: ast.AST) -> None:
-    for node in ast.walk(tree):
-        for name in ("body", "orelse", "finalbody"):
-            block = getattr(node, name, None)
-            if isinstance(block, list) and statement in block:
-                block[block.index(statement)] = ast.copy_location(ast.Pass(), statement)
+def _with(node: ast.expr, field: str, value: object) -> str:
+    changed = copy.copy(node)
+    setattr(changed, field, value)
+    return f"({ast.unparse(changed)})"
 
 
-def find_places() -> list[tuple[Path, int]]:
-    """Return the places of the package, each as a module and a number in it."""
-    modules = sorted(path for path in PACKAGE.rglob("*.py") if path.name not in {"settings.py", "__init__.py"})
-    return [
-        (path.relative_to(PROJECT), number)
-        for path in modules
-        for number, _ in enumerate(changes(ast.parse(path.read_text(encoding="utf-8"))))
-    ]
+def _has_effect(node: ast.AST) -> TypeGuard[ast.stmt]:
+    """Return whether a statement calls something, or sets more than a local variable."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Call)
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AugAssign) else []
+    return any(isinstance(target, (ast.Attribute, ast.Subscript)) for target in targets)
 
 
-def make_copy(folder: Path) -> None:
-    """Copy the package into a folder."""
-    shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+def find_tests(change: Change, executed: ExecutedLines, max_seconds: float) -> list[str]:
+    """Return the tests that execute a change."""
+    start, end = min(change.statement.lineno, change.part.lineno), change.part.end_lineno or change.part.lineno
+    contexts = executed.contexts_of(change.module, range(start, end + 1))
+    if contexts == {""}:  # it is executed as the module is imported: take the tests that use the name it defines
+        targets = getattr(change.statement, "targets", [getattr(change.statement, "target", change.statement)])
+        name = re.compile(rf"\b{re.escape(getattr(targets[0], 'name', ast.unparse(targets[0])))}\b")
+        for module in PACKAGE.rglob("*.py"):
+            lines = module.read_text(encoding="utf-8").splitlines()
+            contexts |= executed.contexts_of(module, [n for n, line in enumerate(lines, 1) if name.search(line)])
+    tests = executed.tests_of(contexts, max_seconds)
+    return tests + OF_PROCESSES * (change.module.stem in {"session", "shutdown", "stream", "writer"} or not tests)
 
 
-def make_mutant(folder: Path, module: Path, number: int) -> str:
-    """Copy the package into a folder with one place changed; describe the change."""
-    make_copy(folder)
-    tree = ast.parse((PROJECT / module).read_text(encoding="utf-8"))
-    node, change = list(changes(tree))[number]
-    before = ast.unparse(node).splitlines()[0]
-    line = getattr(node, "lineno", 0)
-    change()
-    after = "left out" if _is_statement(node) else ast.unparse(node).splitlines()[0]
-    (folder / module).write_text(ast.unparse(ast.fix_missing_locations(tree)) + "\n", encoding="utf-8")
-    return f"{module}:{line}: {before}  ->  {after}"
-
-
-def is_noticed(folder: Path) -> bool:
-    """Return whether a test fails with the package in a folder."""
-    # -P: the package in the working directory is not the one to import.
-    command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", "--timeout=60", *TESTS]
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, (folder, PROJECT))), "PYTHONDONTWRITEBYTECODE": "1"}
-    try:
-        done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, check=False, timeout=600)
-    except subprocess.TimeoutExpired:
-        return True
+def is_noticed(change: Change, tests: list[str]) -> bool:
+    """Return whether one of some tests fails with a change."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
+        (folder / change.module.relative_to(PROJECT)).write_text(change.apply(), encoding="utf-8")
+        (folder / "tests").write_text("\n".join(tests), encoding="utf-8")
+        # -P: the package in the working directory is not the one to import.
+        command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", f"@{folder / 'tests'}"]
+        command += ["--timeout=60", "--timeout-method=thread"]  # hypothesis would repeat a test that a signal ends
+        env = os.environ | {"PYTHONPATH": os.pathsep.join((name, str(PROJECT))), "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, check=False, timeout=1200)
+        except subprocess.TimeoutExpired:
+            return True
     return done.returncode != 0
 
 
 def main() -> int:
-    """Try some places; return 1 if a change was not noticed."""
+    """Try some changes; return 1 if one was not noticed."""
     parser = argparse.ArgumentParser(prog="python -m scripts.mutants", description=__doc__)
-    parser.add_argument("--sample", type=int, default=60, help="how many places (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="which places (default: %(default)s)")
-    parser.add_argument("--module", default="", help="only modules whose path has this in it, such as retry")
+    parser.add_argument("--sample", type=int, default=60, help="how many changes (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="which changes (default: %(default)s)")
+    parser.add_argument("--module", nargs="+", default=[], help="only those of some modules, such as retry or state:87")
+    parser.add_argument("--seconds", type=float, default=math.inf, help="most time of the tests of a change")
     options = parser.parse_args()
-    places = [place for place in find_places() if options.module in str(place[0])]
-    chosen = random.Random(options.seed).sample(places, min(options.sample, len(places)))  # noqa: S311 - no secret
-    with tempfile.TemporaryDirectory() as folder:
-        make_copy(Path(folder))
-        if is_noticed(Path(folder)):
-            print("the tests fail without any change", file=sys.stderr)
-            return 2
+    modules = sorted(path for path in PACKAGE.rglob("*.py") if path.name not in {"settings.py", "__init__.py"})
+    changes = [change for module in modules for change in find_changes(module)]
+    if options.module:
+        asked = set(options.module)
+        changes = [c for c in changes if asked & {c.module.stem, f"{c.module.stem}:{c.part.lineno}"}]
+    chosen = random.Random(options.seed).sample(changes, min(options.sample, len(changes)))  # noqa: S311 - no secret
+    executed = ExecutedLines()
     survivors = []
-    for count, (module, number) in enumerate(chosen, 1):
-        with tempfile.TemporaryDirectory() as folder:
-            description = make_mutant(Path(folder), module, number)
-            start = time.monotonic()
-            noticed = is_noticed(Path(folder))
-            seconds = time.monotonic() - start
-        print(
-            f"{count:3} of {len(chosen)}  {'noticed ' if noticed else 'SURVIVED'} {seconds:4.0f} s  {description}",
-            flush=True,
-        )
-        survivors += [] if noticed else [description]
+    for count, change in enumerate(chosen, 1):
+        start = time.monotonic()
+        concerned = find_tests(change, executed, options.seconds)
+        result = "noticed " if is_noticed(change, concerned) else "SURVIVED"
+        seconds = time.monotonic() - start
+        print(f"{count:3} of {len(chosen)}  {result} {seconds:4.0f} s, {len(concerned):4} tests  {change}", flush=True)
+        survivors += [change] if result == "SURVIVED" else []
     print(f"{len(chosen) - len(survivors)} of {len(chosen)} changes were noticed", *survivors, sep="\n")
     return 1 if survivors else 0
 

@@ -125,6 +125,18 @@ def test_what_is_not_known_is_named(beside: dict[str, Any], names: str, tmp_path
     assert "events" not in activated(run)
 
 
+def test_an_unknown_field_beside_the_empty_list_of_one_product(tmp_path: Path) -> None:
+    """The rows of that product stay too, although the other has records."""
+    with small_sandbox() as sandbox:
+        first, second = sandbox.account.ids("products")[:2]
+        odd = faults.rewrite(lambda _: {"data": [], "degraded": True}, where=lambda r: f"{second}/events" in r.path)
+        sandbox.faults.append(odd)
+        run = watched_sync(sandbox, tmp_path, product_ids=[first, second], **HASTY).succeeded()
+    assert run.records("events")
+    assert "properties" in activated(run)
+    assert "events" not in activated(run)
+
+
 def test_an_unknown_field_at_the_end_of_a_list(tmp_path: Path) -> None:
     """Records came, but the list may go on: nothing is deleted."""
     end = faults.rewrite(

@@ -32,9 +32,10 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
-def of_product(product_id: object, status: int, resource: str = "events") -> Fault:
+def of_product(product_id: object, status: int, resource: str = "events", **when: Any) -> Fault:
     """Fail the list of one product."""
-    return faults.status(status, resource=resource, where=lambda request: f"/products/{product_id}/" in request.path)
+    path = f"/products/{product_id}/"
+    return faults.status(status, resource=resource, where=lambda request: path in request.path, **when)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 410, 500])
@@ -78,17 +79,20 @@ def test_an_id_of_product_ids_that_is_gone(api: Any, tmp_path: Path) -> None:
     assert "events" in run.failed
 
 
-def test_bookmarks_of_those_that_failed_stay_and_the_others_move(sandbox: Sandbox, tmp_path: Path) -> None:
-    """So that the next run brings what is missing."""
+@pytest.mark.parametrize("pages", [0, 1])
+def test_bookmarks_of_those_that_failed_stay_and_the_others_move(pages: int, sandbox: Sandbox, tmp_path: Path) -> None:
+    """So that the next run brings what is missing, however many pages were read before the failure."""
     chosen = {"replication-method": "INCREMENTAL", "replication-key": KEY}
     catalog = catalog_of(tmp_path, settings_for(sandbox), events=chosen)
     first = sync(sandbox, tmp_path, catalog=catalog).succeeded()
     products = sandbox.account.ids("products")
     for event in sandbox.account.records["events"]:
         event[KEY] = "2025-06-01T00:00:00Z"
-    sandbox.faults.append(of_product(products[1], 403))
-    failed = sync(sandbox, tmp_path, catalog=catalog, state=first.state, **ON)
+    sandbox.faults.append(of_product(products[1], 403, skip=pages))
+    failed = sync(sandbox, tmp_path, catalog=catalog, state=first.state, page_size=5, **ON)
     assert failed.failed == ["events"]
+    read = {event["id"] for event in failed.records("events")}
+    assert len([e for e in sandbox.account.scoped("events", products[1]) if e["id"] in read]) == 5 * pages
     before, after = (
         {
             each["context"]["product_id"]: each.get("replication_key_value")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from tap_kissmetrics.sdk_extensions.session import make_session
 from tap_kissmetrics.sdk_extensions.shutdown import Shutdown
 from tap_kissmetrics.sdk_extensions.transport import Limits
 from tap_kissmetrics.tap import max_response_time
-from tests.sandbox import Sandbox
+from tests.sandbox import Sandbox, faults
 from tests.support.cases import small_sandbox, watched_sync
 
 if TYPE_CHECKING:
@@ -64,6 +65,19 @@ def test_certificates_that_cannot_be_read(variable: str, content: str | None, tm
         run = watched_sync(sandbox, tmp_path, env={**others, variable: str(path)}, api_url=url, retry_timeout=0.1)
     assert run.code == 1
     assert variable in run.errors[0], run.errors[0]
+
+
+@pytest.mark.parametrize("seconds", [0, 0.3])
+def test_a_response_that_stops_is_given_up_in_time(seconds: float) -> None:
+    """At its own deadline, however long one read may take."""
+    with Sandbox(faults=[faults.hang("in_body")]) as sandbox:
+        limits = Limits(max_concurrency=1, requests_per_minute=None, max_response_time=seconds)
+        session = make_session([sandbox.url], limits, shutdown=Shutdown(), logger=logging.getLogger())
+        session.headers["Authorization"] = f"Bearer {sandbox.token}"
+        start = time.monotonic()
+        with pytest.raises(requests.RequestException, match="timed out"):
+            session.get(f"{sandbox.url}/accounts", timeout=20)
+        assert time.monotonic() - start < 10
 
 
 def test_out_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

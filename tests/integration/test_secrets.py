@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import pytest
+import requests
 
+from tap_kissmetrics.sdk_extensions.session import make_session
+from tap_kissmetrics.sdk_extensions.shutdown import Shutdown
+from tap_kissmetrics.sdk_extensions.transport import Limits
 from tests.sandbox import faults
 from tests.support.assertions import assert_discreet, secrets_of
 from tests.support.cases import BOTH, small_sandbox, watched_sync
@@ -99,3 +104,18 @@ def test_a_login_is_sent_as_http_basic(password: str, tmp_path: Path) -> None:
     assert line.startswith("HTTP 401: username or password is wrong; an API key is a username, and has no password")
     assert "another-user" not in run.stderr
     assert len(sandbox.requests) == 1
+
+
+def test_a_session_sends_to_its_roots_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks it to send elsewhere; and it takes no login from a `.netrc`."""
+    with small_sandbox() as sandbox, small_sandbox() as other:
+        limits = Limits(max_concurrency=1, requests_per_minute=None, max_response_time=30)
+        session = make_session([sandbox.url], limits, shutdown=Shutdown(), logger=logging.getLogger())
+        for url in (other.url, f"{sandbox.url}x", sandbox.url.removesuffix("/core")):
+            with pytest.raises(requests.exceptions.InvalidSchema):
+                session.get(f"{url}/accounts", timeout=5)
+        (tmp_path / "netrc").write_text("machine 127.0.0.1 login somebody password else", encoding="utf-8")
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        assert session.get(f"{sandbox.url}/accounts", timeout=5).status_code == 401
+    assert [request.headers.get("authorization") for request in sandbox.requests] == [None]
+    assert other.requests == []

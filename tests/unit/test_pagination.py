@@ -246,6 +246,19 @@ class TestPages:
         assert pages.update(page([])) == []
         assert len(pages.update(page([1, 2]))) == 2
 
+    @pytest.mark.parametrize("finds_new", [True, False])
+    def test_a_list_that_moves_is_read_until_nothing_new_is_found(self, finds_new: bool) -> None:  # noqa: FBT001
+        pages = OverlapPaginator(10)
+        starts: list[list[str | int]] = [[1, 2, 3], [1, 9, 2, 3] if finds_new else [1, 2, 3]]
+        for start in starts:
+            assert pages.predict(9) == [0]
+            pages.update(page(start))
+            pages.update(page([2, 3, 4], offset=len(start) - 1))  # rows were inserted before it
+            pages.update(page([4], offset=len(start) + 1))
+        assert pages.predict(9) == ([0] if finds_new else [])
+        if finds_new:
+            assert pages.update(page([1, 9, 8, 2, 3, 4])) == [{"id": 8}]
+
 
 class TestRows:
     """The rows of a result, which have no ids."""

@@ -117,6 +117,12 @@ def test_failures_have_a_budget(clock: Clock) -> None:
     assert len(waits) == calls - 1 == 7
 
 
+def test_a_budget_of_less_than_a_second(clock: Clock) -> None:
+    """It is used up too."""
+    waits, _, _ = attempt([RetriableAPIError("503")] * 50, clock, factor=0.01, max_time=0.5)
+    assert sum(waits) == pytest.approx(0.5, abs=0.01)
+
+
 def test_the_time_of_attempts_counts(clock: Clock) -> None:
     """A server that hangs uses it up as well."""
     _, calls, error = attempt([RetriableAPIError("timed out")] * 50, clock, max_time=120, duration=50)
