@@ -66,9 +66,17 @@ class Programs:
     folder: Path
     _forks: dict[str, Forks] = field(default_factory=dict)
 
-    def install(self, name: str) -> Path:
-        """Install a loader of meltano.yml, or one of `OTHERS`, unless it is here already; give its environment."""
-        wanted = requirements(name)
+    def install(self, name: str, wanted: tuple[str, ...] = ()) -> Path:
+        """Install a program by its requirements, by default those of `requirements`, unless it is here already.
+
+        Args:
+            name: Name of the program.
+            wanted: Its requirements.
+
+        Returns:
+            Its environment.
+        """
+        wanted = wanted or requirements(name)
         key = hashlib.sha256(repr((wanted, sys.version, sys.base_prefix)).encode()).hexdigest()
         home = self.folder / f"{name}-{key[:12]}"
         with FileLock(home.with_suffix(".lock")):
