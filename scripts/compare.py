@@ -7,7 +7,7 @@ import datetime as dt
 import json
 import math
 from collections import Counter, defaultdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tests.support.tables import utc
 
@@ -17,8 +17,16 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 
 
+class DifferenceError(Exception):
+    """A record is missing or doubled, or a value differs in a way that is not known."""
+
+
+Again = Literal["updates", "appends", "keeps"]
+"""What a target does when a record comes again: updates its row, appends another, or keeps the first as it is."""
+
+
 def compare(
-    stream: str, schema: Mapping[str, Any], records: Iterable[Record], rows: Iterable[Record], *, appends: bool
+    stream: str, schema: Mapping[str, Any], records: Iterable[Record], rows: Iterable[Record], *, again: Again
 ) -> Counter[str]:
     """Compare a table with the records of its stream; count in what known ways values are changed.
 
@@ -27,25 +35,28 @@ def compare(
         schema: Its SCHEMA message.
         records: All its records, in their order.
         rows: The rows of the table.
-        appends: Whether a record that comes again is another row, rather than an update.
+        again: What the target does when a record comes again.
 
     Raises:
-        AssertionError: A record is missing or doubled, or a value differs in no known way.
+        DifferenceError: What was stored is wrong.
     """
     keys = schema["key_properties"]
     wanted, got = _by_key(keys, records), _by_key(keys, rows)
-    assert wanted.keys() == got.keys(), f"{stream}: {wanted.keys() ^ got.keys()} missing or too many"
+    if wanted.keys() != got.keys():
+        raise DifferenceError(f"{stream}: {wanted.keys() ^ got.keys()} missing or too many")
     dates = {c for c, field in schema["schema"]["properties"].items() if field.get("format") == "date-time"}
     changes: Counter[str] = Counter()
     for key, versions in wanted.items():
-        if not appends:
-            del versions[:-1]
-        assert len(got[key]) == len(versions), f"{stream}: {len(got[key])} rows of {key}, not {len(versions)}"
+        if again != "appends":
+            versions = versions[-1:] if again == "updates" else versions[:1]  # noqa: PLW2901
+        if len(got[key]) != len(versions):
+            raise DifferenceError(f"{stream}: {len(got[key])} rows of {key}, not {len(versions)}")
         for record in versions:
             found = [[*differences(record, row, dates)] for row in got[key]]
             best = min(range(len(found)), key=lambda at: sum(change.startswith("!") for change in found[at]))
             wrong = [change for change in found[best] if change.startswith("!")]
-            assert not wrong, f"{stream} {key}: {wrong}"
+            if wrong:
+                raise DifferenceError(f"{stream} {key}: {wrong}")
             changes.update(found[best])
             del got[key][best]
     return changes

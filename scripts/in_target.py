@@ -16,6 +16,14 @@ from urllib.parse import parse_qs, urlsplit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from typing_extensions import override
+else:
+
+    def override(method: Any) -> Any:
+        """Python has it from 3.12 on, and typing_extensions need not be there."""
+        return method
+
+
 Schemas = dict[str, dict[str, Any]]
 """The JSON Schema of each stream."""
 
@@ -67,7 +75,11 @@ def read_parquet(place: str, endpoint: str = "") -> Iterator[dict[str, Any]]:
 
     if endpoint:
         files = pyarrow.fs.S3FileSystem(
-            access_key="none", secret_key="none", region="us-east-1", endpoint_override=endpoint, scheme="http"
+            region="us-east-1",
+            endpoint_override=endpoint,
+            scheme="http",
+            access_key="none",
+            secret_key="none",  # noqa: S106 - any will do
         )
     else:
         files = pyarrow.fs.LocalFileSystem()
@@ -125,6 +137,7 @@ def serve_clickhouse(folder: str, port: str) -> None:
             self.end_headers()
             self.wfile.write(body)
 
+        @override
         def log_message(self, *_: object) -> None:
             """Log nothing."""
 

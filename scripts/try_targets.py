@@ -1,10 +1,12 @@
 """Load the sandbox's account into targets that the tests leave out, and measure what arrives.
 
-`python -m scripts.try_targets [--write] [NAME ...]` installs each target into an environment of its own in `.tox/targets`, loads
-every stream of both APIs twice, with a change in between, and compares each value. Of targets whose database runs in a cloud
-alone it shows the columns that their own code makes of the streams. `--write` updates the table of types in docs/targets.md.
+`python -m scripts.try_targets [--write] [NAME ...]` installs each target into an environment of its own in
+`.tox/targets`, loads every stream of both APIs twice, with a change in between, and compares each value. Of a target
+whose database runs in a cloud alone, it shows the columns that the target's own code makes of the streams. `--write`
+updates the table of types in docs/targets.md.
 
-It needs uv, git, and for some targets a server: `mariadbd` in PATH or in /usr/sbin. It takes some minutes and 3 GB.
+It needs git, for target-mysql also a C compiler and Debian's mariadb-server and libmariadb-dev. It takes five minutes
+and 3 GB.
 """
 
 from __future__ import annotations
@@ -12,133 +14,46 @@ from __future__ import annotations
 import argparse
 import datetime as dt
 import json
-import os
 import re
-import shutil
 import sqlite3
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
 from collections import Counter, defaultdict
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from scripts.compare import compare
+from scripts.compare import Again, DifferenceError, compare
 from scripts.documents import PROJECT
-from tests.support.postgres import free_port
+from scripts.target_world import APIS, TrialError, World, ask
 from tests.support.results import metric_ids, result_sandbox
-from tests.support.s3 import BUCKET, serve_s3
+from tests.support.run import settings_for
+from tests.support.s3 import BUCKET
 from tests.support.tables import code_block
 from tests.support.tap import catalog_of, sync
-from tests.support.targets import Programs, Target
+from tests.support.targets import Programs, Target, requirements
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tests.sandbox import ApiName
+    from tests.sandbox import ApiName, Sandbox
     from tests.support.run import Run
 
-IN_TARGET = PROJECT / "scripts" / "in_target.py"
 PAGE = PROJECT / "docs" / "targets.md"
-APIS: tuple[ApiName, ...] = ("core", "query")
 
 KINDS = ("string", "integer", "number", "boolean", "date-time", "object", "array")
 """The formats and types of columns, in the order of the table."""
 
+Kinds = dict[tuple[str, str], set[str]]
+"""The types of columns, by their kind and by whether they are part of a key."""
+
+_NONE: Kinds = {}
+
 Table = dict[str, Any]
 """`stream`, `types` by column, and `rows`."""
-
-
-class TrialError(Exception):
-    """A target cannot be tried, or fails."""
-
-
-class World:
-    """A folder for the files of a trial, and the servers that it needs, which end with it."""
-
-    def __init__(self, folder: Path, programs: Programs, stack: ExitStack) -> None:
-        """Start nothing yet."""
-        self.folder = folder
-        self.programs = programs
-        self._stack = stack
-
-    @cached_property
-    def s3(self) -> str:
-        """The address of a server of S3, with a bucket."""
-        return self._stack.enter_context(serve_s3()).url
-
-    @cached_property
-    def mysql_port(self) -> int:
-        """The port of a MariaDB server with a database for each API, user and password `tester`."""
-        path = f"{os.environ['PATH']}:/usr/sbin"
-        needed = {name: shutil.which(name, path=path) for name in ("mariadbd", "mariadb-install-db", "mariadb")}
-        if missing := [name for name, found in needed.items() if not found]:
-            raise TrialError(f"SKIPPED: {', '.join(missing)} not found; Debian has them in mariadb-server")
-        user = ["--user=root"] if os.geteuid() == 0 else []
-        home, port = self.folder / "mariadb", free_port()
-        socket = f"--socket={tempfile.mkdtemp(prefix='mariadb-', dir='/tmp')}/socket"
-        data = ["--no-defaults", f"--datadir={home}", *user]
-        _run(needed["mariadb-install-db"], *data, "--auth-root-authentication-method=normal", "--skip-test-db")
-        options = [*data, socket, f"--port={port}", "--bind-address=127.0.0.1", "--character-set-server=utf8mb4"]
-        self._start(needed["mariadbd"], *options)
-        grant = "GRANT ALL ON *.* TO tester@'%' IDENTIFIED BY 'tester';"
-        statements = grant + "".join(f"CREATE DATABASE {api};" for api in APIS)
-        _patiently(lambda: _run(needed["mariadb"], "--no-defaults", socket, "-u", "root", "-e", statements))
-        return port
-
-    @cached_property
-    def clickhouse(self) -> str:
-        """The address of the engine of ClickHouse, with a database for each API."""
-        port = free_port()
-        python = self.programs.install("chdb", ("chdb==4.4.0",)) / "bin" / "python"
-        self._start(python, IN_TARGET, "serve-clickhouse", self.folder / "clickhouse", port)
-        for api in APIS:
-            _patiently(lambda api=api: ask(f"http://127.0.0.1:{port}/", f"CREATE DATABASE IF NOT EXISTS {api}"))
-        return f"http://127.0.0.1:{port}/"
-
-    def _start(self, *command: object) -> None:
-        process = subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        self._stack.callback(process.wait)
-        self._stack.callback(process.terminate)
-
-    def inside(self, name: str, *arguments: object) -> list[Any]:
-        """Run a command of `scripts.in_target` in a target's environment; give what it prints."""
-        python = self.programs.install(name, TRIALS[name].requirements) / "bin" / "python"
-        return [json.loads(line) for line in _run(python, IN_TARGET, *arguments).splitlines()]
-
-
-def _run(*command: object) -> str:
-    done = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise TrialError(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def _patiently(function: Callable[[], object]) -> None:
-    for attempt in range(100):
-        try:
-            function()
-        except (TrialError, OSError):
-            if attempt == 99:
-                raise
-            time.sleep(0.2)
-        else:
-            return
-
-
-def ask(url: str, query: str) -> str:
-    """Send a query to ClickHouse."""
-    request = urllib.request.Request(url, data=query.encode())  # noqa: S310 - this machine
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request) as response:
-        text: str = response.read().decode()
-    return text
 
 
 # How each target is set up, and read
@@ -182,15 +97,25 @@ def parquet_settings(world: World, api: ApiName) -> dict[str, Any]:
     return {"destination_path": str(world.folder / api)}
 
 
+def no_settings(_world: World, _api: ApiName) -> dict[str, Any]:
+    """Say that a target is not run: its database is in a cloud."""
+    raise NotImplementedError
+
+
+def no_tables(_world: World, _api: ApiName) -> list[Table]:
+    """Say the same of what it stored."""
+    raise NotImplementedError
+
+
 @dataclass(frozen=True)
 class Trial:
     """A target, how it is set up, and how what it stored is read; without these, only its types are shown."""
 
     version: str
     requirements: tuple[str, ...]
-    settings: Callable[[World, ApiName], dict[str, Any]] | None = None
-    read: Callable[[World, ApiName], Iterable[Table]] | None = None
-    appends: bool = False
+    settings: Callable[[World, ApiName], dict[str, Any]] = no_settings
+    read: Callable[[World, ApiName], Iterable[Table]] = no_tables
+    again: Again = "updates"
     workaround: str | None = None
     """The marker, in docs/targets.md, of the extractor's settings without which it does not load."""
 
@@ -209,15 +134,15 @@ TRIALS = {
         "1.1.2",
         ("target-parquet @ git+https://github.com/Automattic/target-parquet.git@v1.1.2",),
         parquet_settings,
-        lambda world, api: world.inside("target-parquet", "read-parquet", world.folder / api),
-        appends=True,
+        lambda world, api: _inside(world, "target-parquet", "read-parquet", world.folder / api),
+        again="appends",
     ),
     "target-s3": Trial(
         "0.1.7",
-        ("plinxore-target-s3==0.1.7", _OLD),
+        requirements("target-s3"),
         s3_settings,
-        lambda world, api: world.inside("target-s3", "read-parquet", f"{BUCKET}/{api}", world.s3.partition("//")[2]),
-        appends=True,
+        lambda world, api: _inside(world, "target-s3", "read-parquet", f"{BUCKET}/{api}", world.s3.partition("//")[2]),
+        again="appends",
     ),
     "target-mysql": Trial(
         "0.1.3",
@@ -225,9 +150,10 @@ TRIALS = {
         lambda world, api: {
             "sqlalchemy_url": f"mysql+mysqldb://tester:tester@127.0.0.1:{world.mysql_port}/{api}?charset=utf8mb4"
         },
-        lambda world, api: world.inside(
-            "target-mysql", "read-mysql", "127.0.0.1", world.mysql_port, "tester", "tester", api
+        lambda world, api: _inside(
+            world, "target-mysql", "read-mysql", "127.0.0.1", world.mysql_port, "tester", "tester", api
         ),
+        again="keeps",
         workaround="mysql",
     ),
     "target-clickhouse": Trial(
@@ -251,6 +177,10 @@ TRIALS = {
 # The trial
 
 
+def _inside(world: World, name: str, *arguments: object) -> list[Any]:
+    return world.inside(world.programs.install(name, TRIALS[name].requirements), *arguments)
+
+
 def two_nights(folder: Path, api: ApiName, workaround: str | None) -> list[Run]:
     """Read every stream twice, with a change in between."""
     extra: dict[str, Any] = {}
@@ -272,10 +202,8 @@ def two_nights(folder: Path, api: ApiName, workaround: str | None) -> list[Run]:
         return [first, sync(sandbox, folder, *options, **settings).succeeded()]
 
 
-def _with_lengths(sandbox: Any, folder: Path, settings: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+def _with_lengths(sandbox: Sandbox, folder: Path, settings: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
     """Make a catalog as Meltano does from the key `schema` of an extractor."""
-    from tests.support.run import settings_for
-
     config = settings_for(sandbox, **settings)
     names = [entry["tap_stream_id"] for entry in catalog_of(folder, config)["streams"]]
     catalog = catalog_of(folder, config, **{name: {} for name in names})
@@ -285,10 +213,8 @@ def _with_lengths(sandbox: Any, folder: Path, settings: dict[str, Any], schema: 
     return catalog
 
 
-def load(name: str, trial: Trial, world: World, api: ApiName) -> dict[tuple[str, str], set[str]]:
-    """Load both nights and compare; give the types by kind of column."""
-    assert trial.settings
-    assert trial.read
+def load(name: str, trial: Trial, world: World, api: ApiName) -> tuple[Counter[str], Kinds]:
+    """Load both nights and compare; give in what ways values are changed, and the types by kind of column."""
     nights = two_nights(world.folder, api, trial.workaround)
     program = world.programs.install(name, trial.requirements) / "bin" / name
     target = Target(program, None, world.folder, trial.settings(world, api))
@@ -306,17 +232,13 @@ def load(name: str, trial: Trial, world: World, api: ApiName) -> dict[tuple[str,
     changes: Counter[str] = Counter()
     for stream, message in schemas.items():
         records = [record for run in nights for record in run.records(stream)]
-        changes += compare(stream, message, records, tables[stream]["rows"], appends=trial.appends)
-    rows = sum(len(table["rows"]) for table in tables.values())
-    print(f"{name} {trial.version}, {api}: {rows} rows of {len(schemas)} streams")
-    for change, count in sorted(changes.items()):
-        print(f"  {count} x {change}")
-    return by_kind(schemas, {stream: table["types"] for stream, table in tables.items()})
+        changes += compare(stream, message, records, tables[stream]["rows"], again=trial.again)
+    return changes, by_kind(schemas, {stream: table["types"] for stream, table in tables.items()})
 
 
-def by_kind(schemas: dict[str, Any], types: dict[str, dict[str, str]]) -> dict[tuple[str, str], set[str]]:
+def by_kind(schemas: dict[str, Any], types: dict[str, dict[str, str]]) -> Kinds:
     """Sort the types of columns by the kind of column; a flattened object has the columns of its fields."""
-    kinds: dict[tuple[str, str], set[str]] = defaultdict(set)
+    kinds: Kinds = defaultdict(set)
     for stream, message in schemas.items():
         for column, field in message["schema"]["properties"].items():
             names = [field["type"]] if isinstance(field["type"], str) else field["type"]
@@ -330,21 +252,24 @@ def by_kind(schemas: dict[str, Any], types: dict[str, dict[str, str]]) -> dict[t
     return kinds
 
 
-def types_of(name: str, trial: Trial, world: World) -> dict[tuple[str, str], set[str]]:
+def types_of(name: str, trial: Trial, world: World) -> Kinds:
     """Give the types that the target's code makes of each kind of column."""
-    kinds: dict[tuple[str, str], set[str]] = defaultdict(set)
+    kinds = _NONE
     for api in APIS:
         schemas = {m["stream"]: m for m in two_nights(world.folder, api, trial.workaround)[0].of_type("SCHEMA")}
         given = world.folder / f"{api}-schemas.json"
         given.write_text(json.dumps({stream: m["schema"] for stream, m in schemas.items()}), encoding="utf-8")
-        (types,) = world.inside(name, name, given)
-        for kind, found in by_kind(schemas, types).items():
-            kinds[kind] |= found
+        (types,) = _inside(world, name, name, given)
+        kinds = _merged(kinds, by_kind(schemas, types))
     print(f"{name} {trial.version}: types only")
     return kinds
 
 
-def row_of(name: str, trial: Trial, kinds: dict[tuple[str, str], set[str]]) -> str:
+def _merged(one: Kinds, other: Kinds) -> Kinds:
+    return {kind: one.get(kind, set()) | other.get(kind, set()) for kind in one.keys() | other.keys()}
+
+
+def row_of(name: str, trial: Trial, kinds: Kinds) -> str:
     """Make a target's row of the table: a type that only keys have is marked."""
     cells = []
     for kind in KINDS:
@@ -357,7 +282,9 @@ def write(rows: dict[str, str]) -> None:
     """Put rows into the table of docs/targets.md, those of other targets stay."""
     text = PAGE.read_text(encoding="utf-8")
     found = re.search(r"(<!-- types -->\n).*?(\|---.*?\n)(.*?)(<!-- /types -->)", text, re.DOTALL)
-    assert found, "docs/targets.md must have <!-- types --> and <!-- /types -->"
+    if not found:
+        message = "docs/targets.md must have a table between <!-- types --> and <!-- /types -->"
+        raise TrialError(message)
     lines = {line.split()[1]: line for line in found[3].splitlines()} | rows
     table = "".join(f"{lines[name]}\n" for name in TRIALS if name in lines)
     head = f"Measured on {dt.datetime.now(tz=dt.UTC):%Y-%m-%d}.\n\n| Target | {' | '.join(KINDS)} |\n"
@@ -374,17 +301,18 @@ def main() -> int:
     programs, rows, failed = Programs(PROJECT / ".tox" / "targets"), {}, 0
     programs.folder.mkdir(parents=True, exist_ok=True)
     for name in options.names or TRIALS:
-        trial, kinds = TRIALS[name], defaultdict[tuple[str, str], set[str]](set)
+        trial, kinds = TRIALS[name], _NONE
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             world = World(Path(folder), programs, stack)
             try:
-                if trial.settings is None:
+                if trial.settings is no_settings:
                     kinds = types_of(name, trial, world)
                 else:
                     for api in APIS:
-                        for kind, found in load(name, trial, world, api).items():
-                            kinds[kind] |= found
-            except (TrialError, AssertionError) as error:
+                        changes, found = load(name, trial, world, api)
+                        print(f"{name} {trial.version}, {api}: {dict(sorted(changes.items()))}")
+                        kinds = _merged(kinds, found)
+            except (TrialError, DifferenceError) as error:
                 print(f"{name} {trial.version}: {error}", file=sys.stderr)
                 failed = 1
                 continue
