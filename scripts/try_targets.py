@@ -47,6 +47,12 @@ PAGE = PROJECT / "docs" / "targets.md"
 KINDS = ("string", "integer", "number", "boolean", "date-time", "object", "array")
 """The formats and types of columns, in the order of the table."""
 
+QUERY = {"name": "people", "product_id": 11_001, "query_type": "people_search", "query_params": {}}
+"""A query of the user's own, for the Query API."""
+
+AWS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
+"""Credentials that the server of this machine does not look at."""
+
 Kinds = dict[tuple[str, str], set[str]]
 """The types of columns, by their kind and by whether they are part of a key."""
 
@@ -82,8 +88,6 @@ def s3_settings(world: World, api: ApiName) -> dict[str, Any]:
     """Give the settings of target-s3, as docs/targets.md has them, for the server of this machine."""
     settings: dict[str, Any] = yaml.safe_load(code_block("targets", "s3"))["plugins"]["loaders"][0]["config"]
     settings["cloud_provider"]["aws"] = {
-        "aws_access_key_id": "none",
-        "aws_secret_access_key": "none",
         "aws_region": "us-east-1",
         "aws_bucket": BUCKET,
         "aws_endpoint_override": world.s3,
@@ -186,11 +190,11 @@ def two_nights(folder: Path, api: ApiName, workaround: str | None) -> list[Run]:
     extra: dict[str, Any] = {}
     if workaround:
         (extra,) = yaml.safe_load(code_block("targets", workaround))["plugins"]["extractors"]
+        extra["schema"] |= {QUERY["name"]: extra["schema"]["report_results"]}
     with result_sandbox(api) as sandbox:
         settings: dict[str, Any] = {"report_ids": ["*"], **extra.get("config", {})}
         if api == "query":
-            query = {"name": "people", "product_id": 11_001, "query_type": "people_search", "query_params": {}}
-            settings |= {"metric_ids": metric_ids(sandbox)[:1], "queries": [query]}
+            settings |= {"metric_ids": metric_ids(sandbox)[:1], "queries": [QUERY]}
         options: list[str | Path] = []
         if workaround:
             catalog = folder / f"{api}-catalog.json"
@@ -219,7 +223,7 @@ def load(name: str, trial: Trial, world: World, api: ApiName) -> tuple[Counter[s
     program = world.programs.install(name, trial.requirements) / "bin" / name
     target = Target(program, None, world.folder, trial.settings(world, api))
     for run in nights:
-        loaded = target.run(run.stdout)
+        loaded = target.run(run.stdout, env=AWS)
         if loaded.code:
             raise TrialError(f"exit code {loaded.code}\n{loaded.stderr[-3000:]}")
         if loaded.state != run.state:
@@ -269,12 +273,13 @@ def _merged(one: Kinds, other: Kinds) -> Kinds:
     return {kind: one.get(kind, set()) | other.get(kind, set()) for kind in one.keys() | other.keys()}
 
 
-def row_of(name: str, trial: Trial, kinds: Kinds) -> str:
+def row_of(name: str, trial: Trial, kinds: Kinds, changes: set[str]) -> str:
     """Make a target's row of the table: a type that only keys have is marked."""
     cells = []
     for kind in KINDS:
         other, key = kinds.get((kind, "other"), set()), kinds.get((kind, "key"), set())
         cells.append(", ".join([*sorted(other), *(f"{each} (keys)" for each in sorted(key - other) if other)]))
+    cells.append("not loaded" if trial.settings is no_settings else "; ".join(sorted(changes)) or "as sent")
     return f"| {name} {trial.version} | {' | '.join(cells)} |"
 
 
@@ -287,7 +292,10 @@ def write(rows: dict[str, str]) -> None:
         raise TrialError(message)
     lines = {line.split()[1]: line for line in found[3].splitlines()} | rows
     table = "".join(f"{lines[name]}\n" for name in TRIALS if name in lines)
-    head = f"Measured on {dt.datetime.now(tz=dt.UTC):%Y-%m-%d}.\n\n| Target | {' | '.join(KINDS)} |\n"
+    head = (
+        f"Measured on {dt.datetime.now(tz=dt.UTC):%Y-%m-%d} by `python -m scripts.try_targets`.\n\n"
+        f"| Target | {' | '.join(KINDS)} | What changes |\n"
+    )
     new = f"{found[1]}{head}{found[2]}{table}{found[4]}"
     PAGE.write_text(text[: found.start()] + new + text[found.end() :], encoding="utf-8")
 
@@ -301,7 +309,7 @@ def main() -> int:
     programs, rows, failed = Programs(PROJECT / ".tox" / "targets"), {}, 0
     programs.folder.mkdir(parents=True, exist_ok=True)
     for name in options.names or TRIALS:
-        trial, kinds = TRIALS[name], _NONE
+        trial, kinds, changed = TRIALS[name], _NONE, set[str]()
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             world = World(Path(folder), programs, stack)
             try:
@@ -312,11 +320,12 @@ def main() -> int:
                         changes, found = load(name, trial, world, api)
                         print(f"{name} {trial.version}, {api}: {dict(sorted(changes.items()))}")
                         kinds = _merged(kinds, found)
+                        changed |= changes.keys()
             except (TrialError, DifferenceError) as error:
                 print(f"{name} {trial.version}: {error}", file=sys.stderr)
                 failed = 1
                 continue
-        rows[name] = row_of(name, trial, kinds)
+        rows[name] = row_of(name, trial, kinds, changed)
         print(rows[name])
     if options.write:
         write(rows)
