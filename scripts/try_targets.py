@@ -124,7 +124,7 @@ class Trial:
     """The marker, in docs/targets.md, of the extractor's settings without which it does not load."""
 
 
-# What needs `pkg_resources` says nothing of it.
+# For those that import `pkg_resources` without a requirement for it.
 _OLD = "setuptools<81"
 
 TRIALS = {

@@ -29,8 +29,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 OTHERS = {
     # With a later DuckDB this target loses the first record of each load.
     "target-duckdb": ("target-duckdb==0.8.0", "duckdb==1.1.3"),
-    # What it imports from pkg_resources went with setuptools 81.
-    "target-s3": ("plinxore-target-s3==0.1.7", "setuptools<81"),
+    "target-s3": ("plinxore-target-s3==0.1.7",),
     "meltano": ("meltano==4.4.1",),
     "airflow": ("apache-airflow==3.3.2",),
     "dagster": ("dagster==1.13.29",),
