@@ -10,7 +10,7 @@ import tempfile
 import time
 import urllib.request
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from scripts.documents import PROJECT
 from tests.support.postgres import free_port
@@ -21,14 +21,16 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
     from pathlib import Path
 
-    from tests.sandbox import ApiName
     from tests.support.targets import Programs
 
 IN_TARGET = PROJECT / "scripts" / "in_target.py"
 PATIENCE = 60.0
 """Seconds for a server to start."""
 
-APIS: tuple[ApiName, ...] = ("core", "query")
+Source = Literal["core", "query", "export"]
+"""Where the streams are from: one of the APIs, or a raw data export."""
+
+SOURCES: tuple[Source, ...] = ("core", "query", "export")
 
 
 class TrialError(Exception):
@@ -51,7 +53,7 @@ class World:
 
     @cached_property
     def mysql_port(self) -> int:
-        """The port of a MariaDB server with a database for each API, user and password `tester`."""
+        """The port of a MariaDB server with a database for each source, user and password `tester`."""
         path = f"{os.environ['PATH']}:/usr/sbin"
         needed = {name: shutil.which(name, path=path) for name in ("mariadbd", "mariadb-install-db", "mariadb")}
         if missing := [name for name, found in needed.items() if not found]:
@@ -64,20 +66,20 @@ class World:
         options = [*data, socket, f"--port={port}", "--bind-address=127.0.0.1", "--character-set-server=utf8mb4"]
         self._start(needed["mariadbd"], *options)
         grant = "GRANT ALL ON *.* TO tester@'%' IDENTIFIED BY 'tester';"
-        statements = grant + "".join(f"CREATE DATABASE {api};" for api in APIS)
+        statements = grant + "".join(f"CREATE DATABASE {source};" for source in SOURCES)
         _patiently(lambda: _run(needed["mariadb"], "--no-defaults", socket, "-u", "root", "-e", statements))
         return port
 
     @cached_property
     def clickhouse(self) -> str:
-        """The address of the engine of ClickHouse, with a database for each API."""
+        """The address of the engine of ClickHouse, with a database for each source."""
         port = free_port()
         python = self.programs.install("chdb", ("chdb==4.4.0",)) / "bin" / "python"
         self._start(python, IN_TARGET, "serve-clickhouse", self.folder / "clickhouse", port)
         url = f"http://127.0.0.1:{port}/"
         _patiently(lambda: ask(url, "SELECT 1"))
-        for api in APIS:
-            ask(url, f"CREATE DATABASE {api}")
+        for source in SOURCES:
+            ask(url, f"CREATE DATABASE {source}")
         return url
 
     def _start(self, *command: object) -> None:

@@ -1,9 +1,9 @@
 """Load the sandbox's account into targets that the tests leave out, and measure what arrives.
 
 `python -m scripts.try_targets [--write] [NAME ...]` installs each target into an environment of its own in
-`.tox/targets`, loads every stream of both APIs twice, with a change in between, and compares each value. Of a target
-whose database runs in a cloud alone, it shows the columns that the target's own code makes of the streams. `--write`
-updates the table of types in docs/targets.md.
+`.tox/targets`, loads every stream of both APIs and of a raw data export twice, with a change in between, and compares
+each value. Of a target whose database runs in a cloud alone, it shows the columns that the target's own code makes of
+the streams. `--write` updates the table of types in docs/targets.md.
 
 It needs git, for target-mysql also a C compiler and Debian's mariadb-server and libmariadb-dev. It takes five minutes
 and 3 GB.
@@ -28,7 +28,9 @@ import yaml
 
 from scripts.compare import Again, DifferenceError, compare
 from scripts.documents import PROJECT
-from scripts.target_world import APIS, TrialError, World, ask
+from scripts.target_world import SOURCES, Source, TrialError, World, ask
+from tests.sandbox.export import Export
+from tests.support.exports import read_exports
 from tests.support.results import metric_ids, result_sandbox
 from tests.support.run import settings_for
 from tests.support.s3 import BUCKET
@@ -39,7 +41,7 @@ from tests.support.targets import Programs, Target, requirements
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from tests.sandbox import ApiName, Sandbox
+    from tests.sandbox import ApiName
     from tests.support.run import Run
 
 PAGE = PROJECT / "docs" / "targets.md"
@@ -65,9 +67,9 @@ Table = dict[str, Any]
 # How each target is set up, and read
 
 
-def read_sqlite(world: World, api: ApiName) -> Iterator[Table]:
+def read_sqlite(world: World, source: Source) -> Iterator[Table]:
     """Yield each table."""
-    with closing(sqlite3.connect(world.folder / f"{api}.db")) as connection:
+    with closing(sqlite3.connect(world.folder / f"{source}.db")) as connection:
         connection.row_factory = sqlite3.Row
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
             columns = connection.execute("SELECT name, type FROM pragma_table_info(?)", [name])
@@ -75,16 +77,16 @@ def read_sqlite(world: World, api: ApiName) -> Iterator[Table]:
             yield {"stream": name, "types": dict(map(tuple, columns)), "rows": [*rows]}
 
 
-def read_clickhouse(world: World, api: ApiName) -> Iterator[Table]:
+def read_clickhouse(world: World, source: Source) -> Iterator[Table]:
     """Yield each table."""
-    url = f"{world.clickhouse}?database={api}"
+    url = f"{world.clickhouse}?database={source}"
     for name in ask(url, "SHOW TABLES FORMAT TSV").split():
         described = map(json.loads, ask(url, f"DESCRIBE TABLE {name} FORMAT JSONEachRow").splitlines())
         rows = map(json.loads, ask(url, f"SELECT * FROM {name} FORMAT JSONEachRow").splitlines())  # noqa: S608
         yield {"stream": name, "types": {each["name"]: each["type"] for each in described}, "rows": [*rows]}
 
 
-def s3_settings(world: World, api: ApiName) -> dict[str, Any]:
+def s3_settings(world: World, source: Source) -> dict[str, Any]:
     """Give the settings of target-s3, as docs/targets.md has them, for the server of this machine."""
     settings: dict[str, Any] = yaml.safe_load(code_block("targets", "s3"))["plugins"]["loaders"][0]["config"]
     settings["cloud_provider"]["aws"] = {
@@ -92,21 +94,21 @@ def s3_settings(world: World, api: ApiName) -> dict[str, Any]:
         "aws_bucket": BUCKET,
         "aws_endpoint_override": world.s3,
     }
-    return settings | {"prefix": api}
+    return settings | {"prefix": source}
 
 
-def parquet_settings(world: World, api: ApiName) -> dict[str, Any]:
+def parquet_settings(world: World, source: Source) -> dict[str, Any]:
     """Give the settings of target-parquet."""
-    (world.folder / api).mkdir(exist_ok=True)
-    return {"destination_path": str(world.folder / api)}
+    (world.folder / source).mkdir(exist_ok=True)
+    return {"destination_path": str(world.folder / source)}
 
 
-def no_settings(_world: World, _api: ApiName) -> dict[str, Any]:
+def no_settings(_world: World, _source: Source) -> dict[str, Any]:
     """Say that a target is not run: its database is in a cloud."""
     raise NotImplementedError
 
 
-def no_tables(_world: World, _api: ApiName) -> list[Table]:
+def no_tables(_world: World, _source: Source) -> list[Table]:
     """Say the same of what it stored."""
     raise NotImplementedError
 
@@ -117,8 +119,8 @@ class Trial:
 
     version: str
     requirements: tuple[str, ...]
-    settings: Callable[[World, ApiName], dict[str, Any]] = no_settings
-    read: Callable[[World, ApiName], Iterable[Table]] = no_tables
+    settings: Callable[[World, Source], dict[str, Any]] = no_settings
+    read: Callable[[World, Source], Iterable[Table]] = no_tables
     again: Again = "updates"
     workaround: str | None = None
     """The marker, in docs/targets.md, of the extractor's settings without which it does not load."""
@@ -131,31 +133,33 @@ TRIALS = {
     "target-sqlite": Trial(
         "0.7.0",
         ("target-sqlite @ git+https://github.com/MeltanoLabs/target-sqlite.git@d4e802e",),
-        lambda world, api: {"database": str(world.folder / f"{api}.db")},
+        lambda world, source: {"database": str(world.folder / f"{source}.db")},
         read_sqlite,
     ),
     "target-parquet": Trial(
         "1.1.2",
         ("target-parquet @ git+https://github.com/Automattic/target-parquet.git@v1.1.2",),
         parquet_settings,
-        lambda world, api: _inside(world, "target-parquet", "read-parquet", world.folder / api),
+        lambda world, source: _inside(world, "target-parquet", "read-parquet", world.folder / source),
         again="appends",
     ),
     "target-s3": Trial(
         "0.1.7",
         requirements("target-s3"),
         s3_settings,
-        lambda world, api: _inside(world, "target-s3", "read-parquet", f"{BUCKET}/{api}", world.s3.partition("//")[2]),
+        lambda world, source: _inside(
+            world, "target-s3", "read-parquet", f"{BUCKET}/{source}", world.s3.partition("//")[2]
+        ),
         again="appends",
     ),
     "target-mysql": Trial(
         "0.1.3",
         ("thk-target-mysql @ git+https://github.com/thkwag/target-mysql.git@c84fe01", _OLD),
-        lambda world, api: {
-            "sqlalchemy_url": f"mysql+mysqldb://tester:tester@127.0.0.1:{world.mysql_port}/{api}?charset=utf8mb4"
+        lambda world, source: {
+            "sqlalchemy_url": f"mysql+mysqldb://tester:tester@127.0.0.1:{world.mysql_port}/{source}?charset=utf8mb4"
         },
-        lambda world, api: _inside(
-            world, "target-mysql", "read-mysql", "127.0.0.1", world.mysql_port, "tester", "tester", api
+        lambda world, source: _inside(
+            world, "target-mysql", "read-mysql", "127.0.0.1", world.mysql_port, "tester", "tester", source
         ),
         again="keeps",
         workaround="mysql",
@@ -163,8 +167,8 @@ TRIALS = {
     "target-clickhouse": Trial(
         "0.2.5",
         ("shaped-target-clickhouse==0.2.5", _OLD),
-        lambda world, api: {
-            "sqlalchemy_url": f"clickhouse+{world.clickhouse.replace('//', '//default:@')}{api}?protocol=http",
+        lambda world, source: {
+            "sqlalchemy_url": f"clickhouse+{world.clickhouse.replace('//', '//default:@')}{source}?protocol=http",
             **yaml.safe_load(code_block("targets", "clickhouse"))["plugins"]["loaders"][0]["config"],
         },
         read_clickhouse,
@@ -185,43 +189,52 @@ def _inside(world: World, name: str, *arguments: object) -> list[Any]:
     return world.inside(world.programs.install(name, TRIALS[name].requirements), *arguments)
 
 
-def two_nights(folder: Path, api: ApiName, workaround: str | None) -> list[Run]:
-    """Read every stream twice, with a change in between."""
-    extra: dict[str, Any] = {}
+def two_nights(folder: Path, source: Source, workaround: str | None) -> list[Run]:
+    """Read every stream of a source twice, with a change in between."""
+    extra: dict[str, Any] = {"schema": {}, "config": {}}
     if workaround:
         (extra,) = yaml.safe_load(code_block("targets", workaround))["plugins"]["extractors"]
         extra["schema"] |= {QUERY["name"]: extra["schema"]["report_results"]}
+    return _two_exports(folder, extra) if source == "export" else _two_syncs(folder, source, extra)
+
+
+def _two_syncs(folder: Path, api: ApiName, extra: dict[str, Any]) -> list[Run]:
     with result_sandbox(api) as sandbox:
-        settings: dict[str, Any] = {"report_ids": ["*"], **extra.get("config", {})}
+        settings: dict[str, Any] = {"report_ids": ["*"], **extra["config"]}
         if api == "query":
             settings |= {"metric_ids": metric_ids(sandbox)[:1], "queries": [QUERY]}
-        options: list[str | Path] = []
-        if workaround:
-            catalog = folder / f"{api}-catalog.json"
-            catalog.write_text(json.dumps(_with_lengths(sandbox, folder, settings, extra["schema"])), encoding="utf-8")
-            options = ["--catalog", catalog]
-        first = sync(sandbox, folder, *options, **settings).succeeded()
+        catalog = _catalog(folder, settings_for(sandbox, **settings), extra)
+        first = sync(sandbox, folder, catalog=catalog, **settings).succeeded()
         event = sandbox.account.records["events"][0]
         event |= {"name": "New, \"quoted\"\r\n'name' \\ ☃", "total": 2**53 + 1}
-        return [first, sync(sandbox, folder, *options, **settings).succeeded()]
+        return [first, sync(sandbox, folder, catalog=catalog, **settings).succeeded()]
 
 
-def _with_lengths(sandbox: Sandbox, folder: Path, settings: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """Make a catalog as Meltano does from the key `schema` of an extractor."""
-    config = settings_for(sandbox, **settings)
+def _two_exports(folder: Path, extra: dict[str, Any]) -> list[Run]:
+    export = Export(folder / "exported")
+    export.grow(3, lines=20)
+    maps = yaml.safe_load(code_block("targets", "csv: export"))
+    catalog = _catalog(folder, {"export_urls": [str(export.folder)]}, extra)
+    first = read_exports(folder, export.folder, catalog=catalog, **maps).succeeded()
+    export.grow(lines=20)
+    return [first, read_exports(folder, export.folder, catalog=catalog, state=first.state, **maps).succeeded()]
+
+
+def _catalog(folder: Path, config: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    """Make a catalog of every stream, as Meltano does from the key `schema` of an extractor."""
     names = [entry["tap_stream_id"] for entry in catalog_of(folder, config)["streams"]]
     catalog = catalog_of(folder, config, **{name: {} for name in names})
     for entry in catalog["streams"]:
-        for column, members in schema.get(entry["tap_stream_id"], {}).items():
+        for column, members in extra["schema"].get(entry["tap_stream_id"], {}).items():
             entry["schema"]["properties"][column] |= members
     return catalog
 
 
-def load(name: str, trial: Trial, world: World, api: ApiName) -> tuple[Counter[str], Kinds]:
+def load(name: str, trial: Trial, world: World, source: Source) -> tuple[Counter[str], Kinds]:
     """Load both nights and compare; give in what ways values are changed, and the types by kind of column."""
-    nights = two_nights(world.folder, api, trial.workaround)
+    nights = two_nights(world.folder, source, trial.workaround)
     program = world.programs.install(name, trial.requirements) / "bin" / name
-    target = Target(program, None, world.folder, trial.settings(world, api))
+    target = Target(program, None, world.folder, trial.settings(world, source))
     for run in nights:
         loaded = target.run(run.stdout, env=AWS)
         if loaded.code:
@@ -230,7 +243,7 @@ def load(name: str, trial: Trial, world: World, api: ApiName) -> tuple[Counter[s
             raise TrialError(f"it gave back {loaded.state} instead of {run.state}")
     schemas = {message["stream"]: message for message in nights[-1].of_type("SCHEMA")}
     tables: dict[str, Table] = defaultdict(lambda: {"types": {}, "rows": []})
-    for part in trial.read(world, api):
+    for part in trial.read(world, source):
         tables[part["stream"]]["types"] |= part["types"]
         tables[part["stream"]]["rows"] += part["rows"]
     changes: Counter[str] = Counter()
@@ -259,9 +272,9 @@ def by_kind(schemas: dict[str, Any], types: dict[str, dict[str, str]]) -> Kinds:
 def types_of(name: str, trial: Trial, world: World) -> Kinds:
     """Give the types that the target's code makes of each kind of column."""
     kinds = _NONE
-    for api in APIS:
-        schemas = {m["stream"]: m for m in two_nights(world.folder, api, trial.workaround)[0].of_type("SCHEMA")}
-        given = world.folder / f"{api}-schemas.json"
+    for source in SOURCES:
+        schemas = {m["stream"]: m for m in two_nights(world.folder, source, trial.workaround)[0].of_type("SCHEMA")}
+        given = world.folder / f"{source}-schemas.json"
         given.write_text(json.dumps({stream: m["schema"] for stream, m in schemas.items()}), encoding="utf-8")
         (types,) = _inside(world, name, name, given)
         kinds = _merged(kinds, by_kind(schemas, types))
@@ -316,9 +329,9 @@ def main() -> int:
                 if trial.settings is no_settings:
                     kinds = types_of(name, trial, world)
                 else:
-                    for api in APIS:
-                        changes, found = load(name, trial, world, api)
-                        print(f"{name} {trial.version}, {api}: {dict(sorted(changes.items()))}")
+                    for source in SOURCES:
+                        changes, found = load(name, trial, world, source)
+                        print(f"{name} {trial.version}, {source}: {dict(sorted(changes.items()))}")
                         kinds = _merged(kinds, found)
                         changed |= changes.keys()
             except (TrialError, DifferenceError) as error:
