@@ -12,12 +12,13 @@ import yaml
 
 from scripts.about import ABOUT, SETTINGS
 from scripts.documents import PROJECT
+from scripts.try_targets import TRIALS
 from tests.support.targets import requirements
 
 USES = re.compile(r"uses: (?P<action>[\w./-]+)@(?P<commit>[0-9a-f]{40}) # (?P<tag>v\d+\.\d+\.\d+)$")
 LINK = re.compile(r"\]\((?P<target>[^)\s#]+)(?:#[^)]*)?\)")
 VARIABLE = re.compile(r"\bTAP_KISSMETRICS_(?P<setting>[A-Z_]+)\b")
-VERSION = re.compile(r"(?P<name>target-\w+|\bmeltano)(?: |==)(?P<version>\d+(?:\.\d+)+)")
+VERSION = re.compile(r"(?P<name>target-\w+|\bmeltano)(?:\]\(#[\w-]+\))?(?: |==)(?P<version>\d+(?:\.\d+)+)")
 PAGES = [path.relative_to(PROJECT).as_posix() for path in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"))]
 
 
@@ -63,12 +64,32 @@ def test_each_action_has_one_version(workflows: dict[str, str]) -> None:
 
 
 def test_programs_have_one_version() -> None:
-    """A page names the version of a target, or of Meltano, that the tests run; a loader's is in meltano.yml."""
+    """A page names the version of a target, or of Meltano, that is run here; a loader's is in meltano.yml."""
     named = [match for page in PAGES for match in VERSION.finditer((PROJECT / page).read_text(encoding="utf-8"))]
     assert {match["name"] for match in named} >= {"target-postgres", "target-csv", "target-jsonl", "target-duckdb"}
     for match in named:
-        tested = requirements(match["name"])[0].split("==")[1]
+        trial = TRIALS.get(match["name"])
+        tested = trial.version if trial else requirements(match["name"])[0].split("==")[1]
         assert match["version"] == tested, match[0]
+
+
+def test_targets_from_git_have_one_commit() -> None:
+    """The page installs the commits that the script has tried, and a package has the version that the script names."""
+    page = (PROJECT / "docs" / "targets.md").read_text(encoding="utf-8")
+    tried = {requirement for trial in TRIALS.values() for requirement in trial.requirements}
+    shown = re.findall(r"'([\w-]+ @ git\+[^']+)'", page)
+    assert len(shown) >= 3
+    assert set(shown) <= tried
+    for trial in TRIALS.values():
+        (_, version) = trial.requirements[0].rsplit("==", 1) if "==" in trial.requirements[0] else ("", trial.version)
+        assert version == trial.version
+
+
+def test_each_tried_target_has_its_row() -> None:
+    """The table that the script writes leaves none out."""
+    page = (PROJECT / "docs" / "targets.md").read_text(encoding="utf-8")
+    table = page.partition("<!-- types -->")[2].partition("<!-- /types -->")[0]
+    assert re.findall(r"^\| (target-\w+) ", table, re.MULTILINE) == list(TRIALS)
 
 
 @pytest.mark.parametrize("page", PAGES)

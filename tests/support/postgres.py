@@ -167,7 +167,7 @@ def serve(programs: Path) -> Iterator[Postgres]:
         options = ["-U", USER, "-A", "scram-sha-256", "--pwfile=password", "-E", "UTF8", "--locale=C", "--no-sync"]
         subprocess.run([programs / "initdb", "-D", "data", *options], check=True, capture_output=True, **run_as)
         for _ in range(5):  # another process may take the port in between
-            port = _free_port()
+            port = free_port()
             process = _start(programs, home, port, run_as)
             if _is_ready(process, home):
                 break
@@ -212,7 +212,8 @@ def _is_ready(process: subprocess.Popen[bytes], home: Path) -> bool:
     return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Find a port that no one uses now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

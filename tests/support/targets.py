@@ -29,6 +29,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 OTHERS = {
     # With a later DuckDB this target loses the first record of each load.
     "target-duckdb": ("target-duckdb==0.8.0", "duckdb==1.1.3"),
+    "target-s3": ("plinxore-target-s3==0.1.7",),
     "meltano": ("meltano==4.4.1",),
     "airflow": ("apache-airflow==3.3.2",),
     "dagster": ("dagster==1.13.29",),
@@ -37,8 +38,8 @@ OTHERS = {
 }
 """What to install for the programs that are no loader of meltano.yml."""
 
-UNFORKABLE = {"target-duckdb"}
-"""Programs whose imports start threads, without which a fork of theirs fails."""
+UNFORKABLE = {"target-duckdb", "target-s3"}
+"""Programs that start threads or processes of their own, without which a fork of theirs fails."""
 
 _DONE = "installed"
 
@@ -66,9 +67,17 @@ class Programs:
     folder: Path
     _forks: dict[str, Forks] = field(default_factory=dict)
 
-    def install(self, name: str) -> Path:
-        """Install a loader of meltano.yml, or one of `OTHERS`, unless it is here already; give its environment."""
-        wanted = requirements(name)
+    def install(self, name: str, wanted: tuple[str, ...] = ()) -> Path:
+        """Install a program by its requirements, by default those of `requirements`, unless it is here already.
+
+        Args:
+            name: Name of the program.
+            wanted: Its requirements.
+
+        Returns:
+            Its environment.
+        """
+        wanted = wanted or requirements(name)
         key = hashlib.sha256(repr((wanted, sys.version, sys.base_prefix)).encode()).hexdigest()
         home = self.folder / f"{name}-{key[:12]}"
         with FileLock(home.with_suffix(".lock")):
