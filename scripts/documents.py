@@ -19,7 +19,8 @@ import yaml
 
 from scripts.about import ABOUT, ENTRIES, OWN_SETTINGS, SETTING_GROUPS, SETTINGS, TITLES, tap_of
 from tap_kissmetrics.apis import APIS, QUERY
-from tap_kissmetrics.client import ListStream, ProductListStream, QueryProductListStream
+from tap_kissmetrics.client import ListStream
+from tap_kissmetrics.product_lists import ProductListStream, QueryProductListStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -24,9 +24,11 @@ Each is logged as one line; `__main__` turns those that end a run into an exit c
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import socket
 import ssl
 import typing as t
 from http import HTTPStatus
@@ -52,8 +54,10 @@ _RETRIABLE_STATUSES: t.Final = {
 _HINTS: t.Final = {
     HTTPStatus.UNAUTHORIZED: "{api.unauthorized_hint}",
     HTTPStatus.FORBIDDEN: "{api.login} cannot read {path}; deselect the stream or widen the access",
-    HTTPStatus.NOT_FOUND: "nothing at {path}; check {setting} and product_ids",
+    HTTPStatus.NOT_FOUND: "nothing at {path}; check {setting}{more}",
 }
+
+_NETWORK_ERRORS: t.Final = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
 
 _NO_TLS: t.Final = {
     "WRONG_VERSION_NUMBER",
@@ -121,7 +125,10 @@ def error_for_exception(error: requests.RequestException, setting: str) -> Excep
         variable = next((name for name in variables if os.environ.get(name)), "the environment")
         return FatalAPIError(f"{host} cannot be reached: {cause}; check the certificates of {variable}")
     way = " through the proxy in the environment" if isinstance(error, requests.exceptions.ProxyError) else ""
-    no_response = NoResponseError(f"no complete response from {host}{way}: {cause}")
+    is_offline = isinstance(first, socket.gaierror) or getattr(first, "errno", None) in _NETWORK_ERRORS
+    is_offline = is_offline or isinstance(error, requests.exceptions.ConnectTimeout)
+    hint = f"; check the network, VPN and DNS, and {setting}" if is_offline else ""
+    no_response = NoResponseError(f"no complete response from {host}{way}: {cause}{hint}")
     no_response.host = host
     return no_response
 
@@ -138,6 +145,8 @@ def describe_error(error: object) -> str:
 
 def _describe(status: int, response: requests.Response, api: Api, setting: str, body: object) -> str:
     path = REDACTOR.redact(urlsplit(response.url).path, is_own=True)
+    default = f", which is {api.default_url} by default" if setting == "api_url" else ""
+    more = " and product_ids" if "/products/" in path else default
     parts = [f"HTTP {status}"]
     known = HTTPStatus(status) if status in HTTPStatus._value2member_map_ else None
     if status < HTTPStatus.BAD_REQUEST:
@@ -149,7 +158,7 @@ def _describe(status: int, response: requests.Response, api: Api, setting: str, 
     elif status == HTTPStatus.FORBIDDEN and "html" in response.headers.get("Content-Type", ""):
         parts.append(f"{path} is refused by an HTML page, which is not from the API: check firewalls and proxies")
     elif hint := _HINTS.get(known) if known else None:
-        parts.append(hint.format(path=path, api=api, setting=setting))
+        parts.append(hint.format(path=path, api=api, setting=setting, more=more))
     elif known:
         parts.append(f"{known.phrase} for {path}")
     if message := _message(_decode(response) if body is None else body):

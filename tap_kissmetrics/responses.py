@@ -122,6 +122,22 @@ def read_result_page(body: object, *, offset: int, limit: int) -> ResultPage:
     )
 
 
+def check_self_link(body: object, path: str) -> None:
+    """Raise `RetriableAPIError` for the list of another resource: responses on a connection may be out of step."""
+    links = body.get("links") if isinstance(body, dict) else None
+    requested = path.lower().split("/")
+    for link in links if isinstance(links, list) else ():
+        href = link.get("href") if isinstance(link, dict) and link.get("rel") == "self" else None
+        if not isinstance(href, str):
+            continue
+        # Hosts and roots of links are not to be trusted, and a list of one product may name itself without it.
+        named = href.partition("?")[0].rstrip("/").lower().split("/")
+        is_of_product = named[-3:-2] == requested[-3:-2] == ["products"]
+        if named[-1] != requested[-1] or (is_of_product and named[-2] != requested[-2]):
+            msg = f"the response is that of {truncate(href)}, not of {path}"
+            raise RetriableAPIError(msg)
+
+
 def _review(beside: dict[str, t.Any]) -> Iterator[str]:
     """Review what stands beside an empty list: raise what speaks of a failure, yield what is not known."""
     meta = beside.get("meta")

@@ -26,6 +26,9 @@ if t.TYPE_CHECKING:
     from tap_kissmetrics.apis import Api
     from tap_kissmetrics.sdk_extensions.inputs import Settings
 
+_is_placeholder: t.Final = re.compile(r"<.*>|\$\w+|\$?\{.*\}|your[-_ ].*", re.IGNORECASE).fullmatch
+"""As documents have it in the place of a secret: YOUR-API-TOKEN, <token>; or a variable that was not replaced."""
+
 _UNSUPPORTED_KEYWORDS: t.Final = ("$ref", "$defs", "definitions", "const")
 
 BATCH_FORMATS: t.Final = ("jsonl", "parquet")
@@ -48,6 +51,16 @@ def validate_settings(
     errors = [*_schema_errors(settings, schema), *_conflicts(settings, schema, reserved_names, is_complete=is_complete)]
     if errors:
         raise InputError("; ".join(dict.fromkeys(errors)))
+
+
+def normalize_settings(settings: Settings) -> Settings:
+    """Read settings as they are meant: `api` in any case, and `*` for `["*"]`."""
+    normal = dict(settings)
+    if isinstance(api := settings.get("api"), str):
+        normal["api"] = api.strip().lower()
+    if settings.get("report_ids") == ALL:
+        normal["report_ids"] = [ALL]
+    return normal
 
 
 def _schema_errors(settings: Settings, schema: Mapping[str, t.Any]) -> Iterator[str]:
@@ -82,6 +95,9 @@ def _conflicts(
             ):
                 yield f"{setting}: belongs to api: {other}; this is api: {api.name}"
         yield from _wrong_choices(settings, api)
+    for setting in ("api_token", "username", "password") if is_complete else ():
+        if isinstance(value := settings.get(setting), str) and _is_placeholder(value):
+            yield f"{setting}: must be your own, in the place of the example (its value is not shown)"
     yield from _incomplete_features(settings)
     yield from _taken_names(settings, reserved_names)
 
@@ -150,12 +166,14 @@ def _wrong_choices(settings: Settings, api: Api) -> Iterator[str]:
 
 
 def _validate_api_token(token: str) -> str | None:
-    if not re.fullmatch(r"[!-~]+", token):
-        return (
-            "must be the bare token, without spaces, line breaks or characters outside "
-            "ASCII, and not empty (its value is not shown)"
-        )
-    return None
+    wrong = {
+        "and not empty": not token.strip(),
+        "without the word Bearer": re.match(r"\s*bearer\s", token, re.IGNORECASE),
+        "without spaces, line breaks or control characters": re.search(r"[\x00-\x20\x7f]", token),
+        "without characters outside ASCII": not token.isascii(),
+    }
+    problem = next((problem for problem, is_found in wrong.items() if is_found), None)
+    return problem and f"must be the bare token, {problem} (its value is not shown)"
 
 
 def _validate_username(username: str) -> str | None:

@@ -27,7 +27,7 @@ if t.TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-MAX_BODY_SIZE: t.Final = 2**28
+MAX_BODY_SIZE: t.Final = 2**27
 """Bytes of an unpacked body; a page of 10,000 usual records has some 10 MiB."""
 
 MAX_INTERIM_RESPONSES: t.Final = 10
@@ -58,7 +58,7 @@ class Response(requests.Response):
         for chunk in super().iter_content(READ_SIZE, decode_unicode):
             size += len(chunk)
             if size > MAX_BODY_SIZE:
-                msg = f"the body has more than {MAX_BODY_SIZE >> 20} MiB once it is unpacked"
+                msg = f"the body has more than {MAX_BODY_SIZE >> 20} MiB once it is unpacked; lower page_size"
                 raise requests.exceptions.ContentDecodingError(msg)
             yield chunk
 
