@@ -172,8 +172,7 @@ class ListStream(KissmetricsStream):
             yield from super().request_records(context)
         except NotFoundError as error:
             if context and (ids := self._other_products(context["product_id"])):
-                shown = truncate(", ".join(ids))
-                msg = f"there is no product {context['product_id']}; check product_ids: there are {shown}"
+                msg = f"{error}; the products that exist: {truncate(', '.join(ids))}"
                 raise NotFoundError(msg) from error
             raise
 

@@ -145,8 +145,10 @@ def describe_error(error: object) -> str:
 
 def _describe(status: int, response: requests.Response, api: Api, setting: str, body: object) -> str:
     path = REDACTOR.redact(urlsplit(response.url).path, is_own=True)
-    default = f", which is {api.default_url} by default" if setting == "api_url" else ""
-    more = " and product_ids" if "/products/" in path else default
+    root, is_of_products = urlsplit(api.default_url).path, not path.endswith(("/accounts", "/products"))
+    more = " and product_ids" if is_of_products else ""
+    if setting == "api_url" and not path.startswith(f"{root}/"):
+        more = f", which ends with {root} by default"
     parts = [f"HTTP {status}"]
     known = HTTPStatus(status) if status in HTTPStatus._value2member_map_ else None
     if status < HTTPStatus.BAD_REQUEST:

@@ -95,9 +95,9 @@ def _conflicts(
             ):
                 yield f"{setting}: belongs to api: {other}; this is api: {api.name}"
         yield from _wrong_choices(settings, api)
-    for setting in ("api_token", "username", "password") if is_complete else ():
-        if isinstance(value := settings.get(setting), str) and _is_placeholder(value):
-            yield f"{setting}: must be your own, in the place of the example (its value is not shown)"
+        for setting in api.credentials if is_complete else ():
+            if isinstance(value := settings.get(setting), str) and _is_placeholder(value):
+                yield f"{setting}: must be your own, in the place of the example (its value is not shown)"
     yield from _incomplete_features(settings)
     yield from _taken_names(settings, reserved_names)
 

@@ -6,6 +6,8 @@ import fnmatch
 import traceback
 import typing as t
 
+from singer_sdk.mapper import RemoveRecordTransform
+
 from tap_kissmetrics.sdk_extensions.logs import first_cause, truncate
 
 if t.TYPE_CHECKING:
@@ -23,6 +25,19 @@ def unmatched_maps(stream_maps: Mapping[str, t.Any], streams: Collection[str]) -
         source = definition.get("__source__", name) if isinstance(definition, dict) else name
         if name != "__else__" and not fnmatch.filter(streams, str(source)):
             yield str(source)
+
+
+def shared_table(stream_maps: Mapping[str, Iterable[StreamMap]]) -> str | None:
+    """Return the name of a table that several maps write to: each would delete what the others wrote."""
+    tables: set[str] = set()
+    for maps in stream_maps.values():
+        for each in maps:
+            if not isinstance(each, RemoveRecordTransform):
+                table = each.stream_alias.lower()  # many databases ignore the case
+                if table in tables:
+                    return each.stream_alias
+                tables.add(table)
+    return None
 
 
 def describe_map_error(error: Exception, record: Record, primary_keys: Iterable[str]) -> str:

@@ -26,7 +26,7 @@ from tap_kissmetrics.sdk_extensions.inputs import (
     suggest_names,
 )
 from tap_kissmetrics.sdk_extensions.logs import drop_redundant, is_log_detailed, plural
-from tap_kissmetrics.sdk_extensions.mapping import unmatched_maps
+from tap_kissmetrics.sdk_extensions.mapping import shared_table, unmatched_maps
 from tap_kissmetrics.sdk_extensions.progress import summary, terminal_line
 from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
 from tap_kissmetrics.sdk_extensions.state import parse_instant
@@ -140,6 +140,10 @@ class ExtendedTap(Tap):
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # which the SDK does not catch
             msg = f"stream_maps: cannot be used: {type(error).__name__}: {error}"
             raise InputError(msg) from error
+        selected = [name for name, stream in self.streams.items() if stream.selected]
+        if shared := shared_table({name: self.mapper.stream_maps[name] for name in selected}):
+            msg = f"stream_maps: several streams would be written to the table {shared}"
+            raise InputError(msg)
 
     # Final in the SDK, whose sync ends with the first stream that fails, and has no hook for a stream that is complete.
     @override  # type: ignore[misc]

@@ -8,6 +8,7 @@ CONTRIBUTING.md has the command that plays 10,000 nights.
 from __future__ import annotations
 
 import dataclasses
+import gc
 import itertools
 import json
 import time
@@ -156,6 +157,7 @@ def play(
             lines = lines[: int(len(lines) * this["killed"])]
         target.read(lines)
         read = {message["stream"] for message in run.of_type("RECORD")}
+        gc.collect()  # which closes the connections of a run: thousands of them would be too many
         yield read if run.code == 0 and this["killed"] is None else set(), account, tables
 
 
