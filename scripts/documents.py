@@ -208,9 +208,8 @@ _MELTANO_KINDS = {
     "array": "array",
     "boolean": "boolean",
     "integer": "integer",
-    # Meltano 4.4 has the kind "decimal", and fails to write it into the tap's config if the value comes from the
-    # environment. With "integer" whole seconds work from everywhere, and others from meltano.yml.
-    "number": "integer",
+    # Not "decimal": Meltano 4.4 ends with a TypeError if such a setting is in the environment. The tap reads the text.
+    "number": "string",
     "object": "object",
     "string": "string",
 }

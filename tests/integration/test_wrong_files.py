@@ -76,7 +76,7 @@ def test_a_file_of_another_kind(kind: str, content: str, sandbox: Sandbox, tmp_p
 def test_an_empty_state_file_is_not_a_first_run(sandbox: Sandbox, tmp_path: Path) -> None:
     """A target that stopped before its first state leaves one: the line says what to write."""
     (tmp_path / "state.json").touch()
-    assert_refused(sync(sandbox, tmp_path, "--state", tmp_path / "state.json"), sandbox, "for a first run write {} into")
+    assert_refused(sync(sandbox, tmp_path, "--state", tmp_path / "state.json"), sandbox, "for a first run write {}")
 
 
 def assert_refused_here(sandbox: Sandbox, *says: str, **given: object) -> None:
