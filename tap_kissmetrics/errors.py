@@ -69,8 +69,11 @@ _NO_TLS: t.Final = {
 _NO_CERTIFICATES: t.Final = {"NO_CERTIFICATE_OR_CRL_FOUND", "BAD_BASE64_DECODE", "NO_START_LINE", "PEM_LIB"}
 """Reasons of OpenSSL."""
 
-_MESSAGE_KEYS: t.Final = ("message", "messages", "error", "errors", "detail", "description", "reason", "meta")
-"""Where the APIs, and servers in front of them, put the message of an error. No error body is documented."""
+_MESSAGE_KEYS: t.Final = (
+    *("message", "messages", "errormessage", "error", "errors", "errordescription", "fault", "faultstring"),
+    *("title", "detail", "details", "description", "reason", "meta"),
+)
+"""Where the APIs, and servers in front of them, put the message of an error, without `_` and in lower case."""
 
 
 class AuthenticationError(AbortRunError):
@@ -198,9 +201,10 @@ def _messages(body: object) -> t.Iterator[str]:
         for item in body:
             yield from _messages(item)
     elif isinstance(body, dict):
+        values = {str(name).lower().replace("_", ""): value for name, value in body.items()}
         for key in _MESSAGE_KEYS:
-            value = body.get(key)
-            if key == "errors" and "message" in body and isinstance(value, list) and all(map(_is_code, value)):
+            value = values.get(key)
+            if key == "errors" and "message" in values and isinstance(value, list) and all(map(_is_code, value)):
                 continue  # {"message": "not found", "errors": ["not_found"]}
             if key == "errors" and isinstance(value, dict) and not value.keys() & set(_MESSAGE_KEYS):
                 for field, messages in value.items():  # {"limit": ["is too large"]}

@@ -85,7 +85,8 @@ class RootAdapter(HTTPAdapter):
         proxies = self._environment["proxies"].values()
         logins = [match[1] for proxy in proxies if (match := _LOGIN.search(proxy))]
         logins += [decoded for login in logins if (decoded := unquote(login)) != login]
-        REDACTOR.add(part for login in logins for part in (login, *re.split("[:/?#]", login)[1:]))
+        # A URL that is malformed may be cut anywhere, as may be a message about it.
+        REDACTOR.add(p for login in logins for p in (login, login.partition(":")[2], *re.split("[:/?#]", login)[1:]))
         super().__init__(pool_maxsize=limits.max_concurrency)
 
     @override

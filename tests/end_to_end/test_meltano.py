@@ -253,6 +253,7 @@ def test_a_fraction(project: Project, sandbox: Sandbox) -> None:
     with pytest.raises(AssertionError, match=r"retrying in 0\.5 s"):
         project.run("el", *PLUGINS, **fraction)
     sandbox.faults.clear()
+    project.take()
     first_night(project, sandbox, "el", *PLUGINS)
 
     # The kind for it would be "decimal", once Meltano can write such a value into the config of a tap.
