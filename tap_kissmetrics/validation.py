@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 import typing as t
+from functools import partial
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
@@ -29,7 +29,10 @@ if t.TYPE_CHECKING:
 _is_placeholder: t.Final = re.compile(r"<.*>|\$\w+|\$?\{.*\}|your[-_ ].*", re.IGNORECASE).fullmatch
 """As documents have it in the place of a secret: YOUR-API-TOKEN, <token>; or a variable that was not replaced."""
 
-_UNSUPPORTED_KEYWORDS: t.Final = ("$ref", "$defs", "definitions", "const")
+_UNSUPPORTED_KEYWORDS: t.Final = ("$ref", "$dynamicRef", "$defs", "definitions", "const")
+
+_SUBSCHEMAS: t.Final = ("items", "additionalProperties", "contains", "not", "anyOf", "allOf", "oneOf", "prefixItems")
+"""Keywords of JSON Schema that hold a schema, or a list of them."""
 
 BATCH_FORMATS: t.Final = ("jsonl", "parquet")
 """The formats of batch files that the SDK writes."""
@@ -58,9 +61,7 @@ def normalize_settings(settings: Settings) -> Settings:
     normal = dict(settings)
     if isinstance(api := settings.get("api"), str):
         normal["api"] = api.strip().lower()
-    if settings.get("report_ids") == ALL:
-        normal["report_ids"] = [ALL]
-    return normal
+    return normal | {name: [ALL] for name in ("report_ids", "metric_ids") if settings.get(name) == ALL}
 
 
 def _schema_errors(settings: Settings, schema: Mapping[str, t.Any]) -> Iterator[str]:
@@ -227,14 +228,14 @@ def _validate_core_dates(value: object) -> str | None:
     return problem and f"{problem}, not {show(value)}"
 
 
-def _validate_ids(ids: list[str | int]) -> str | None:
+def _validate_ids(ids: list[str | int], stream: str) -> str | None:
     for one in ids:
         if isinstance(one, bool) or not re.fullmatch(r"[\w-]+", str(one), re.ASCII):
-            return f"must be ids, not {one!r}; an id is a number or a UUID, not a name"
+            return f"must be ids, not {one!r}; an id is a number or a UUID, not a name: see the stream {stream}"
     return None
 
 
-def _validate_choices(items: list[str | int | Settings]) -> str | None:
+def _validate_choices(items: list[str | int | Settings], stream: str) -> str | None:
     if items == [ALL]:
         return None
     for item in items:
@@ -246,7 +247,7 @@ def _validate_choices(items: list[str | int | Settings]) -> str | None:
             return f"must be ids, not {item['id']!r}; an id is a number or a UUID, not a name"
         if own := sorted({"report_id", "metric_id"} & item.keys()):
             return f"the id is given by id, not by {own[0]}"
-    return _validate_ids([item["id"] if isinstance(item, dict) else item for item in items])
+    return _validate_ids([item["id"] if isinstance(item, dict) else item for item in items], stream)
 
 
 def _validate_export_urls(urls: list[str]) -> str | None:
@@ -271,7 +272,7 @@ def _validate_queries(queries: list[Settings]) -> str | None:
             Draft202012Validator.check_schema(schema)
         except SchemaError as error:
             return f"the schema of {query['name']} is not a JSON Schema: {error.message}"
-        if keyword := next((word for word in _UNSUPPORTED_KEYWORDS if f'"{word}":' in json.dumps(schema)), None):
+        if keyword := next(_unsupported_keywords(schema), None):
             return f"the schema of {query['name']} has {keyword}, which the SDK would drop; write it out"
         columns = schema.get("properties")
         if not columns or not all(isinstance(column, dict) for column in columns.values()):
@@ -279,6 +280,18 @@ def _validate_queries(queries: list[Settings]) -> str | None:
         if missing := [column for column in key if column not in columns]:
             return f"the primary_key of {query['name']} names {missing[0]!r}, which its schema does not have"
     return None
+
+
+def _unsupported_keywords(schema: object) -> Iterator[str]:
+    """Yield the keywords in a schema that the SDK would drop; a column may have the name of one."""
+    if isinstance(schema, list):
+        for each in schema:
+            yield from _unsupported_keywords(each)
+    if isinstance(schema, dict):
+        yield from (keyword for keyword in _UNSUPPORTED_KEYWORDS if keyword in schema)
+        named = [schema.get(keyword) for keyword in ("properties", "patternProperties")]
+        columns = [column for columns in named if isinstance(columns, dict) for column in columns.values()]
+        yield from _unsupported_keywords([*columns, *(schema.get(keyword) for keyword in _SUBSCHEMAS)])
 
 
 def _validate_batch_config(config: Settings) -> str | None:
@@ -307,10 +320,10 @@ _VALIDATORS: t.Final[dict[str, Callable[[t.Any], str | None]]] = {
     "api_url": _validate_url,
     "query_url": _validate_url,
     "start_date": _validate_start_date,
-    "product_ids": _validate_ids,
-    "report_ids": _validate_choices,
+    "product_ids": partial(_validate_ids, stream="products"),
+    "report_ids": partial(_validate_choices, stream="reports"),
+    "metric_ids": partial(_validate_choices, stream="metrics"),
     "export_urls": _validate_export_urls,
-    "metric_ids": _validate_choices,
     "queries": _validate_queries,
     "batch_config": _validate_batch_config,
 }

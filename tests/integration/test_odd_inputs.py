@@ -206,6 +206,41 @@ def test_a_name_of_a_query_that_is_no_name_of_a_table(name: str, tmp_path: Path)
     assert "[0].name: must be letters, digits and _, beginning with a letter, not " in line
 
 
+def test_dates_in_the_wrong_order_are_refused(sandbox: Sandbox, tmp_path: Path) -> None:
+    """As instants: offsets may differ."""
+    dates = {"start_date": "2024-01-31T23:00:00-05:00", "end_date": "2024-02-01T01:00:00Z"}
+    run = sync(sandbox, tmp_path, report_date_range=dates, report_ids=["*"])
+    assert_refused(run, sandbox, "report_date_range: its end_date is before its start_date")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [{"properties": {"const": {"type": "string"}, "$ref": {"type": "string"}}}, {"default": {"const": 1}},
+     {"description": 'a "$ref": in it'}, {"examples": [{"$defs": 1}]}, {"enum": ["const"]}],
+    ids=json.dumps,
+)  # fmt: skip
+def test_what_only_has_the_name_of_a_keyword_is_accepted(column: dict[str, Any], tmp_path: Path) -> None:
+    """Such as a column `const` of an SQL query."""
+    schema = {"properties": {"const": {"type": ["string", "null"]}, "a": {"type": ["string", "object"], **column}}}
+    query = {"name": "q", "product_id": 1, "query_type": "sql", "query_params": {}, "schema": schema}
+    config = {"api": "query", "username": "some-user", "queries": [query]}
+    streams = json.loads(run_tap("--discover", folder=tmp_path, config=config).succeeded().stdout)["streams"]
+    (found,) = [entry["schema"]["properties"] for entry in streams if entry["tap_stream_id"] == "q"]
+    assert set(found) == {"const", "a"}
+
+
+@pytest.mark.parametrize("place", ["items", "anyOf", "additionalProperties", "patternProperties"])
+@pytest.mark.parametrize("keyword", ["$ref", "$dynamicRef", "const"])
+def test_keywords_in_a_nested_schema_are_refused(keyword: str, place: str, tmp_path: Path) -> None:
+    """Wherever a schema may stand."""
+    nested: Any = {keyword: "#/x"}
+    nested = {"anyOf": [nested], "patternProperties": {"^a": nested}}.get(place, nested)
+    schema = {"properties": {"a": {"type": ["array", "object"], place: nested}}}
+    query = {"name": "q", "product_id": 1, "query_type": "sql", "query_params": {}, "schema": schema}
+    line = run_tap(folder=tmp_path, config={"api": "query", "username": "some-user", "queries": [query]}).refused()
+    assert f"the schema of q has {keyword}, which the SDK would drop" in line
+
+
 @pytest.mark.parametrize("keyword", ["$ref", "$defs", "const"])
 def test_keywords_that_would_be_dropped_are_refused(keyword: str, tmp_path: Path) -> None:
     """In the schema of a query."""
