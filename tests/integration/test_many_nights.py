@@ -114,6 +114,9 @@ class Tables(Protocol):
         ...
 
 
+_RENAMED = itertools.count()
+
+
 def apply(account: Account, operation: str, stream: str, at: int) -> None:
     """Change an account: a record comes, goes, or is changed."""
     records = account.records[stream]
@@ -123,7 +126,8 @@ def apply(account: Account, operation: str, stream: str, at: int) -> None:
         account.delete(stream, at % len(records))
     elif records:
         column = "title" if stream == "metrics" else "name"
-        records[at % len(records)] = {**records[at % len(records)], column: f"renamed {at}"}
+        # No name comes again: what is the same before and after a run was the same all the time.
+        records[at % len(records)] = {**records[at % len(records)], column: f"renamed {next(_RENAMED)}"}
 
 
 @pytest.fixture
