@@ -14,6 +14,7 @@ from typing_extensions import override
 from urllib3.exceptions import LocationValueError
 
 from tap_kissmetrics.sdk_extensions import clock
+from tap_kissmetrics.sdk_extensions.retry import NoResponseError
 from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested
 from tap_kissmetrics.sdk_extensions.transport import Limits, RootAdapter
 
@@ -107,6 +108,10 @@ class Session(requests.Session):
             if not future.done():
                 raise
             return future.result()
+
+    def is_unreachable(self, error: Exception) -> bool:
+        """Return whether an error is that of a known outage, which uses up one budget, not one for each stream."""
+        return isinstance(error, NoResponseError) and error.host in self.unreachable
 
     def working_time(self) -> float:
         """Return the time of a clock that stands still while requests wait for the rate limiter."""

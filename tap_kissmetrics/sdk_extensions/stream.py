@@ -86,6 +86,7 @@ class ExtendedStream(RESTStream[int]):
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
         self._bookmark: dt.datetime | None = None
+        self._is_syncing = False
         self._failed_partitions: list[str] = []
         self.is_complete = True
         """Whether nothing speaks against that all records were read: only then ACTIVATE_VERSION is sent."""
@@ -119,23 +120,20 @@ class ExtendedStream(RESTStream[int]):
         def attempt(*args: t.Any, **kwargs: t.Any) -> t.Any:
             self._tap.message_writer.flush()  # a target should not wait for records while the tap waits for the API
             try:
-                return func(*args, **kwargs)
+                result = func(*args, **kwargs)
             except requests.RequestException as error:
                 raise self.error_for_exception(error) from None
+            if self._is_syncing:  # and not looked up by another stream, whose SCHEMA may be held
+                self._tap.message_writer.release_schemas()
+            return result
 
-        unreachable = self.requests_session.unreachable
-
-        def max_time(error: Exception) -> float:
-            # An outage uses up one budget, not one for each stream.
-            is_known = isinstance(error, NoResponseError) and error.host in unreachable
-            return 0.0 if is_known else float(self.config["retry_timeout"])
-
+        session = self.requests_session
         retried = retrying(
             attempt,
             factor=float(self.config["backoff_factor"]),
-            max_time=max_time,
+            max_time=lambda error: 0.0 if session.is_unreachable(error) else float(self.config["retry_timeout"]),
             sleep=self._tap.shutdown.sleep,
-            now=self.requests_session.working_time,
+            now=session.working_time,
             on_retry=self.on_retry,
         )
 
@@ -143,7 +141,7 @@ class ExtendedStream(RESTStream[int]):
             try:
                 return retried(*args, **kwargs)
             except NoResponseError as error:
-                unreachable.add(error.host)
+                session.unreachable.add(error.host)
                 raise
 
         return t.cast("Func", request)
@@ -170,10 +168,10 @@ class ExtendedStream(RESTStream[int]):
     def get_records(self, context: Context | None) -> Iterable[Record]:
         self._bookmark = parse_instant(self.get_starting_replication_key_value(context))
         session = self.requests_session
+        self._is_syncing = True
         try:
             with self.wrap_errors(), self.progress.count_requests(lambda: session.request_count):
                 yield from super().get_records(context)
-            self._tap.message_writer.release_schemas()  # of a list without records
         except StreamError as error:
             if context is None or self.ABORT_AT_RECORD_COUNT is not None:
                 raise
@@ -181,6 +179,7 @@ class ExtendedStream(RESTStream[int]):
             self.state_manager.discard_progress(context)
             self._failed_partitions.append(str(error).removeprefix(f"{self.name}: "))
         finally:
+            self._is_syncing = False
             self._tap.message_writer.flush()  # the SDK writes no STATE, which would flush, if it has not changed
 
     def raise_failed_partitions(self) -> None:
