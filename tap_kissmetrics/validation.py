@@ -10,11 +10,11 @@ from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from singer_sdk.helpers._batch import BatchConfig
 
 from tap_kissmetrics.apis import APIS, CORE, QUERY, get_api, normalize_url, reads_api
 from tap_kissmetrics.dates import describe_core_range_error
+from tap_kissmetrics.query_schemas import describe_query_error
 from tap_kissmetrics.sdk_extensions.folder_urls import S3, parse_folder_url
 from tap_kissmetrics.sdk_extensions.inputs import InputError, describe_schema_errors, show
 from tap_kissmetrics.sdk_extensions.state import parse_instant
@@ -28,11 +28,6 @@ if t.TYPE_CHECKING:
 
 _is_placeholder: t.Final = re.compile(r"<.*>|\$\w+|\$?\{.*\}|your[-_ ].*", re.IGNORECASE).fullmatch
 """As documents have it in the place of a secret: YOUR-API-TOKEN, <token>; or a variable that was not replaced."""
-
-_UNSUPPORTED_KEYWORDS: t.Final = ("$ref", "$dynamicRef", "$defs", "definitions", "const")
-
-_SUBSCHEMAS: t.Final = ("items", "additionalProperties", "contains", "not", "anyOf", "allOf", "oneOf", "prefixItems")
-"""Keywords of JSON Schema that hold a schema, or a list of them."""
 
 BATCH_FORMATS: t.Final = ("jsonl", "parquet")
 """The formats of batch files that the SDK writes."""
@@ -261,39 +256,6 @@ def _validate_export_urls(urls: list[str]) -> str | None:
     return None
 
 
-def _validate_queries(queries: list[Settings]) -> str | None:
-    for query in queries:
-        schema, key = query.get("schema"), query.get("primary_key") or []
-        if schema is None:
-            if key:
-                return f"{query['name']} has a primary_key and no schema; give the schema of its rows"
-            continue
-        try:
-            Draft202012Validator.check_schema(schema)
-        except SchemaError as error:
-            return f"the schema of {query['name']} is not a JSON Schema: {error.message}"
-        if keyword := next(_unsupported_keywords(schema), None):
-            return f"the schema of {query['name']} has {keyword}, which the SDK would drop; write it out"
-        columns = schema.get("properties")
-        if not columns or not all(isinstance(column, dict) for column in columns.values()):
-            return f"the schema of {query['name']} must have properties, each an object"
-        if missing := [column for column in key if column not in columns]:
-            return f"the primary_key of {query['name']} names {missing[0]!r}, which its schema does not have"
-    return None
-
-
-def _unsupported_keywords(schema: object) -> Iterator[str]:
-    """Yield the keywords in a schema that the SDK would drop; a column may have the name of one."""
-    if isinstance(schema, list):
-        for each in schema:
-            yield from _unsupported_keywords(each)
-    if isinstance(schema, dict):
-        yield from (keyword for keyword in _UNSUPPORTED_KEYWORDS if keyword in schema)
-        named = [schema.get(keyword) for keyword in ("properties", "patternProperties")]
-        columns = [column for columns in named if isinstance(columns, dict) for column in columns.values()]
-        yield from _unsupported_keywords([*columns, *(schema.get(keyword) for keyword in _SUBSCHEMAS)])
-
-
 def _validate_batch_config(config: Settings) -> str | None:
     size = config.get("batch_size")
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
@@ -324,6 +286,6 @@ _VALIDATORS: t.Final[dict[str, Callable[[t.Any], str | None]]] = {
     "report_ids": partial(_validate_choices, stream="reports"),
     "metric_ids": partial(_validate_choices, stream="metrics"),
     "export_urls": _validate_export_urls,
-    "queries": _validate_queries,
+    "queries": describe_query_error,
     "batch_config": _validate_batch_config,
 }
