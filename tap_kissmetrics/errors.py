@@ -37,6 +37,7 @@ from urllib.parse import urlsplit
 import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
+from tap_kissmetrics.apis import METRIC_PATH
 from tap_kissmetrics.sdk_extensions.logs import REDACTOR, describe_cause, first_cause, truncate
 from tap_kissmetrics.sdk_extensions.retry import NoResponseError, RateLimitError, parse_retry_after
 from tap_kissmetrics.sdk_extensions.session import UnsendableRequestError
@@ -150,7 +151,7 @@ def _describe(status: int, response: requests.Response, api: Api, setting: str, 
     path = REDACTOR.redact(urlsplit(response.url).path, is_own=True)
     root, is_of_products = urlsplit(api.default_url).path, not path.endswith(("/accounts", "/products"))
     more = " and product_ids" if is_of_products else ""
-    if setting == "api_url" and not path.startswith(f"{root}/"):
+    if setting == "api_url" and not path.startswith((f"{root}/", f"{METRIC_PATH}/")):
         more = f", which ends with {root} by default"
     parts = [f"HTTP {status}"]
     known = HTTPStatus(status) if status in HTTPStatus._value2member_map_ else None
