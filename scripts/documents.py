@@ -22,7 +22,8 @@ from scripts.about import ABOUT, ENTRIES, SETTING_GROUPS, SETTINGS, TITLES, tap_
 from scripts.markdown import between, code, plain, table
 from scripts.readme import readme
 from tap_kissmetrics.apis import CORE, QUERY
-from tap_kissmetrics.client import ListStream, ProductListStream, QueryProductListStream
+from tap_kissmetrics.client import ListStream
+from tap_kissmetrics.product_lists import ProductListStream, QueryProductListStream
 from tap_kissmetrics.raw_events import RawEventsStream
 from tap_kissmetrics.raw_lines import parse_line
 from tests.sandbox import make_account, make_query_account
@@ -203,9 +204,8 @@ _MELTANO_KINDS = {
     "array": "array",
     "boolean": "boolean",
     "integer": "integer",
-    # Meltano 4.4 has the kind "decimal", and fails to write it into the tap's config if the value comes from the
-    # environment. With "integer" whole seconds work from everywhere, and others from meltano.yml.
-    "number": "integer",
+    # Not "decimal": Meltano 4.4 ends with a TypeError if such a setting is in the environment. The tap reads the text.
+    "number": "string",
     "object": "object",
     "string": "string",
 }

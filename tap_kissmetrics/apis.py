@@ -114,6 +114,9 @@ QUERY: t.Final = Api(
     has_numeric_ids=True,
 )
 
+METRIC_PATH: t.Final = "/query"
+"""The root of the metric queries of the Core API, beside that of its lists."""
+
 APIS: t.Final = {api.name: api for api in (CORE, QUERY)}
 
 
@@ -138,7 +141,7 @@ def query_url(settings: Settings) -> str:
 
 def metric_url(settings: Settings) -> str:
     """Return the root URL of the metric queries of the Core API, which are at the origin of `api_url`."""
-    return urlsplit(CORE.url(settings))._replace(path="/query").geturl()
+    return urlsplit(CORE.url(settings))._replace(path=METRIC_PATH).geturl()
 
 
 def setting_of_url(url: str, settings: Settings) -> str:

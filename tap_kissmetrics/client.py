@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import typing as t
 from collections import deque
 from functools import cached_property
@@ -15,8 +16,14 @@ from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
 from tap_kissmetrics.apis import get_api, setting_of_url
-from tap_kissmetrics.errors import AuthenticationError, error_for_exception, error_for_response, requested_url
-from tap_kissmetrics.responses import is_id, read_json, read_page, reported_status
+from tap_kissmetrics.errors import (
+    AuthenticationError,
+    NotFoundError,
+    error_for_exception,
+    error_for_response,
+    requested_url,
+)
+from tap_kissmetrics.responses import check_self_link, read_json, read_page, reported_status
 from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator
 from tap_kissmetrics.sdk_extensions.records import identity
@@ -33,6 +40,13 @@ if t.TYPE_CHECKING:
     from tap_kissmetrics.sdk_extensions.pagination import Page
 
 SCHEMAS: t.Final = files(__package__) / "schemas"
+
+
+def columns_of(api: Api, stream: str) -> set[str]:
+    """Return the columns of a list; none where the API has no such list."""
+    path = SCHEMAS / api.name / f"{stream}.json"
+    return set(json.loads(path.read_text(encoding="utf-8"))["properties"]) if path.is_file() else set()
+
 
 MAX_LOGGED_NAMES: t.Final = 10
 """Names of accounts or products that are logged."""
@@ -144,13 +158,33 @@ class ListStream(KissmetricsStream):
         self._context = context
         self.progress.part = self._describe_part(context)
         lookup: list[Record] = []
-        for record in super().request_records(context):
+        for record in self._request_existing(context):
             if context and self._is_in_another_list(record, context["product_id"]):
                 continue
             if self.lookup_columns:
                 lookup.append({column: record.get(column) for column in self.lookup_columns})
             yield record
         self._lookup_records[context and context["product_id"]] = lookup
+
+    def _request_existing(self, context: Context | None) -> Iterator[Record]:
+        """Request the list; where there is nothing, name the products that exist if its product does not."""
+        try:
+            yield from super().request_records(context)
+        except NotFoundError as error:
+            if context and (ids := self._other_products(context["product_id"])):
+                msg = f"{error}; the products that exist: {truncate(', '.join(ids))}"
+                raise NotFoundError(msg) from error
+            raise
+
+    def _other_products(self, product_id: str | int) -> list[str]:
+        """Return the ids of the products; none if this one is among them, or they cannot be read."""
+        try:
+            records = t.cast("ListStream", self._tap.streams["products"]).lookup_records()
+        except (FatalAPIError, RetriableAPIError):
+            return []
+        ids = [identity(record["id"], is_numeric=self.api.has_numeric_ids) for record in records]
+        known = identity(product_id, is_numeric=self.api.has_numeric_ids) in ids
+        return [] if known else [str(each) for each in ids]
 
     def _is_in_another_list(self, record: Record, product_id: str | int) -> bool:
         """Return whether the list of another product has this record too: a primary key is written once."""
@@ -166,7 +200,7 @@ class ListStream(KissmetricsStream):
             raise RetriableAPIError(msg, response)
         paginator = self._paginator
         body = self.read_json(response)
-        self._check_identity(body)
+        check_self_link(body, self.get_url(self._context).removeprefix(self.url_base))
         page = read_page(
             body,
             offset=paginator.current_value,
@@ -178,21 +212,6 @@ class ListStream(KissmetricsStream):
             self.is_complete = False
             self.stream_logger.warning("an empty list comes with unknown fields: %s", ", ".join(page.unknown))
         self._page = page
-
-    def _check_identity(self, body: object) -> None:
-        """Raise `RetriableAPIError` for the list of another resource: responses on a connection may be out of step."""
-        links = body.get("links") if isinstance(body, dict) else None
-        requested = self.get_url(self._context).removeprefix(self.url_base).lower().split("/")
-        for link in links if isinstance(links, list) else ():
-            href = link.get("href") if isinstance(link, dict) and link.get("rel") == "self" else None
-            if not isinstance(href, str):
-                continue
-            # Hosts and roots of links are not to be trusted, and a list of one product may name itself without it.
-            named = href.partition("?")[0].rstrip("/").lower().split("/")
-            is_of_product = named[-3:-2] == requested[-3:-2] == ["products"]
-            if named[-1] != requested[-1] or (is_of_product and named[-2] != requested[-2]):
-                msg = f"the response is that of {truncate(href)}, not of {'/'.join(requested)}"
-                raise RetriableAPIError(msg)
 
     @override
     def parse_response(self, response: requests.Response) -> Iterable[Record]:
@@ -256,51 +275,7 @@ class ListStream(KissmetricsStream):
         super().on_stream_complete()
 
 
-class ProductListStream(ListStream):
-    """A list that can be read for all products at once, or for each of `product_ids`."""
-
-    @property
-    @override
-    def partitions(self) -> list[dict[str, t.Any]] | None:
-        return [{"product_id": product_id} for product_id in self.api.product_ids(self.config)] or None
-
-
 class QueryListStream(ListStream):
     """A list of the Query API v3."""
 
     schema = StreamSchema(SchemaDirectory(SCHEMAS / "query"))
-
-
-class QueryProductListStream(QueryListStream):
-    """A list of the Query API v3 that exists for each product, and only there."""
-
-    # It is not documented that an id is unique beyond its product.
-    primary_keys: t.ClassVar[Sequence[str]] = ("product_id", "id")
-    key_columns = ("product_id", "id")
-
-    # Not a child stream of the products: the SDK would write SCHEMA and ACTIVATE_VERSION once for each of them, and a
-    # list that fails would end that of the products.
-    @property
-    @override
-    def partitions(self) -> list[dict[str, t.Any]]:
-        product_ids: Iterable[t.Any] = self.api.product_ids(self.config)
-        if not product_ids:
-            products = t.cast("ListStream", self._tap.streams["products"])
-            product_ids = [product["id"] for product in products.lookup_records()]
-        return [{"product_id": product_id} for product_id in product_ids]
-
-    @override
-    def request_records(self, context: Context | None) -> Iterable[Record]:
-        # Without products, the SDK asks for the list without a context.
-        return super().request_records(context) if context else ()
-
-    @override
-    def parse_response(self, response: requests.Response) -> Iterator[Record]:
-        for record in super().parse_response(response):
-            product_id = record.get("product_id")
-            if product_id is None and self._context:  # a part of the primary key
-                record["product_id"] = self._context["product_id"]
-            elif not is_id(product_id):
-                msg = f"the record {record['id']!r} has a product_id that is not an id, but part of its primary key"
-                raise FatalAPIError(msg)
-            yield record

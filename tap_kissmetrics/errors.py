@@ -24,9 +24,11 @@ Each is logged as one line; `__main__` turns those that end a run into an exit c
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import socket
 import ssl
 import typing as t
 from http import HTTPStatus
@@ -35,6 +37,7 @@ from urllib.parse import urlsplit
 import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
+from tap_kissmetrics.apis import METRIC_PATH
 from tap_kissmetrics.sdk_extensions.logs import REDACTOR, describe_cause, first_cause, truncate
 from tap_kissmetrics.sdk_extensions.retry import NoResponseError, RateLimitError, parse_retry_after
 from tap_kissmetrics.sdk_extensions.session import UnsendableRequestError
@@ -52,8 +55,10 @@ _RETRIABLE_STATUSES: t.Final = {
 _HINTS: t.Final = {
     HTTPStatus.UNAUTHORIZED: "{api.unauthorized_hint}",
     HTTPStatus.FORBIDDEN: "{api.login} cannot read {path}; deselect the stream or widen the access",
-    HTTPStatus.NOT_FOUND: "nothing at {path}; check {setting} and product_ids",
+    HTTPStatus.NOT_FOUND: "nothing at {path}; check {setting}{more}",
 }
+
+_NETWORK_ERRORS: t.Final = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
 
 _NO_TLS: t.Final = {
     "WRONG_VERSION_NUMBER",
@@ -65,8 +70,11 @@ _NO_TLS: t.Final = {
 _NO_CERTIFICATES: t.Final = {"NO_CERTIFICATE_OR_CRL_FOUND", "BAD_BASE64_DECODE", "NO_START_LINE", "PEM_LIB"}
 """Reasons of OpenSSL."""
 
-_MESSAGE_KEYS: t.Final = ("message", "messages", "error", "errors", "detail", "description", "reason", "meta")
-"""Where the APIs, and servers in front of them, put the message of an error. No error body is documented."""
+_MESSAGE_KEYS: t.Final = (
+    *("message", "messages", "errormessage", "error", "errors", "errordescription", "fault", "faultstring"),
+    *("title", "detail", "details", "description", "reason", "meta"),
+)
+"""Where the APIs, and servers in front of them, put the message of an error, without `_` and in lower case."""
 
 
 class AuthenticationError(AbortRunError):
@@ -121,7 +129,10 @@ def error_for_exception(error: requests.RequestException, setting: str) -> Excep
         variable = next((name for name in variables if os.environ.get(name)), "the environment")
         return FatalAPIError(f"{host} cannot be reached: {cause}; check the certificates of {variable}")
     way = " through the proxy in the environment" if isinstance(error, requests.exceptions.ProxyError) else ""
-    no_response = NoResponseError(f"no complete response from {host}{way}: {cause}")
+    is_offline = isinstance(first, socket.gaierror) or getattr(first, "errno", None) in _NETWORK_ERRORS
+    is_offline = is_offline or isinstance(error, requests.exceptions.ConnectTimeout)
+    hint = f"; check the network, VPN and DNS, and {setting}" if is_offline else ""
+    no_response = NoResponseError(f"no complete response from {host}{way}: {cause}{hint}")
     no_response.host = host
     return no_response
 
@@ -138,6 +149,10 @@ def describe_error(error: object) -> str:
 
 def _describe(status: int, response: requests.Response, api: Api, setting: str, body: object) -> str:
     path = REDACTOR.redact(urlsplit(response.url).path, is_own=True)
+    root, is_of_products = urlsplit(api.default_url).path, not path.endswith(("/accounts", "/products"))
+    more = " and product_ids" if is_of_products else ""
+    if setting == "api_url" and not path.startswith((f"{root}/", f"{METRIC_PATH}/")):
+        more = f", which ends with {root} by default"
     parts = [f"HTTP {status}"]
     known = HTTPStatus(status) if status in HTTPStatus._value2member_map_ else None
     if status < HTTPStatus.BAD_REQUEST:
@@ -149,7 +164,7 @@ def _describe(status: int, response: requests.Response, api: Api, setting: str, 
     elif status == HTTPStatus.FORBIDDEN and "html" in response.headers.get("Content-Type", ""):
         parts.append(f"{path} is refused by an HTML page, which is not from the API: check firewalls and proxies")
     elif hint := _HINTS.get(known) if known else None:
-        parts.append(hint.format(path=path, api=api, setting=setting))
+        parts.append(hint.format(path=path, api=api, setting=setting, more=more))
     elif known:
         parts.append(f"{known.phrase} for {path}")
     if message := _message(_decode(response) if body is None else body):
@@ -187,9 +202,10 @@ def _messages(body: object) -> t.Iterator[str]:
         for item in body:
             yield from _messages(item)
     elif isinstance(body, dict):
+        values = {str(name).lower().replace("_", ""): value for name, value in body.items()}
         for key in _MESSAGE_KEYS:
-            value = body.get(key)
-            if key == "errors" and "message" in body and isinstance(value, list) and all(map(_is_code, value)):
+            value = values.get(key)
+            if key == "errors" and "message" in values and isinstance(value, list) and all(map(_is_code, value)):
                 continue  # {"message": "not found", "errors": ["not_found"]}
             if key == "errors" and isinstance(value, dict) and not value.keys() & set(_MESSAGE_KEYS):
                 for field, messages in value.items():  # {"limit": ["is too large"]}

@@ -16,6 +16,7 @@ from typing_extensions import override
 from tap_kissmetrics.client import SCHEMAS
 from tap_kissmetrics.exports import INDEX, REVISIONS, Export, split_lines
 from tap_kissmetrics.raw_lines import LineEncoder, RevisionReader
+from tap_kissmetrics.sdk_extensions import clock
 from tap_kissmetrics.sdk_extensions.files import Folder
 from tap_kissmetrics.sdk_extensions.folder_urls import parse_folder_url
 from tap_kissmetrics.sdk_extensions.logs import plural
@@ -123,6 +124,7 @@ class RawEventsStream(ExtendedStream):
             factor=float(self.config["backoff_factor"]),
             max_time=lambda _: float(self.config["retry_timeout"]),
             sleep=self._tap.shutdown.sleep,
+            now=clock.monotonic,
             on_retry=lambda error, wait: self.stream_logger.warning("%s; retrying in %.1f s", error, wait),
         )
 

@@ -50,7 +50,9 @@ _FAILURE_NAME: t.Final = re.compile("error|fault|exception|fail|message|reason|d
 
 _GOOD_STATUSES: t.Final = {"ok", "success", "succeeded", "complete", "completed", "done", "finished", "true"}
 
-_COUNTS: t.Final = {"total", "limit", "offset", "count", "page", "pages", "per_page", "page_size", "total_count"}
+_TOTALS: t.Final = {"total", "count", "total_count"}
+
+_COUNTS: t.Final = {*_TOTALS, "limit", "offset", "page", "pages", "per_page", "page_size"}
 
 _KNOWN_KEYS: t.Final = {
     *("meta", "pagination", "links", "columns", "status", "status_code", "code", "ok", "success"),
@@ -118,19 +120,40 @@ def read_result_page(body: object, *, offset: int, limit: int) -> ResultPage:
         limit=min(limit, _parse_count(pagination.get("limit")) or limit),
         rows=rows,
         total=_parse_count(pagination.get("total")),
-        unknown=() if rows else tuple(_review(beside)),
+        unknown=() if rows else tuple(_review(beside, is_first=not offset)),
     )
 
 
-def _review(beside: dict[str, t.Any]) -> Iterator[str]:
-    """Review what stands beside an empty list: raise what speaks of a failure, yield what is not known."""
+def check_self_link(body: object, path: str) -> None:
+    """Raise `RetriableAPIError` for the list of another resource: responses on a connection may be out of step."""
+    links = body.get("links") if isinstance(body, dict) else None
+    requested = path.lower().split("/")
+    for link in links if isinstance(links, list) else ():
+        href = link.get("href") if isinstance(link, dict) and link.get("rel") == "self" else None
+        if not isinstance(href, str):
+            continue
+        # Hosts and roots of links are not to be trusted, and a list of one product may name itself without it.
+        named = href.partition("?")[0].rstrip("/").lower().split("/")
+        is_of_product = named[-3:-2] == requested[-3:-2] == ["products"]
+        if named[-1] != requested[-1] or (is_of_product and named[-2] != requested[-2]):
+            msg = f"the response is that of {truncate(href)}, not of {path}"
+            raise RetriableAPIError(msg)
+
+
+def _review(beside: dict[str, t.Any], *, is_first: bool) -> Iterator[str]:
+    """Review what stands beside an empty list: raise what speaks of a failure, yield what is not known.
+
+    Nor is a number of records known beside a first page that has none.
+    """
     meta = beside.get("meta")
     for key, value in [*(meta.items() if isinstance(meta, dict) else ()), *beside.items()]:
         name = key.lower()
         if _speaks_of_failure(name, value):
             msg = f"an empty list beside {truncate(f'{key}: {value}')}"
             raise RetriableAPIError(msg)
-        if value and name not in _KNOWN_KEYS and not (name in _COUNTS and _parse_count(value) is not None):
+        is_count = name in _COUNTS and _parse_count(value) is not None
+        is_contradiction = is_first and name in _TOTALS and bool(_parse_count(value))
+        if value and name not in _KNOWN_KEYS and (is_contradiction or not is_count):
             yield key
 
 
@@ -140,7 +163,7 @@ def _speaks_of_failure(name: str, value: object) -> bool:
     if name == "code" or name.endswith(("status", "statuscode", "status_code")):
         number = _parse_count(value)
         is_good = str(value).lower() in _GOOD_STATUSES if number is None else number < HTTPStatus.BAD_REQUEST
-        return bool(value) and not is_good
+        return value is False or (bool(value) and not is_good)
     return bool(value) and _FAILURE_NAME.search(name) is not None
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import typing as t
 
 from tap_kissmetrics.apis import CORE, QUERY
-from tap_kissmetrics.client import ListStream, ProductListStream, QueryListStream, QueryProductListStream
+from tap_kissmetrics.client import ListStream, QueryListStream
+from tap_kissmetrics.product_lists import ProductListStream, QueryProductListStream
 
 
 class AccountsStream(ListStream):

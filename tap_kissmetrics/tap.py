@@ -8,17 +8,19 @@ from functools import cached_property
 
 from typing_extensions import override
 
-from tap_kissmetrics.apis import CORE, get_api, metric_url, query_url, reads_api, secrets_of
+from tap_kissmetrics.apis import APIS, CORE, get_api, metric_url, query_url, reads_api, secrets_of
+from tap_kissmetrics.client import columns_of
 from tap_kissmetrics.raw_events import RawEventsStream
 from tap_kissmetrics.results import RESULTS, UserQueryStream
 from tap_kissmetrics.sdk_extensions.files import CREDENTIAL_VARIABLES
+from tap_kissmetrics.sdk_extensions.inputs import InputError
 from tap_kissmetrics.sdk_extensions.logs import redact_logs
 from tap_kissmetrics.sdk_extensions.session import make_session
 from tap_kissmetrics.sdk_extensions.tap import ExtendedTap
 from tap_kissmetrics.sdk_extensions.transport import Limits
 from tap_kissmetrics.settings import SETTINGS
 from tap_kissmetrics.streams import LISTS
-from tap_kissmetrics.validation import validate_settings
+from tap_kissmetrics.validation import normalize_settings, validate_settings
 
 if t.TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +55,10 @@ class TapKissmetrics(ExtendedTap):
     numbered_streams = frozenset({RawEventsStream.name})
 
     @override
+    def normalize_settings(self, settings: Settings) -> Settings:
+        return normalize_settings(settings)
+
+    @override
     def validate_settings(self, settings: Settings, schema: Mapping[str, t.Any], *, is_complete: bool) -> None:
         credentials = filter(None, map(os.environ.get, CREDENTIAL_VARIABLES))
         redact_logs([*secrets_of(settings), *credentials], self.name)
@@ -70,6 +76,17 @@ class TapKissmetrics(ExtendedTap):
         results += [query["name"] for query in settings.get("queries") or ()]
         keys = {stream.name: stream.valid_replication_keys for stream in lists}  # type: ignore[misc]
         return keys | dict.fromkeys(results, ()) | exports
+
+    @override
+    def validate_catalog(self, catalog: Settings, settings: Settings) -> None:
+        """Refuse a catalog of the other API, whose columns are others even where the keys are the same."""
+        own = get_api(settings)
+        for entry in catalog["streams"]:
+            extra = entry["schema"]["properties"].keys() - columns_of(own, entry["tap_stream_id"])
+            for other in APIS.values():
+                if extra & columns_of(other, entry["tap_stream_id"]):
+                    msg = f"catalog: was made for the {other.title}, not for the {own.title}; make a new one with "
+                    raise InputError(msg + "--discover and the settings of the sync")
 
     @override
     def discover_streams(self) -> list[ExtendedStream]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import ipaddress
-import json
 import re
 import typing as t
+from functools import partial
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
 from singer_sdk.helpers._batch import BatchConfig
 
 from tap_kissmetrics.apis import APIS, CORE, QUERY, get_api, normalize_url, reads_api
 from tap_kissmetrics.dates import describe_core_range_error
+from tap_kissmetrics.query_schemas import describe_query_error
 from tap_kissmetrics.sdk_extensions.folder_urls import S3, parse_folder_url
 from tap_kissmetrics.sdk_extensions.inputs import InputError, describe_schema_errors, show
 from tap_kissmetrics.sdk_extensions.state import parse_instant
@@ -26,7 +26,8 @@ if t.TYPE_CHECKING:
     from tap_kissmetrics.apis import Api
     from tap_kissmetrics.sdk_extensions.inputs import Settings
 
-_UNSUPPORTED_KEYWORDS: t.Final = ("$ref", "$defs", "definitions", "const")
+_is_placeholder: t.Final = re.compile(r"<.*>|\$\w+|\$?\{.*\}|your[-_ ].*", re.IGNORECASE).fullmatch
+"""As documents have it in the place of a secret: YOUR-API-TOKEN, <token>; or a variable that was not replaced."""
 
 BATCH_FORMATS: t.Final = ("jsonl", "parquet")
 """The formats of batch files that the SDK writes."""
@@ -48,6 +49,14 @@ def validate_settings(
     errors = [*_schema_errors(settings, schema), *_conflicts(settings, schema, reserved_names, is_complete=is_complete)]
     if errors:
         raise InputError("; ".join(dict.fromkeys(errors)))
+
+
+def normalize_settings(settings: Settings) -> Settings:
+    """Read settings as they are meant: `api` in any case, and `*` for `["*"]`."""
+    normal = dict(settings)
+    if isinstance(api := settings.get("api"), str):
+        normal["api"] = api.strip().lower()
+    return normal | {name: [ALL] for name in ("report_ids", "metric_ids") if settings.get(name) == ALL}
 
 
 def _schema_errors(settings: Settings, schema: Mapping[str, t.Any]) -> Iterator[str]:
@@ -82,6 +91,9 @@ def _conflicts(
             ):
                 yield f"{setting}: belongs to api: {other}; this is api: {api.name}"
         yield from _wrong_choices(settings, api)
+        for setting in api.credentials if is_complete else ():
+            if isinstance(value := settings.get(setting), str) and _is_placeholder(value):
+                yield f"{setting}: must be your own, in the place of the example (its value is not shown)"
     yield from _incomplete_features(settings)
     yield from _taken_names(settings, reserved_names)
 
@@ -150,12 +162,14 @@ def _wrong_choices(settings: Settings, api: Api) -> Iterator[str]:
 
 
 def _validate_api_token(token: str) -> str | None:
-    if not re.fullmatch(r"[!-~]+", token):
-        return (
-            "must be the bare token, without spaces, line breaks or characters outside "
-            "ASCII, and not empty (its value is not shown)"
-        )
-    return None
+    wrong = {
+        "and not empty": not token.strip(),
+        "without the word Bearer": re.match(r"\s*bearer\s", token, re.IGNORECASE),
+        "without spaces, line breaks or control characters": re.search(r"[\x00-\x20\x7f]", token),
+        "without characters outside ASCII": not token.isascii(),
+    }
+    problem = next((problem for problem, is_found in wrong.items() if is_found), None)
+    return problem and f"must be the bare token, {problem} (its value is not shown)"
 
 
 def _validate_username(username: str) -> str | None:
@@ -209,14 +223,14 @@ def _validate_core_dates(value: object) -> str | None:
     return problem and f"{problem}, not {show(value)}"
 
 
-def _validate_ids(ids: list[str | int]) -> str | None:
+def _validate_ids(ids: list[str | int], stream: str) -> str | None:
     for one in ids:
         if isinstance(one, bool) or not re.fullmatch(r"[\w-]+", str(one), re.ASCII):
-            return f"must be ids, not {one!r}; an id is a number or a UUID, not a name"
+            return f"must be ids, not {one!r}; an id is a number or a UUID, not a name: see the stream {stream}"
     return None
 
 
-def _validate_choices(items: list[str | int | Settings]) -> str | None:
+def _validate_choices(items: list[str | int | Settings], stream: str) -> str | None:
     if items == [ALL]:
         return None
     for item in items:
@@ -228,7 +242,7 @@ def _validate_choices(items: list[str | int | Settings]) -> str | None:
             return f"must be ids, not {item['id']!r}; an id is a number or a UUID, not a name"
         if own := sorted({"report_id", "metric_id"} & item.keys()):
             return f"the id is given by id, not by {own[0]}"
-    return _validate_ids([item["id"] if isinstance(item, dict) else item for item in items])
+    return _validate_ids([item["id"] if isinstance(item, dict) else item for item in items], stream)
 
 
 def _validate_export_urls(urls: list[str]) -> str | None:
@@ -239,27 +253,6 @@ def _validate_export_urls(urls: list[str]) -> str | None:
             return str(error)
         if protocol == S3 and not find_spec("s3fs"):
             return f"{url} needs the extra s3: pip install 'tap-kissmetrics[s3]'"
-    return None
-
-
-def _validate_queries(queries: list[Settings]) -> str | None:
-    for query in queries:
-        schema, key = query.get("schema"), query.get("primary_key") or []
-        if schema is None:
-            if key:
-                return f"{query['name']} has a primary_key and no schema; give the schema of its rows"
-            continue
-        try:
-            Draft202012Validator.check_schema(schema)
-        except SchemaError as error:
-            return f"the schema of {query['name']} is not a JSON Schema: {error.message}"
-        if keyword := next((word for word in _UNSUPPORTED_KEYWORDS if f'"{word}":' in json.dumps(schema)), None):
-            return f"the schema of {query['name']} has {keyword}, which the SDK would drop; write it out"
-        columns = schema.get("properties")
-        if not columns or not all(isinstance(column, dict) for column in columns.values()):
-            return f"the schema of {query['name']} must have properties, each an object"
-        if missing := [column for column in key if column not in columns]:
-            return f"the primary_key of {query['name']} names {missing[0]!r}, which its schema does not have"
     return None
 
 
@@ -289,10 +282,10 @@ _VALIDATORS: t.Final[dict[str, Callable[[t.Any], str | None]]] = {
     "api_url": _validate_url,
     "query_url": _validate_url,
     "start_date": _validate_start_date,
-    "product_ids": _validate_ids,
-    "report_ids": _validate_choices,
+    "product_ids": partial(_validate_ids, stream="products"),
+    "report_ids": partial(_validate_choices, stream="reports"),
+    "metric_ids": partial(_validate_choices, stream="metrics"),
     "export_urls": _validate_export_urls,
-    "metric_ids": _validate_choices,
-    "queries": _validate_queries,
+    "queries": describe_query_error,
     "batch_config": _validate_batch_config,
 }

@@ -14,6 +14,7 @@ It knows nothing of Kissmetrics, and imports nothing from the rest of the tap.
 | `records` | `conform_record_data_types` | walks over each value of each record, and changes some |
 | `state` | `StreamStateManager` | compares bookmarks as text, and lets them move back |
 | `writer` | `SingerWriter` | flushes each line, and writes ACTIVATE_VERSION before the records |
+| `batches` | `Stream.get_batches` | names deselected columns, and ends with a traceback if the disk is full |
 | `shutdown` | `Tap._handle_termination` | exits wherever a signal arrives, even within a line |
 | `logs` | log lines | shows secrets, and the name of a stream only as that of the logger |
 | `progress` | the counters of `singer_sdk.metrics` | counts records, but not how many there are in all |

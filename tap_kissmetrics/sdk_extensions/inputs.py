@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 import logging
@@ -21,6 +22,9 @@ Settings: t.TypeAlias = dict[str, t.Any]
 MAX_SHOWN_LENGTH: t.Final = 80
 """Characters of a wrong value that are shown."""
 
+_KEYS_OF_FILES: t.Final = {"catalog": "streams", "state": "bookmarks"}
+"""The key by which a file is known."""
+
 _TRUE: t.Final = {"true", "1", "yes", "on"}
 _FALSE: t.Final = {"false", "0", "no", "off"}
 
@@ -29,19 +33,22 @@ class InputError(ConfigurationError):
     """A setting, a file or a variable that the user gave is wrong."""
 
 
-def read_json_file(path: str, description: str) -> Settings:
-    """Read a JSON object from a file; raise `InputError`, which names the file by its description."""
+def read_json_file(path: str, kind: str) -> Settings:
+    """Read a config, state or catalog file of this path; raise `InputError`, which names it."""
     try:
         with open(path, "rb") as file:  # noqa: PTH123 - a Path would swallow an empty one
-            return read_json_stream(file, description)
+            return read_json_stream(file, kind, path)
     except OSError as error:
-        raise _unreadable(description, error) from None
+        raise _unreadable(_describe_file(kind, path), error) from None
 
 
-def read_json_stream(file: t.IO[bytes], description: str) -> Settings:
+def read_json_stream(file: t.IO[bytes], kind: str, path: str) -> Settings:
     """Read a JSON object in UTF-8 from an open file; raise `InputError`, which never shows the content."""
+    description = _describe_file(kind, path)
+    text = ""
     try:
-        value = json.loads(file.read().decode("utf-8-sig"), parse_constant=str)
+        text = file.read().decode("utf-8-sig")
+        value = json.loads(text, parse_constant=str)
     except OSError as error:
         raise _unreadable(description, error) from None
     except UnicodeDecodeError:
@@ -52,6 +59,8 @@ def read_json_stream(file: t.IO[bytes], description: str) -> Settings:
         raise InputError(msg) from None
     except json.JSONDecodeError as error:
         msg = f"{description} is not JSON: line {error.lineno} column {error.colno}: {error.msg}"
+        if not text.strip():
+            msg = f"{description} is empty" + ("; for a first run write {} into it" if kind == "state" else "")
         raise InputError(msg) from None
     except ValueError:
         msg = f"{description} contains a number with too many digits"
@@ -59,7 +68,15 @@ def read_json_stream(file: t.IO[bytes], description: str) -> Settings:
     if not isinstance(value, dict):
         msg = f"{description} must be a JSON object, not {_describe_type(value)}"
         raise InputError(msg)
+    for other, key in _KEYS_OF_FILES.items():
+        if key in value and other != kind and _KEYS_OF_FILES.get(kind) not in value:
+            msg = f"{description} holds a {other}: pass it with --{other}"
+            raise InputError(msg)
     return value
+
+
+def _describe_file(kind: str, path: str) -> str:
+    return f"{kind} file {path or 'without a name'}"
 
 
 def _unreadable(description: str, error: OSError) -> InputError:
@@ -108,6 +125,17 @@ def read_environment(schema: Mapping[str, t.Any], prefix: str, logger: logging.L
         sources = f"the environment and {dotenv}" if dotenv else "the environment"
         logger.info("Settings from %s: %s", sources, ", ".join(settings))
     return settings
+
+
+def read_numbers(settings: Settings, schema: Mapping[str, t.Any]) -> Settings:
+    """Return the settings with numbers in the place of text: as text Meltano passes on a fraction."""
+    numbers: Settings = {}
+    for name, value in settings.items():
+        if isinstance(value, str) and "number" in schema["properties"].get(name, {}).get("type", ()):
+            with contextlib.suppress(ValueError, RecursionError):  # the validation of the settings reports it
+                number = json.loads(value, parse_constant=str)
+                numbers |= {name: number} if isinstance(number, (int, float)) else {}
+    return settings | numbers
 
 
 def suggest_names(unknown: Iterable[str], known: Iterable[str]) -> str:

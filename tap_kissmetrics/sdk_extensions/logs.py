@@ -72,10 +72,14 @@ class Redactor:
 
 
 def _forms_of(secret: str) -> set[str]:
-    """Return a secret as it stands in a URL, in JSON, in HTML, in a `repr` and in Base64."""
+    """Return a secret as it stands in a URL, in JSON, in HTML, in a `repr`, in Base64 and in hexadecimal."""
     escaped = json.dumps(secret)[1:-1]
     encoded = secret.encode(errors="surrogatepass")
+    in_base64 = {encode(encoded).decode() for encode in (base64.b64encode, base64.urlsafe_b64encode)}
     return {
+        *in_base64,
+        *(text.rstrip("=") for text in in_base64),
+        encoded.hex(),
         secret,
         quote(secret, safe="", errors="surrogatepass"),
         quote_plus(secret, errors="surrogatepass"),
@@ -86,8 +90,6 @@ def _forms_of(secret: str) -> set[str]:
         html.escape(secret).replace("&#x27;", "&#39;"),
         repr(secret)[1:-1],
         repr('"' + secret)[2:-1],  # beside a double quote, single ones are escaped
-        base64.b64encode(encoded).decode(),
-        base64.urlsafe_b64encode(encoded).decode(),
     }
 
 

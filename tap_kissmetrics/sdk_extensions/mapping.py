@@ -6,12 +6,15 @@ import fnmatch
 import traceback
 import typing as t
 
+from singer_sdk.mapper import RemoveRecordTransform
+
 from tap_kissmetrics.sdk_extensions.logs import first_cause, truncate
 
 if t.TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from singer_sdk.mapper import StreamMap
+    from singer_sdk.singerlib import RecordMessage
 
     from tap_kissmetrics.sdk_extensions.records import Record
 
@@ -22,6 +25,19 @@ def unmatched_maps(stream_maps: Mapping[str, t.Any], streams: Collection[str]) -
         source = definition.get("__source__", name) if isinstance(definition, dict) else name
         if name != "__else__" and not fnmatch.filter(streams, str(source)):
             yield str(source)
+
+
+def shared_table(stream_maps: Mapping[str, Iterable[StreamMap]]) -> str | None:
+    """Return the name of a table that several maps write to: each would delete what the others wrote."""
+    tables: set[str] = set()
+    for maps in stream_maps.values():
+        for each in maps:
+            if not isinstance(each, RemoveRecordTransform):
+                table = each.stream_alias.lower()  # many databases ignore the case
+                if table in tables:
+                    return each.stream_alias
+                tables.add(table)
+    return None
 
 
 def describe_map_error(error: Exception, record: Record, primary_keys: Iterable[str]) -> str:
@@ -40,13 +56,21 @@ def describe_map_error(error: Exception, record: Record, primary_keys: Iterable[
     )
 
 
-def flattened_columns(stream_maps: Iterable[StreamMap]) -> dict[str, Collection[str]]:
-    """Return the columns of each table whose records are flattened."""
-    maps = (each for each in stream_maps if each.flattening_enabled)
-    return {each.stream_alias: each.transformed_schema["properties"].keys() for each in maps}
+class FlattenedRecords:
+    """Drops what the SCHEMA of a flattened table does not have, such as a null in the place of an object.
 
+    `on_dropped` is called with the columns that had a value.
+    """
 
-def drop_columns(record: Record, columns: Collection[str]) -> list[str]:
-    """Drop what is not among the columns, such as a null in the place of an object; return what had a value."""
-    unknown = {column: record.pop(column) for column in record.keys() - columns}
-    return [column for column, value in unknown.items() if value is not None]
+    def __init__(self, stream_maps: Iterable[StreamMap], on_dropped: Callable[[list[str]], None]) -> None:
+        maps = (each for each in stream_maps if each.flattening_enabled)
+        self._columns = {each.stream_alias: each.transformed_schema["properties"].keys() for each in maps}
+        self._on_dropped = on_dropped
+
+    def conform(self, message: RecordMessage) -> RecordMessage:
+        """Conform the record of a message in place, and return the message."""
+        if columns := self._columns.get(message.stream):
+            record = message.record
+            unknown = {column: record.pop(column) for column in record.keys() - columns}
+            self._on_dropped([column for column, value in unknown.items() if value is not None])
+        return message

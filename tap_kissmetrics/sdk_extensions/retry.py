@@ -10,8 +10,6 @@ import typing as t
 import backoff
 from singer_sdk.exceptions import RetriableAPIError
 
-from tap_kissmetrics.sdk_extensions import clock
-
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
@@ -74,19 +72,20 @@ def _server_time(response: requests.Response) -> float:
         return time.time()
 
 
-def retrying(
+def retrying(  # noqa: PLR0913 - a budget needs a clock
     func: Func,
     *,
     factor: float,
     max_time: Callable[[Exception], float],
     sleep: Callable[[float], None],
+    now: Callable[[], float],
     on_retry: Callable[[Exception, float], None],
 ) -> Func:
     """Repeat a function while it raises `RetriableAPIError`; raise the last error once a budget is used up.
 
     Failures may take `max_time(error)` seconds and wait `factor` seconds before the second attempt, then twice as
-    long each time; waiting for a rate limit is no failure and has a budget of its own. `on_retry` is called with the
-    error and the seconds before each wait.
+    long each time; waiting for a rate limit is no failure and has a budget of its own. Budgets are measured by `now`, a
+    clock in seconds. `on_retry` is called with the error and the seconds before each wait.
     """
 
     def exponential() -> Iterator[float]:
@@ -98,9 +97,9 @@ def retrying(
         max_time: Callable[[Exception], float], waits: Iterator[float] | None
     ) -> Generator[float, Exception, None]:
         """Wait in here: `backoff` itself would sleep through a signal. Ends when the budget does."""
-        start = clock.monotonic()
+        start = now()
         error = yield 0.0
-        while (left := start + max_time(error) - clock.monotonic()) > 0:
+        while (left := start + max_time(error) - now()) > 0:
             seconds = min(next(waits) if waits else _rate_limit_wait(error, factor), left)
             on_retry(error, seconds)
             sleep(seconds)

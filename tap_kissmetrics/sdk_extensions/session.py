@@ -14,6 +14,7 @@ from typing_extensions import override
 from urllib3.exceptions import LocationValueError
 
 from tap_kissmetrics.sdk_extensions import clock
+from tap_kissmetrics.sdk_extensions.retry import NoResponseError
 from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested
 from tap_kissmetrics.sdk_extensions.transport import Limits, RootAdapter
 
@@ -44,6 +45,8 @@ class RateLimiter:
         self._shutdown = shutdown
         self._logger = logger
         self._started: deque[float] = deque(maxlen=requests_per_minute)
+        self.waited = 0.0
+        """Seconds that requests waited in all."""
 
     def record(self) -> None:
         """Count a request that cannot wait."""
@@ -57,6 +60,7 @@ class RateLimiter:
                 limit = self._requests_per_minute
                 self._logger.info("Waiting %.0f s before %s, to stay within %d requests a minute", seconds, name, limit)
             self._shutdown.sleep(seconds)
+            self.waited += seconds
         self.record()
 
 
@@ -104,6 +108,14 @@ class Session(requests.Session):
             if not future.done():
                 raise
             return future.result()
+
+    def is_unreachable(self, error: Exception) -> bool:
+        """Return whether an error is that of a known outage, which uses up one budget, not one for each stream."""
+        return isinstance(error, NoResponseError) and error.host in self.unreachable
+
+    def working_time(self) -> float:
+        """Return the time of a clock that stands still while requests wait for the rate limiter."""
+        return clock.monotonic() - (self._rate_limiter.waited if self._rate_limiter else 0.0)
 
     def accept_credentials(self) -> None:
         """Note that the API accepts the credentials."""

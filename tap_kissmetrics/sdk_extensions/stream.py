@@ -9,26 +9,25 @@ from functools import cached_property
 
 import requests
 from singer_sdk import RESTStream
-from singer_sdk.batch import Batcher
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SingerSDKError
 from singer_sdk.helpers.conform import TypeConformanceLevel
 from singer_sdk.singerlib import RecordMessage
 from singer_sdk.singerlib.catalog import Metadata
 from typing_extensions import override
 
+from tap_kissmetrics.sdk_extensions.batches import write_batches
 from tap_kissmetrics.sdk_extensions.catalog import validate_primary_key
 from tap_kissmetrics.sdk_extensions.inputs import InputError
-from tap_kissmetrics.sdk_extensions.logs import StreamLogger, describe_cause, drop_redundant, is_disk_full
-from tap_kissmetrics.sdk_extensions.mapping import describe_map_error, drop_columns, flattened_columns
+from tap_kissmetrics.sdk_extensions.logs import StreamLogger, describe_cause, drop_redundant
+from tap_kissmetrics.sdk_extensions.mapping import FlattenedRecords, describe_map_error
 from tap_kissmetrics.sdk_extensions.progress import Progress
 from tap_kissmetrics.sdk_extensions.records import RecordConformer
 from tap_kissmetrics.sdk_extensions.retry import NoResponseError, RateLimitError, retrying
 from tap_kissmetrics.sdk_extensions.state import InstantStateManager, parse_instant
-from tap_kissmetrics.sdk_extensions.writer import BufferedWriter, OutputError
 
 if t.TYPE_CHECKING:
     import logging
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk import Stream
     from singer_sdk.helpers._batch import BatchConfig
@@ -38,6 +37,7 @@ if t.TYPE_CHECKING:
     from tap_kissmetrics.sdk_extensions.retry import Func
     from tap_kissmetrics.sdk_extensions.session import Session
     from tap_kissmetrics.sdk_extensions.shutdown import Shutdown
+    from tap_kissmetrics.sdk_extensions.writer import BufferedWriter
 
 
 class StreamError(SingerSDKError):
@@ -86,6 +86,7 @@ class ExtendedStream(RESTStream[int]):
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
         self._bookmark: dt.datetime | None = None
+        self._is_syncing = False
         self._failed_partitions: list[str] = []
         self.is_complete = True
         """Whether nothing speaks against that all records were read: only then ACTIVATE_VERSION is sent."""
@@ -122,21 +123,17 @@ class ExtendedStream(RESTStream[int]):
                 result = func(*args, **kwargs)
             except requests.RequestException as error:
                 raise self.error_for_exception(error) from None
-            self._tap.message_writer.release_schemas()
+            if self._is_syncing:  # and not looked up by another stream, whose SCHEMA may be held
+                self._tap.message_writer.release_schemas()
             return result
 
-        unreachable = self.requests_session.unreachable
-
-        def max_time(error: Exception) -> float:
-            # An outage uses up one budget, not one for each stream.
-            is_known = isinstance(error, NoResponseError) and error.host in unreachable
-            return 0.0 if is_known else float(self.config["retry_timeout"])
-
+        session = self.requests_session
         retried = retrying(
             attempt,
             factor=float(self.config["backoff_factor"]),
-            max_time=max_time,
+            max_time=lambda error: 0.0 if session.is_unreachable(error) else float(self.config["retry_timeout"]),
             sleep=self._tap.shutdown.sleep,
+            now=session.working_time,
             on_retry=self.on_retry,
         )
 
@@ -144,7 +141,7 @@ class ExtendedStream(RESTStream[int]):
             try:
                 return retried(*args, **kwargs)
             except NoResponseError as error:
-                unreachable.add(error.host)
+                session.unreachable.add(error.host)
                 raise
 
         return t.cast("Func", request)
@@ -171,6 +168,7 @@ class ExtendedStream(RESTStream[int]):
     def get_records(self, context: Context | None) -> Iterable[Record]:
         self._bookmark = parse_instant(self.get_starting_replication_key_value(context))
         session = self.requests_session
+        self._is_syncing = True
         try:
             with self.wrap_errors(), self.progress.count_requests(lambda: session.request_count):
                 yield from super().get_records(context)
@@ -181,6 +179,7 @@ class ExtendedStream(RESTStream[int]):
             self.state_manager.discard_progress(context)
             self._failed_partitions.append(str(error).removeprefix(f"{self.name}: "))
         finally:
+            self._is_syncing = False
             self._tap.message_writer.flush()  # the SDK writes no STATE, which would flush, if it has not changed
 
     def raise_failed_partitions(self) -> None:
@@ -219,7 +218,7 @@ class ExtendedStream(RESTStream[int]):
     def _generate_record_messages(self, record: Record) -> t.Generator[RecordMessage, None, None]:
         try:
             if not self._is_selected_whole:
-                yield from map(self._prune, super()._generate_record_messages(record))
+                yield from map(self._flattened.conform, super()._generate_record_messages(record))
                 return
             for stream_map in self.stream_maps:
                 if (mapped := stream_map.transform(record)) is not None:
@@ -229,19 +228,14 @@ class ExtendedStream(RESTStream[int]):
                         version=self._stream_version,
                         time_extracted=dt.datetime.now(dt.UTC),
                     )
-                    yield self._prune(message) if self._flattened_columns else message
+                    yield self._flattened.conform(message)
         except Exception as error:
             msg = f"{self.name}: {describe_map_error(error, record, self.primary_keys)}"
             raise StreamError(msg) from error
 
     @cached_property
-    def _flattened_columns(self) -> dict[str, Collection[str]]:
-        return flattened_columns(self.stream_maps)
-
-    def _prune(self, message: RecordMessage) -> RecordMessage:
-        if columns := self._flattened_columns.get(message.stream):
-            self._conformer.warn_dropped(drop_columns(message.record, columns))
-        return message
+    def _flattened(self) -> FlattenedRecords:
+        return FlattenedRecords(self.stream_maps, self._conformer.warn_dropped)
 
     @cached_property
     def _is_selected_whole(self) -> bool:
@@ -255,20 +249,12 @@ class ExtendedStream(RESTStream[int]):
         if len(self.stream_maps) > 1:
             msg = f"batch_config: cannot be used with stream_maps that split {self.name}"
             raise InputError(msg)
-        batcher = Batcher(tap_name=self.tap_name, stream_name=self.name, batch_config=batch_config)
         rows = self._sync_records(context, write_messages=False)
         records = (message.record for row in rows for message in self._generate_record_messages(row))
         # The SDK advances the bookmark with the last record, before the file that holds it is written and named.
         self.state_manager.hold = True
-        try:
-            for manifest in batcher.get_batches(records=records):
-                yield batch_config.encoding, manifest
-        except ImportError as error:
-            msg = f"batch_config: {error}"
-            raise InputError(msg) from error
-        except OSError as error:
-            msg = f"batch_config: {'no space left on the disk' if is_disk_full(error) else describe_cause(error)}"
-            raise OutputError(msg) from error
+        for manifest in write_batches(records, batch_config, tap_name=self.tap_name, stream_name=self.name):
+            yield batch_config.encoding, manifest
         self.state_manager.hold = False
 
     def on_stream_complete(self) -> None:

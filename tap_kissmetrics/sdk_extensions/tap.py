@@ -22,10 +22,11 @@ from tap_kissmetrics.sdk_extensions.inputs import (
     read_environment,
     read_json_file,
     read_json_stream,
+    read_numbers,
     suggest_names,
 )
 from tap_kissmetrics.sdk_extensions.logs import drop_redundant, is_log_detailed, plural
-from tap_kissmetrics.sdk_extensions.mapping import unmatched_maps
+from tap_kissmetrics.sdk_extensions.mapping import shared_table, unmatched_maps
 from tap_kissmetrics.sdk_extensions.progress import summary, terminal_line
 from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
 from tap_kissmetrics.sdk_extensions.state import parse_instant
@@ -74,6 +75,7 @@ class ExtendedTap(Tap):
         schema = self.settings_schema()
         if parse_env_config:
             settings |= read_environment(schema, self.env_prefix(), self.logger)
+        settings = self.normalize_settings(read_numbers(settings, schema))
         self.validate_settings(settings, schema, is_complete=validate_config)
         if unknown := sorted(settings.keys() - schema["properties"].keys()):
             self.logger.warning("Unknown settings are ignored: %s", suggest_names(unknown, schema["properties"]))
@@ -83,6 +85,7 @@ class ExtendedTap(Tap):
         replication_keys = self.replication_keys(settings)
         if isinstance(catalog, dict):
             catalog = read_catalog(catalog, replication_keys, self.logger)
+            self.validate_catalog(catalog, settings)
         if isinstance(state, dict):
             validate_state(state, replication_keys, self.numbered_streams, self.logger)
         super().__init__(config=settings, catalog=catalog, state=state, validate_config=validate_config, **kwargs)
@@ -92,9 +95,16 @@ class ExtendedTap(Tap):
         self.message_writer.shutdown = self.shutdown
         self.shutdown.install(self._handle_termination)  # the SDK leaves out SIGHUP
 
+    def normalize_settings(self, settings: Settings) -> Settings:
+        """Return the settings with what is meant in the place of what may be written for it."""
+        return settings
+
     @abc.abstractmethod
     def validate_settings(self, settings: Settings, schema: Mapping[str, t.Any], *, is_complete: bool) -> None:
         """Raise `InputError` for wrong settings, and for missing ones if they have to be complete."""
+
+    def validate_catalog(self, catalog: Settings, settings: Settings) -> None:
+        """Raise `InputError` for a catalog that does not belong to the settings."""
 
     @abc.abstractmethod
     def replication_keys(self, settings: Settings) -> Mapping[str, Sequence[str]]:
@@ -130,6 +140,10 @@ class ExtendedTap(Tap):
         except (AttributeError, KeyError, TypeError, ValueError) as error:  # which the SDK does not catch
             msg = f"stream_maps: cannot be used: {type(error).__name__}: {error}"
             raise InputError(msg) from error
+        selected = [name for name, stream in self.streams.items() if stream.selected]
+        if shared := shared_table({name: self.mapper.stream_maps[name] for name in selected}):
+            msg = f"stream_maps: several streams would be written to the table {shared}"
+            raise InputError(msg)
 
     # Final in the SDK, whose sync ends with the first stream that fails, and has no hook for a stream that is complete.
     @override  # type: ignore[misc]
@@ -215,7 +229,7 @@ class ExtendedTap(Tap):
                 msg = "--config takes the path of a file, not its content (it is not shown)"
                 raise InputError(msg)
             if path != "ENV":
-                parsed.config |= read_json_file(path, f"config file {path or 'without a name'}")
+                parsed.config |= read_json_file(path, "config")
         return parsed
 
     @classmethod
@@ -257,4 +271,4 @@ class ExtendedTap(Tap):
 
 def _read(file: t.IO[str] | None, kind: str) -> Settings | None:
     # Past the text layer, which decodes as the locale says.
-    return read_json_stream(file.buffer, f"{kind} file {file.name}") if file else None  # type: ignore[attr-defined]
+    return read_json_stream(file.buffer, kind, file.name) if file else None  # type: ignore[attr-defined]

@@ -27,7 +27,7 @@ if t.TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-MAX_BODY_SIZE: t.Final = 2**28
+MAX_BODY_SIZE: t.Final = 2**27
 """Bytes of an unpacked body; a page of 10,000 usual records has some 10 MiB."""
 
 MAX_INTERIM_RESPONSES: t.Final = 10
@@ -58,7 +58,7 @@ class Response(requests.Response):
         for chunk in super().iter_content(READ_SIZE, decode_unicode):
             size += len(chunk)
             if size > MAX_BODY_SIZE:
-                msg = f"the body has more than {MAX_BODY_SIZE >> 20} MiB once it is unpacked"
+                msg = f"the body has more than {MAX_BODY_SIZE >> 20} MiB once it is unpacked; lower page_size"
                 raise requests.exceptions.ContentDecodingError(msg)
             yield chunk
 
@@ -85,7 +85,8 @@ class RootAdapter(HTTPAdapter):
         proxies = self._environment["proxies"].values()
         logins = [match[1] for proxy in proxies if (match := _LOGIN.search(proxy))]
         logins += [decoded for login in logins if (decoded := unquote(login)) != login]
-        REDACTOR.add(part for login in logins for part in (login, *re.split("[:/?#]", login)[1:]))
+        # A URL that is malformed may be cut anywhere, as may be a message about it.
+        REDACTOR.add(p for login in logins for p in (login, login.partition(":")[2], *re.split("[:/?#]", login)[1:]))
         super().__init__(pool_maxsize=limits.max_concurrency)
 
     @override

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from tests.sandbox import faults
 from tests.support.assertions import expected
 from tests.support.catalogs import at_or_after, ids
 from tests.support.results import all_report_rows, decoded, result_sandbox
@@ -237,6 +238,32 @@ def test_metrics_into_postgresql(project: Project, programs: Programs, postgres:
     assert len(segments) == len(by_segment) == 25
     assert len(people) == 75
     assert all(row["who"].startswith("bob") for row in people)
+
+
+def test_a_fraction(project: Project, sandbox: Sandbox) -> None:
+    """It works from the environment, from `meltano config set` and from meltano.yml."""
+    path = project.folder / "meltano.yml"
+    definition = yaml.safe_load(path.read_text(encoding="utf-8"))
+    (tap,) = definition["plugins"]["extractors"]
+    tap["config"] = {"query_timeout": 60.5}
+    path.write_text(yaml.safe_dump(definition), encoding="utf-8")
+    project.run("config", "set", "tap-kissmetrics", "backoff_factor", "0.5")
+    fraction = {"TAP_KISSMETRICS_RETRY_TIMEOUT": "0.5"}
+    sandbox.faults.append(faults.status(503, resource="events"))
+    with pytest.raises(AssertionError, match=r"retrying in 0\.5 s"):
+        project.run("el", *PLUGINS, **fraction)
+    sandbox.faults.clear()
+    project.take()
+    first_night(project, sandbox, "el", *PLUGINS)
+
+    # The kind for it would be "decimal", once Meltano can write such a value into the config of a tap.
+    definition = yaml.safe_load(path.read_text(encoding="utf-8"))
+    (tap,) = definition["plugins"]["extractors"]
+    (setting,) = [setting for setting in tap["settings"] if setting["name"] == "retry_timeout"]
+    setting["kind"] = "decimal"
+    path.write_text(yaml.safe_dump(definition), encoding="utf-8")
+    with pytest.raises(AssertionError, match="Object of type Decimal is not JSON serializable"):
+        project.run("el", *PLUGINS, **fraction)
 
 
 def test_connection_test(project: Project, sandbox: Sandbox) -> None:

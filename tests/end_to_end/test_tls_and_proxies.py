@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 import trustme
@@ -137,6 +139,37 @@ def test_a_proxy_that_is_down(authority: trustme.CA, trusting: dict[str, str], t
     assert_says(run, r"ERROR.*no complete response from 127.0.0.1:\d+ through the proxy in the environment: .*refused")
     assert PROXY_PASSWORD not in run.stdout + run.stderr
     assert sandbox.requests == []
+
+
+USER, PASSWORD = "somebody@example.com", "p@ss wörd/with=signs"
+LOGIN = f"{USER}:{PASSWORD}"
+
+ECHOES: dict[str, str] = {
+    "plain": LOGIN,
+    "the password alone": PASSWORD,
+    "as in a URL": f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}",
+    "as in a URL, lower case": f"{quote(USER, safe='')}:{quote(PASSWORD, safe='')}".lower(),
+    "Base64": base64.b64encode(LOGIN.encode()).decode(),
+    "Base64 without its end": base64.b64encode(LOGIN.encode()).decode().rstrip("="),
+    "Base64 for a URL": base64.urlsafe_b64encode(LOGIN.encode()).decode(),
+    "the password in Base64": base64.b64encode(PASSWORD.encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES)
+def test_a_proxy_that_echoes_its_login(echo: str, tmp_path: Path) -> None:
+    """In the reason of its refusal: it is not shown, in whatever form."""
+    shown = ECHOES[echo]
+    with connect_proxy() as proxy, Sandbox(make_account(**SMALL)) as sandbox:
+        proxy.refusal = f"HTTP/1.1 407 Wrong login {shown} was given\r\n\r\n".encode("latin-1")
+        through = f"http://{quote(USER, safe='')}:{quote(PASSWORD, safe='')}@{proxy.authority}"
+        env = {"NO_PROXY": "", "HTTPS_PROXY": through}
+        url = sandbox.url.replace("http:", "https:")
+        run = watched_sync(sandbox, tmp_path, env=env, api_url=url, retry_timeout=0)
+    assert set(run.failed) == set(RESOURCES)
+    assert "Tunnel connection failed: 407 Wrong login" in run.errors[0]
+    assert shown not in run.stderr
+    assert PASSWORD not in run.stderr
 
 
 @pytest.mark.parametrize("proxy", ["http://somebody:{}@127.0.0.1:99999", "http://somebody:{}/@127.0.0.1:1", "{}@[::1"])

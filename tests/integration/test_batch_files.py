@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import gzip
+import itertools
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 import pytest
+from singer_sdk.helpers._batch import StorageTarget
 
 from tests.sandbox import RESOURCES, Sandbox, faults
 from tests.support.assertions import expected
@@ -19,6 +24,8 @@ from tests.support.tables import assert_same
 from tests.support.tap import sync
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.sandbox import Record
     from tests.support.postgres import Postgres
     from tests.support.run import Run
@@ -169,6 +176,42 @@ def test_folder_that_is_not_there(sandbox: Sandbox, tmp_path: Path, batches: dic
     assert run.code == 1
     assert run.errors[0].startswith("batch_config: ")
     assert "Traceback" not in run.stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists() and "CI" not in os.environ, reason="this system has no /dev/full")
+@pytest.mark.parametrize("is_masked", [False, True], ids=["as it is", "behind another error"])
+def test_a_full_disk(
+    is_masked: bool, sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any], monkeypatch: pytest.MonkeyPatch  # noqa: FBT001
+) -> None:  # fmt: skip
+    """The line says so, whatever the storage makes of it; what was named before is whole, and the bookmarks stay."""
+    opened = StorageTarget.open
+    files = itertools.count()
+
+    @contextlib.contextmanager
+    def open_until_full(self: StorageTarget, *arguments: Any) -> Iterator[Any]:
+        if next(files) < 3:
+            with opened(self, *arguments) as file:
+                yield file
+            return
+        try:
+            with Path("/dev/full").open("wb", buffering=0) as file:
+                yield file
+        except OSError:
+            if is_masked:
+                raise OSError(errno.EXDEV, os.strerror(errno.EXDEV)) from None  # with the other as its context
+            raise
+
+    monkeypatch.setattr(StorageTarget, "open", open_until_full)
+    chosen = choose(accounts=None, events="last_sent_at", products=None)
+    run = sync(sandbox, tmp_path, catalog=chosen, **batches)
+    assert run.code == 1
+    assert run.errors == ["batch_config: no space left on the disk"]
+    assert "Traceback" not in run.stderr
+    assert len(run.of_type("BATCH")) == 3
+    assert records_in(run, "accounts") == expected("accounts", sandbox.account.records["accounts"])
+    events = records_in(run, "events")
+    assert events == sandbox.account.records["events"][: len(events)]
+    assert "replication_key_value" not in run.state["bookmarks"].get("events", {})
 
 
 def test_target_loads_the_files(

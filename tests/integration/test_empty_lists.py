@@ -46,6 +46,14 @@ FAILURES: list[dict[str, Any]] = [
     {"reason": "maintenance"},
     {"detail": "maintenance"},
     {"failures": 3},
+    {"status": False},
+    {"meta": {"statusCode": "500"}},
+    {"error_code": 5},
+    {"exceptions": ["x"]},
+    {"faultcode": "Server"},
+    {"successful": "no"},
+    {"meta": {"Error": {"code": 5}}},
+    {"code": "E1001"},
 ]
 
 HARMLESS: list[dict[str, Any]] = [
@@ -69,6 +77,10 @@ UNKNOWN: list[tuple[dict[str, Any], str]] = [
     ({"shards": {"down": 1}}, "shards"),
     ({"meta": {"status": 200, "state": "starting"}}, "state"),
     ({"total": "many"}, "total"),
+    ({"total": 60}, "total"),
+    ({"meta": {"total_count": "60"}}, "total_count"),
+    ({"timed_out": True}, "timed_out"),
+    ({"partial": "yes"}, "partial"),
     ({"x": 1, "y": 2}, "x, y"),
 ]
 

@@ -9,8 +9,9 @@ import pytest
 
 from tests.support.assertions import assert_refused
 from tests.support.catalogs import choose
-from tests.support.run import settings_for
-from tests.support.tap import run_tap, sync
+from tests.support.process import run_started
+from tests.support.run import environment, settings_for
+from tests.support.tap import catalog_of, run_tap, sync
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,6 +90,89 @@ def test_a_misspelt_setting_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
     assert "Unknown settings are ignored: pagesize (did you mean page_size?)" in warning
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"retry_timeout": "0.5"},
+        {"backoff_factor": "1e-2", "request_timeout": " 30 "},
+        {"query_timeout": "60"},
+        {"api": "CORE"},
+        {"api": " Core "},
+        {"report_ids": "*"},
+    ],
+    ids=json.dumps,
+)
+def test_what_is_meant_is_read(settings: dict[str, Any], sandbox: Sandbox, tmp_path: Path) -> None:
+    """As text Meltano passes on a fraction that is in the environment."""
+    run = sync(sandbox, tmp_path, **settings).succeeded()
+    assert len(run.records("events")) == sandbox.account.counts["events"]
+    assert bool(run.records("report_results")) == ("report_ids" in settings)
+
+
+@pytest.mark.parametrize("value", ["", "soon", "null", "true", "NaN", "[1]", "-1", "1_0"])
+def test_text_that_is_no_number(value: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """It is refused as other text is."""
+    run = sync(sandbox, tmp_path, retry_timeout=value)
+    assert_refused(run, sandbox, "retry_timeout: must be a number from 0 to 86400, not ")
+
+
+UNICODE_NAME = "Ünïcode-☃-秘密"
+
+
+def test_files_are_utf_8_whatever_the_locale(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Config, catalog, state, `.env` and the output; a process has a locale, so it is started."""
+    maps = {"events": {"note": f"'{UNICODE_NAME}'"}}
+    config = {name: value for name, value in settings_for(sandbox).items() if name != "api_token"}
+    catalog = catalog_of(tmp_path, config, events={"description": UNICODE_NAME})
+    files = {
+        "config": {**config, "stream_maps": maps},
+        "catalog": catalog,
+        "state": {"bookmarks": {UNICODE_NAME: {"a": 1}}},
+    }
+    arguments = []
+    for kind, content in files.items():
+        path = tmp_path / f"{kind}-{UNICODE_NAME}.json"
+        path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+        arguments += [f"--{kind}", str(path)]
+    (tmp_path / ".env").write_text(f"# {UNICODE_NAME}\nTAP_KISSMETRICS_API_TOKEN={sandbox.token}\n", encoding="utf-8")
+    env = environment({"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"})
+    run = run_started([*arguments, "--config", "ENV"], folder=tmp_path, env=env).succeeded()
+    notes = [record["note"] for record in run.records("events")]
+    assert notes == [UNICODE_NAME] * sandbox.account.counts["events"]
+    assert run.state["bookmarks"][UNICODE_NAME] == {"a": 1}
+
+
+@pytest.mark.parametrize(
+    ("maps", "table"),
+    [
+        ({"events": {"__alias__": "products"}}, "products"),
+        ({"events": {"__alias__": "Products"}}, "Products"),
+        ({"*": {"__alias__": "everything"}}, "everything"),
+        ({"one": {"__source__": "events"}, "ONE": {"__source__": "events"}}, "ONE"),
+    ],
+    ids=json.dumps,
+)
+def test_two_streams_of_one_table(maps: dict[str, Any], table: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Each would delete the rows of the other."""
+    run = sync(sandbox, tmp_path, stream_maps=maps)
+    assert_refused(run, sandbox, f"stream_maps: several streams would be written to the table {table}")
+
+
+@pytest.mark.parametrize(
+    "maps",
+    [
+        {"events": {"__alias__": "products"}, "products": None},
+        {"copy": {"__source__": "events"}},
+        {"*": {"__alias__": "'k_' + __stream_name__"}},
+        {"__else__": None, "events": {"__alias__": "accounts"}},
+    ],
+    ids=json.dumps,
+)
+def test_streams_of_a_table_each(maps: dict[str, Any], sandbox: Sandbox, tmp_path: Path) -> None:
+    """A name that is free may be taken."""
+    sync(sandbox, tmp_path, stream_maps=maps).succeeded()
+
+
 @pytest.mark.parametrize("text", ["null", " null ", ""])
 def test_a_variable_of_null_counts_as_absent(text: str, sandbox: Sandbox, tmp_path: Path) -> None:
     """As an empty one."""
@@ -120,6 +204,41 @@ def test_a_name_of_a_query_that_is_no_name_of_a_table(name: str, tmp_path: Path)
     query = {"name": name, "product_id": 1, "query_type": "sql", "query_params": {}}
     line = run_tap(folder=tmp_path, config={"api": "query", "username": "some-user", "queries": [query]}).refused()
     assert "[0].name: must be letters, digits and _, beginning with a letter, not " in line
+
+
+def test_dates_in_the_wrong_order_are_refused(sandbox: Sandbox, tmp_path: Path) -> None:
+    """As instants: offsets may differ."""
+    dates = {"start_date": "2024-01-31T23:00:00-05:00", "end_date": "2024-02-01T01:00:00Z"}
+    run = sync(sandbox, tmp_path, report_date_range=dates, report_ids=["*"])
+    assert_refused(run, sandbox, "report_date_range: its end_date is before its start_date")
+
+
+@pytest.mark.parametrize(
+    "column",
+    [{"properties": {"const": {"type": "string"}, "$ref": {"type": "string"}}}, {"default": {"const": 1}},
+     {"description": 'a "$ref": in it'}, {"examples": [{"$defs": 1}]}, {"enum": ["const"]}],
+    ids=json.dumps,
+)  # fmt: skip
+def test_what_only_has_the_name_of_a_keyword_is_accepted(column: dict[str, Any], tmp_path: Path) -> None:
+    """Such as a column `const` of an SQL query."""
+    schema = {"properties": {"const": {"type": ["string", "null"]}, "a": {"type": ["string", "object"], **column}}}
+    query = {"name": "q", "product_id": 1, "query_type": "sql", "query_params": {}, "schema": schema}
+    config = {"api": "query", "username": "some-user", "queries": [query]}
+    streams = json.loads(run_tap("--discover", folder=tmp_path, config=config).succeeded().stdout)["streams"]
+    (found,) = [entry["schema"]["properties"] for entry in streams if entry["tap_stream_id"] == "q"]
+    assert set(found) == {"const", "a"}
+
+
+@pytest.mark.parametrize("place", ["items", "anyOf", "additionalProperties", "patternProperties"])
+@pytest.mark.parametrize("keyword", ["$ref", "$dynamicRef", "const"])
+def test_keywords_in_a_nested_schema_are_refused(keyword: str, place: str, tmp_path: Path) -> None:
+    """Wherever a schema may stand."""
+    nested: Any = {keyword: "#/x"}
+    nested = {"anyOf": [nested], "patternProperties": {"^a": nested}}.get(place, nested)
+    schema = {"properties": {"a": {"type": ["array", "object"], place: nested}}}
+    query = {"name": "q", "product_id": 1, "query_type": "sql", "query_params": {}, "schema": schema}
+    line = run_tap(folder=tmp_path, config={"api": "query", "username": "some-user", "queries": [query]}).refused()
+    assert f"the schema of q has {keyword}, which the SDK would drop" in line
 
 
 @pytest.mark.parametrize("keyword", ["$ref", "$defs", "const"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,11 +12,13 @@ import pytest
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account
 from tests.support.assertions import assert_every_record_once
 from tests.support.cases import SMALL, small_sandbox, watched_sync
-from tests.support.tap import run_tap, sync
+from tests.support.run import settings_for
+from tests.support.tap import catalog_of, run_tap, sync
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.sandbox import ApiName
     from tests.support.clock import Clock
 
 PATIENT: dict[str, Any] = {"backoff_factor": 1, "retry_timeout": 120, "request_timeout": 5}
@@ -77,6 +80,45 @@ def test_schema_comes_with_the_first_good_response(tmp_path: Path) -> None:
         run = sync(sandbox, tmp_path)
     assert run.failed == ["events"]
     assert {message["stream"] for message in run.of_type("SCHEMA")} == set(RESOURCES) - {"events"}
+
+
+def test_what_is_looked_up_sends_no_schema(tmp_path: Path) -> None:
+    """The lists of products, and the results of reports, look up another stream, which can be read."""
+    for broken in ("events", "queries"):
+        with small_sandbox(faults.status(500, resource=broken), api="query") as sandbox:
+            chosen = [name for name in ("events", "report_results") if (name == "events") == (broken == "events")]
+            config = settings_for(sandbox, report_ids=["*"])
+            catalog = catalog_of(tmp_path, config, **{name: {} for name in chosen})
+            run = watched_sync(sandbox, tmp_path, catalog=catalog, report_ids=["*"], retry_timeout=0.1)
+        assert run.failed == chosen
+        assert not run.of_type("SCHEMA")
+
+
+def test_a_host_that_no_name_server_knows(clock: Clock, tmp_path: Path) -> None:
+    """What to check is in the line; so it is for a product that does not exist, and a root without its path."""
+    run = run_tap(folder=tmp_path, config={"api_url": "https://api.example.invalid/core", "api_token": "t", **PATIENT})
+    assert "Name or service not known; check the network, VPN and DNS, and api_url" in run.errors[0]
+    assert clock.slept
+
+
+def test_an_address_without_its_path(tmp_path: Path) -> None:
+    """The line says how it ends."""
+    with small_sandbox() as sandbox:
+        run = watched_sync(sandbox, tmp_path, api_url=sandbox.url.removesuffix("/core"))
+    assert "nothing at /accounts; check api_url, which ends with /core by default" in run.errors[0]
+
+
+@pytest.mark.parametrize("api", ["core", "query"])
+def test_a_product_that_does_not_exist(api: ApiName, tmp_path: Path) -> None:
+    """The line names those that exist; for one that exists and has no such list it does not."""
+    with small_sandbox(api=api) as sandbox:
+        (first, *_), gone = sandbox.account.ids("products"), "5" * 8 if api == "query" else str(uuid.UUID(int=5))
+        run = watched_sync(sandbox, tmp_path, product_ids=[gone])
+        sandbox.faults.append(faults.status(404, resource="events"))
+        other = watched_sync(sandbox, tmp_path, product_ids=[first])
+    assert f"/products/{gone}/reports; check api_url and product_ids: API message: " in run.errors[0]
+    assert run.errors[0].endswith(f"; the products that exist: {', '.join(map(str, sandbox.account.ids('products')))}")
+    assert "the products that exist" not in other.errors[0]
 
 
 def test_the_last_line_tells_why(tmp_path: Path) -> None:

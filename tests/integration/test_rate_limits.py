@@ -16,6 +16,7 @@ from tests.support.tap import run_tap, sync
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.sandbox import Fault
     from tests.support.clock import Clock
 
 
@@ -38,6 +39,16 @@ def test_no_minute_holds_more_requests_than_were_set(clock: Clock, tmp_path: Pat
     assert (
         len(re.findall(rf"Waiting \d\d s before GET /\S+, to stay within {limit} requests a minute\n", run.stderr)) >= 2
     )
+
+
+@pytest.mark.parametrize("fault", [faults.status(503, resource="events", nth=2), faults.close("before", nth=3)])
+def test_waiting_to_stay_within_it_is_no_failure(fault: Fault, clock: Clock, tmp_path: Path) -> None:
+    """A request that fails is sent again, however long it has to wait for its turn."""
+    with small_sandbox(fault) as sandbox:
+        run = watched_sync(sandbox, tmp_path, requests_per_minute=1, retry_timeout=5, max_concurrency=1).succeeded()
+        assert sandbox.faults[0].seen > 1
+    assert_every_record_once(run, sandbox.account)
+    assert clock.slept > 600
 
 
 @pytest.mark.slow

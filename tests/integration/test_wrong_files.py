@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 
 NO_JSON = [
-    pytest.param(b"", "is not JSON: line 1 column 1", id="empty"),
+    pytest.param(b"", "is empty", id="empty"),
+    pytest.param(b" \n", "is empty", id="blank"),
     pytest.param(b"not JSON", "is not JSON: line 1 column 1", id="words"),
     pytest.param(b'{\n "api_token": "SECRET', "is not JSON: line 2 column 15", id="truncated"),
     pytest.param(b"{'api_token': 'SECRET'}", "is not JSON: line 1 column 2", id="single quotes"),
@@ -54,6 +55,28 @@ def test_a_file_that_is_none(kind: str, what: str, sandbox: Sandbox, tmp_path: P
         path.mkdir()
     run = run_tap(f"--{kind}", path, folder=tmp_path, config=None if kind == "config" else settings_for(sandbox))
     assert_refused(run, sandbox, "wrong.json", code=1 if kind == "config" else 2)
+
+
+FILES = {"config": {"api_token": "SECRET"}, "catalog": {"streams": []}, "state": {"bookmarks": {}}}
+
+
+@pytest.mark.parametrize("kind", FILES)
+@pytest.mark.parametrize("content", FILES)
+def test_a_file_of_another_kind(kind: str, content: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The line names the option that it belongs to."""
+    if kind == content:
+        return
+    path = write_json(tmp_path / "wrong.json", FILES[content])
+    run = run_tap(f"--{kind}", path, folder=tmp_path, config=None if kind == "config" else settings_for(sandbox))
+    says = {"state": "state: has no bookmarks, but api_token", "catalog": "catalog: 'streams' is a required property"}
+    assert_refused(run, sandbox, says[kind] if content == "config" else f"holds a {content}: pass it with --{content}")
+    assert "SECRET" not in run.stderr
+
+
+def test_an_empty_state_file_is_not_a_first_run(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A target that stopped before its first state leaves one: the line says what to write."""
+    (tmp_path / "state.json").touch()
+    assert_refused(sync(sandbox, tmp_path, "--state", tmp_path / "state.json"), sandbox, "for a first run write {}")
 
 
 def assert_refused_here(sandbox: Sandbox, *says: str, **given: object) -> None:
@@ -183,16 +206,17 @@ def test_a_catalog(value: object, says: str, sandbox: Sandbox, tmp_path: Path) -
     assert_refused(run, sandbox, "catalog: ", says)
 
 
+@pytest.mark.parametrize("selected", [["products"], ["products", "reports", "events", "properties"]], ids=len)
 @pytest.mark.parametrize("api", ["core", "query"])
-def test_a_catalog_of_the_other_api(api: ApiName, tmp_path: Path) -> None:
-    """Its keys would make one row of the records of several products."""
+def test_a_catalog_of_the_other_api(api: ApiName, selected: list[str], tmp_path: Path) -> None:
+    """Its keys would make one row of several products' records; where keys are the same, columns would be lost."""
     config = {} if api == "query" else {"api": "query", "username": "nobody"}
-    other = catalog_of(tmp_path, config, products={}, reports={}, events={}, properties={})
+    other = catalog_of(tmp_path, config, **{name: {} for name in selected})
     path = write_json(tmp_path / "catalog.json", other)
     with small_sandbox(api=api) as sandbox:
         run = sync(sandbox, tmp_path, "--catalog", path)
-    says = " must be product_id, id, not id;" if api == "query" else " must be id, not product_id, id;"
-    assert_refused(run, sandbox, "catalog: key_properties of stream ", says)
+    made, meant = ("Core", "Query") if api == "query" else ("Query", "Core")
+    assert_refused(run, sandbox, f"catalog: was made for the {made} API, not for the {meant} API; make a new one")
 
 
 def test_what_is_of_others_in_a_catalog(catalog: str, sandbox: Sandbox, tmp_path: Path) -> None:

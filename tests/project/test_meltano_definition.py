@@ -107,7 +107,7 @@ class TestSettings:
             ({"type": ["string", "null"]}, {"kind": "string"}),
             ({"type": ["string"], "secret": True}, {"kind": "string", "sensitive": True}),
             ({"type": ["string", "null"], "format": "date-time"}, {"kind": "date_iso8601"}),
-            ({"type": ["number", "null"], "default": 0.5}, {"kind": "integer", "value": 0.5}),
+            ({"type": ["number", "null"], "default": 0.5}, {"kind": "string", "value": 0.5}),
             ({"type": ["boolean", "null"], "default": False}, {"kind": "boolean", "value": False}),
             ({"type": ["array", "null"], "items": {"type": "string"}}, {"kind": "array"}),
             (

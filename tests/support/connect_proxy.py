@@ -21,6 +21,7 @@ class ConnectProxy(socketserver.ThreadingTCPServer):
 
     Attributes:
         asked: The head of each request, as it came.
+        refusal: What to answer instead of making a tunnel, if anything.
     """
 
     daemon_threads = True
@@ -29,6 +30,7 @@ class ConnectProxy(socketserver.ThreadingTCPServer):
     def __init__(self) -> None:
         """Bind a free port of 127.0.0.1."""
         self.asked: list[bytes] = []
+        self.refusal = b""
         super().__init__(("127.0.0.1", 0), _Tunnel)
 
     @property
@@ -49,6 +51,9 @@ class _Tunnel(socketserver.StreamRequestHandler):
                 return
             head += line
         self.server.asked.append(head)
+        if self.server.refusal:
+            self.wfile.write(self.server.refusal)
+            return
         host, _, port = head.split()[1].decode().rpartition(":")
         with socket.create_connection((host, int(port)), timeout=30) as there:
             self.connection.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")

@@ -47,6 +47,7 @@ CONVERSIONS: list[tuple[str, Any, Any]] = [
     ("integer", D("1e5"), 100_000),
     ("integer", D("1e400"), 10**400),
     ("integer", D(10) ** (MAX_INTEGER_DIGITS - 1), 10 ** (MAX_INTEGER_DIGITS - 1)),
+    *same("integer", ["007", "-01", "00", "+7", "1_000", "٣", "0x1f", "1e3"]),
     *same("integer", ["", "many", "8.0", "--8", "²", "1 2", True, D("8.5"), D("NaN"), D("Infinity")]),
     ("integer", D(10) ** MAX_INTEGER_DIGITS, SAME),
     ("integer", D("1e999999"), SAME),

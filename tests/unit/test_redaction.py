@@ -43,6 +43,10 @@ FORMS: dict[str, Callable[[str], str]] = {
     "repr beside a double quote": lambda secret: repr(f'"{secret}')[2:-1],
     "repr beside both quotes": lambda secret: repr(f"'\"{secret}")[4:-1],
     "Base64": lambda secret: base64.b64encode(secret.encode()).decode(),
+    "Base64 without its end": lambda secret: base64.b64encode(secret.encode()).decode().rstrip("="),
+    "Base64 for a URL": lambda secret: base64.urlsafe_b64encode(secret.encode()).decode(),
+    "Base64 for a URL, without its end": lambda s: base64.urlsafe_b64encode(s.encode()).decode().rstrip("="),
+    "hexadecimal": lambda secret: secret.encode().hex(),
 }
 
 

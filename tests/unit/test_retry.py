@@ -83,7 +83,7 @@ def attempt(
         waits.append(seconds)
 
     call: Callable[[], str] = retrying(
-        func, factor=factor, max_time=lambda _: max_time, sleep=clock.sleep, on_retry=on_retry
+        func, factor=factor, max_time=lambda _: max_time, sleep=clock.sleep, now=clock.monotonic, on_retry=on_retry
     )
     try:
         assert call() == "done"
@@ -167,6 +167,7 @@ def test_each_error_has_a_budget(clock: Clock) -> None:
         factor=1,
         max_time=lambda error: 0 if str(error) == "known" else 120,
         sleep=clock.sleep,
+        now=clock.monotonic,
         on_retry=lambda *_: None,
     )
     with pytest.raises(RetriableAPIError, match="known"):

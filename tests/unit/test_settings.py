@@ -241,6 +241,48 @@ def test_credentials_of_neither(settings: dict[str, Any]) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [
+        ("", "and not empty"),
+        (" \n", "and not empty"),
+        ("Bearer SECRET", "without the word Bearer"),
+        ("bearer\tSECRET", "without the word Bearer"),
+        ("SECRET more", "without spaces, line breaks or control characters"),
+        ("SECRET\n", "without spaces, line breaks or control characters"),
+        ("SECRET\x7f", "without spaces, line breaks or control characters"),
+        ("SECRET-ü", "without characters outside ASCII"),
+        ("SECRET\u00a0", "without characters outside ASCII"),
+    ],
+)
+def test_what_is_wrong_with_a_token(token: str, says: str) -> None:
+    """One line for each fault."""
+    assert refusal(api_token=token) == f"api_token: must be the bare token, {says} (its value is not shown)"
+
+
+EXAMPLES = ["YOUR-API-TOKEN", "YOUR-TOKEN", "your-token-here", "Your API token", "your_api_key", "YOUR-API-KEY",
+            "<token>", "$TOKEN", "${KISSMETRICS_TOKEN}", "{{ token }}"]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", EXAMPLES)
+@pytest.mark.parametrize(("api", "name"), [("core", "api_token"), ("query", "username"), ("query", "password")])
+def test_the_example_of_a_document_is_no_secret(value: str, api: str, name: str) -> None:
+    """It is refused before a server does; `--discover` needs none."""
+    if name == "api_token" and " " in value:
+        return  # refused for the space
+    line = refusal(api, **{name: value})
+    assert line == f"{name}: must be your own, in the place of the example (its value is not shown)"
+    settings = {**VALID[api], name: value}
+    validate_settings(settings, TapKissmetrics.settings_schema(), is_complete=False, reserved_names=RESERVED)
+
+
+@pytest.mark.parametrize("token", ["yours", "a-token-of-your-own", "t$x", "a<b>", "MY-TOKEN-7fa9", "$a-b"])
+def test_what_only_looks_like_an_example_is_accepted(token: str) -> None:
+    """A token may have any character."""
+    settings = {"api": "core", "api_token": token}
+    validate_settings(settings, TapKissmetrics.settings_schema(), is_complete=True, reserved_names=RESERVED)
+
+
 OF_OTHER: list[tuple[str, str, object]] = [
     ("core", "queries", [QUERY]),
     ("query", "query_url", "https://query.example.com/v2"),
