@@ -150,11 +150,9 @@ class TestProgram:
         [
             ([], {}),
             ([], {"page_size": 7, "retry_timeout": 0}),
-            ([], {"page_size": "many"}),
-            (["--discover"], {}),
             (["--no-such-option"], {}),
         ],
-        ids=["success", "failure", "refusal", "discover", "usage"],
+        ids=["success", "failure", "usage"],
     )
     def test_the_runners_of_the_tests_are_the_same_program(
         self, arguments: list[str], settings: dict[str, object], sandbox: Sandbox, tmp_path: Path

@@ -49,7 +49,7 @@ def test_a_list_that_grows_while_pages_bring_nothing(at: int, tmp_path: Path) ->
     assert got[: len(there)] == there
 
 
-@examples(10)
+@examples(5)
 @given(
     plans=st.fixed_dictionaries(dict.fromkeys(("events", "properties", "reports", "metrics"), changes)),
     page_size=st.integers(2, 25),

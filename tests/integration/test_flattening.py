@@ -53,7 +53,7 @@ def assert_columns_are_known(run: Run) -> None:
             assert not unknown, (message["stream"], unknown)
 
 
-@examples(12)
+@examples(6)
 @given(
     odd=st.lists(
         st.tuples(

@@ -145,7 +145,7 @@ def roomy() -> Iterator[Sandbox]:
 
 
 @pytest.mark.no_cover  # traced, it takes twice as long
-@examples(6)
+@examples(3)
 @given(nights=st.lists(values, min_size=2, max_size=4))
 def test_any_dates_on_any_nights(roomy: Sandbox, nights: list[list[Value]]) -> None:
     """Emitted is what is no date or not older than the bookmark, and the bookmark is the latest instant so far."""

@@ -85,7 +85,7 @@ class TestLists:
         cap=st.none() | st.integers(2, 45),
         form=st.sampled_from(FORMS),
     )
-    @examples(8)
+    @examples(3)
     def test_any_length_of_list(
         self, roomy: Sandbox, counts: dict[str, int], page_size: int, cap: int | None, form: Form
     ) -> None:

@@ -90,6 +90,7 @@ def test_a_misspelt_setting_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
     assert "Unknown settings are ignored: pagesize (did you mean page_size?)" in warning
 
 
+@pytest.mark.usefixtures("clock")
 @pytest.mark.parametrize(
     "settings",
     [

@@ -121,7 +121,7 @@ class World:
 
 
 @pytest.mark.no_cover  # traced, it takes twice as long
-@examples(8)
+@examples(4)
 @given(st.lists(grow | late | drop | run | run, max_size=12))
 def test_any_sequence(steps: list[tuple[Any, ...]]) -> None:
     """Revisions that are late, lost for one run, or deleted once they were read, are among it."""

@@ -63,7 +63,7 @@ def test_every_row_of_every_report(api: ApiName, switches: dict[str, Any], tmp_p
     assert len(lists) == 1
 
 
-@pytest.mark.parametrize(("api", "page_size"), [("core", 100), ("query", 10_000)])
+@pytest.mark.parametrize(("api", "page_size"), [("core", 1000), ("query", 10_000)])
 def test_25_000_people(api: ApiName, page_size: int) -> None:
     """All of them, in order, at positions 0 to 24,999, with their fields by name."""
     with result_sandbox(api, reports=1, rows=25_000, columns=True) as sandbox:

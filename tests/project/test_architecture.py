@@ -151,6 +151,7 @@ def test_discovery_and_a_sync_without_posix(tmp_path: Path) -> None:
     assert_every_record_once(run, sandbox.account)
 
 
+@pytest.mark.slow
 def test_the_smoke_test_of_other_systems(tmp_path: Path) -> None:
     """What the workflow runs on macOS and Windows."""
     command = [sys.executable, "-m", "scripts.smoke"]

@@ -49,6 +49,7 @@ def targets(text: str) -> list[str]:
     return [match["target"] for match in LINK.finditer(text)]
 
 
+@pytest.mark.slow
 def test_release_says_where_the_project_is(build: Callable[..., ZipFile]) -> None:
     """The address is given by who builds; the links of the README lead there, to the version that was built."""
     with build(PROJECT_URL=f"{URL}/") as wheel:
@@ -67,6 +68,7 @@ def test_release_says_where_the_project_is(build: Callable[..., ZipFile]) -> Non
     assert f"{tree}/docs/design.md#limits" in shown
 
 
+@pytest.mark.slow
 def test_build_of_ones_own_makes_no_address_up(build: Callable[..., ZipFile]) -> None:
     """The wheel holds the package and what installs it, as the repository has it; the README is as it is here."""
     with build() as wheel:

@@ -98,7 +98,7 @@ def test_what_cannot_be_read_says_where(document: bytes, says: str) -> None:
         assert str(caught.value).startswith(says)
 
 
-@examples(300)
+@examples(100)
 @given(st.lists(st.binary(max_size=8), max_size=4), st.sampled_from([None, "utf-8", "latin-1", "cp1252", "shift_jis"]))
 def test_any_bytes_in_a_text(pieces: list[bytes], charset: str | None) -> None:
     """No byte makes a document unreadable, but a quotation mark."""

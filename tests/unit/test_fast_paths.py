@@ -63,14 +63,14 @@ class TestReading:
     """Against the standard library's decoder."""
 
     @pytest.mark.no_cover  # traced, it takes twice as long
-    @examples(200)
+    @examples(80)
     @given(values, st.booleans(), st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]))
     def test_any_value(self, value: object, escaped: bool, encoding: str) -> None:  # noqa: FBT001 - hypothesis
         document = json.dumps(value, ensure_ascii=escaped).encode(encoding, "surrogatepass")
         assert outcome(decode_json, document) == outcome(slowly, document)
 
     @pytest.mark.no_cover  # traced, it takes twice as long
-    @examples(200)
+    @examples(80)
     @given(st.text("0123456789eE+-.", min_size=1, max_size=12))
     @example("-0")
     @example("1e5")
@@ -81,7 +81,7 @@ class TestReading:
         assert outcome(decode_json, document) == outcome(slowly, document)
 
     @pytest.mark.no_cover  # traced, it takes twice as long
-    @examples(100)
+    @examples(30)
     @given(values, st.integers(0, 200))
     def test_a_document_that_was_cut(self, value: object, at: int) -> None:
         document = json.dumps([value]).encode()
@@ -92,7 +92,7 @@ class TestWriting:
     """Against the SDK's own writer."""
 
     @pytest.mark.no_cover  # traced, it takes twice as long
-    @examples(50)
+    @examples(30)
     @given(st.lists(st.dictionaries(text, values, max_size=4), max_size=6))
     def test_any_records(self, records: list[dict[str, Any]]) -> None:
         records = [slowly(json.dumps(record).encode()) for record in records]

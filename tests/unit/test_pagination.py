@@ -71,7 +71,7 @@ def assert_read(server: ListServer, page_size: int, ahead: int) -> None:
 class TestPaginator:
     """Page by page, and with pages fetched ahead."""
 
-    @examples(250)
+    @examples(120)
     @given(st.integers(0, 60), st.integers(1, 25), changes, st.one_of(shapes, silent))
     @example(30, 10, [[("delete", 0)]], {})
     @example(30, 10, [[], [("insert", 0)]], {})
@@ -86,7 +86,7 @@ class TestPaginator:
         server = ListServer(list(range(count)), changes, **shape)
         assert_read(server, page_size, ahead)
 
-    @examples(150)
+    @examples(60)
     @given(st.integers(0, 60), st.integers(1, 25), st.lists(swap, max_size=CALM), shapes)
     def test_changes_that_leave_the_total(
         self, ahead: int, count: int, page_size: int, changes: list[list[Change]], shape: dict[str, Any]
@@ -94,7 +94,7 @@ class TestPaginator:
         server = ListServer(list(range(count)), changes, **shape)
         assert_read(server, page_size, ahead)
 
-    @examples(150)
+    @examples(60)
     @given(st.integers(0, 60), st.integers(1, 25), st.integers(0, 9), st.integers(0, 60), st.one_of(shapes, silent))
     @example(30, 10, 0, 25, {})
     def test_a_record_that_moves_to_the_front(  # noqa: PLR0913, PLR0917 - what varies
@@ -104,7 +104,7 @@ class TestPaginator:
         server = ListServer(list(range(count)), [*[[]] * before, [("to front", position)]], **shape)
         assert_read(server, page_size, ahead)
 
-    @examples(150)
+    @examples(60)
     @given(st.integers(0, 60), st.integers(6, 25), changes, st.integers(1, 3))
     def test_pages_that_overlap(
         self, ahead: int, count: int, page_size: int, changes: list[list[Change]], early: int
@@ -117,7 +117,7 @@ class TestPaginator:
         else:
             assert_right(server, emitted)
 
-    @examples(150)
+    @examples(60)
     @given(st.integers(0, 300), st.integers(1, 50), st.one_of(shapes, silent))
     def test_at_rest_it_costs_at_most_one_request_more(
         self, ahead: int, count: int, page_size: int, shape: dict[str, Any]
