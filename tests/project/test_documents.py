@@ -17,6 +17,7 @@ from tap_kissmetrics.tap import TapKissmetrics
 from tap_kissmetrics.validation import validate_settings
 from tests.sandbox import QUERY_RESOURCES, RESOURCES, Sandbox, make_query_account
 from tests.support.assertions import assert_complete
+from tests.support.tables import code_block
 from tests.support.tap import run_tap
 
 if TYPE_CHECKING:
@@ -137,6 +138,12 @@ class TestDocuments:
         assert {(name, key) for names, keys in rows for name in names for key in keys} == {
             (stream.name, key) for stream in streams for key in stream.valid_replication_keys
         }
+
+    def test_nightly_chooses_incremental_in_the_same_way_twice(self) -> None:
+        """And what Meltano makes of the first one is in the tests of Meltano."""
+        first, second = (yaml.safe_load(code_block("nightly", marker)) for marker in ("choices", "incremental"))
+        (chosen,), (again,) = (found["plugins"]["extractors"] for found in (first, second))
+        assert chosen["metadata"] == again["metadata"]
 
     def test_meltano_knows_every_setting(self, extractor: dict[str, Any]) -> None:
         settings = {setting["name"]: setting for setting in extractor["settings"]}
