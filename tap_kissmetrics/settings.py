@@ -25,8 +25,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         allowed_values=list(APIS),
         title="API",
         description=(
-            "`core` or `query`: needed only if both `api_token` and `username` are set. The Query API v3 is the current "
-            "one; Kissmetrics calls the Core API deprecated. Default: that of the credentials."
+            "`core` or `query`: needed only if both `api_token` and `username` are set. The Query API v3 is the "
+            "current one; Kissmetrics calls the Core API deprecated. Default: that of the credentials."
         ),
     ),
     th.Property(
@@ -55,8 +55,9 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.StringType,
         title="API URL",
         description=(
-            "Base URL of the API. HTTPS, or HTTP on a loopback address. The tap sends credentials to this host only, and "
-            f"with the Core API to that of `query_url`. Default: {CORE.default_url}, or {QUERY.default_url} for `query`."
+            "Base URL of the API. HTTPS, or HTTP on a loopback address. The tap sends credentials to this host only, "
+            f"and with the Core API to that of `query_url`. Default: {CORE.default_url}, or "
+            f"{QUERY.default_url} for `query`."
         ),
     ),
     th.Property(
@@ -195,8 +196,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=1,
         title="Back-off factor",
         description=(
-            "Seconds before the first retry; each further wait is twice as long, up to 60 times this. After a rate limit "
-            "that does not state how long it lasts, the tap waits 60 times this."
+            "Seconds before the first retry; each further wait is twice as long, up to 60 times this. After a rate "
+            "limit that does not state how long it lasts, the tap waits 60 times this."
         ),
     ),
     th.Property(
@@ -224,8 +225,9 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=False,
         title="Emit ACTIVATE_VERSION messages",
         description=(
-            "Whether the target removes rows that Kissmetrics no longer has. If true, the tap sends an ACTIVATE_VERSION "
-            "message after each complete FULL_TABLE stream, but never after results of reports, metrics and queries."
+            "Whether the target removes rows that Kissmetrics no longer has. If true, the tap sends an "
+            "ACTIVATE_VERSION message after each complete FULL_TABLE stream, but never after results of reports, "
+            "metrics and queries."
         ),
     ),
 ).to_dict() | {"anyOf": [{"required": [name]} for name in (*(api.login for api in APIS.values()), "export_urls")]}

@@ -68,7 +68,7 @@ def test_list_that_is_empty_has_none(sandbox: Sandbox, tmp_path: Path) -> None:
     run = sync(sandbox, tmp_path, **ON).succeeded()
     assert_versions(run, set(RESOURCES) - {"metrics"})
     (warning,) = run.warnings
-    assert "metrics: no records: the rows that the target has stay, and no ACTIVATE_VERSION is sent" in warning
+    assert "metrics: no records: the rows in the target stay, and no ACTIVATE_VERSION is sent" in warning
 
 
 @pytest.mark.parametrize("given", [{}, {"emit_activate_version_messages": False}])

@@ -171,7 +171,7 @@ class TestDocuments:
         assert config == {"username": "YOUR-API-KEY"}
         account = make_query_account(products=1, reports=3, events=5, properties=3)
         refused = run_tap("--config", sample, folder=tmp_path).refused()
-        assert "username: must be your own, in the place of the example" in refused
+        assert "username: must be your own, not the example" in refused
         with Sandbox(account, api="query", password="") as sandbox:
             env = {**sandbox.env, "TAP_KISSMETRICS_REQUESTS_PER_MINUTE": "10000"}
             run = run_tap("--config", sample, "--config", "ENV", folder=tmp_path, env=env)
