@@ -227,7 +227,7 @@ def raw(plan: Plan, tell: Tell) -> list[Table]:
         size, one = to_nothing(lines, tell)
         rows.append((f"{lines:,}", f"{size:,.0f}", figure(one.values(_peak), 0)))
         measured.append(one)
-    about = "The tap on exports of several lengths, one run each. Nobody keeps the output."
+    about = "The tap on exports of several lengths, one run each. The output is discarded."
     return [compared, Table("Raw events, memory", about, ("Lines", "MiB of lines", "peak MiB"), rows, measured)]
 
 

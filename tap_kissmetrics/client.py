@@ -100,7 +100,7 @@ class KissmetricsStream(ExtendedStream):
     def _warn_repaired(self, description: str) -> None:
         if not self._is_repair_reported:
             self._is_repair_reported = True
-            self.stream_logger.warning("the API sends odd JSON, which is repaired: %s", description)
+            self.stream_logger.warning("the API sends malformed JSON, which the tap repairs: %s", description)
 
     def _raise_for_status(self, status: int, response: requests.Response, body: object = None) -> None:
         setting = setting_of_url(response.url, self.config)
@@ -196,7 +196,7 @@ class ListStream(KissmetricsStream):
         # In here a page that is wrong is requested again.
         super().validate_response(response)
         if response.status_code != HTTPStatus.OK:
-            msg = f"HTTP {response.status_code} is not the status of a list"
+            msg = f"HTTP {response.status_code} is not a valid status for a list"
             raise RetriableAPIError(msg, response)
         paginator = self._paginator
         body = self.read_json(response)

@@ -159,7 +159,7 @@ def _describe(status: int, response: requests.Response, api: Api, setting: str, 
         host = _host(response.headers.get("Location", "")) or "no host that it names"
         parts.append(
             f"the API redirects {path} to {host}, and redirects are not followed, because "
-            f"the credentials would go along; set {setting} to the right address"
+            f"that would send the credentials there; set {setting} to the right address"
         )
     elif status == HTTPStatus.FORBIDDEN and "html" in response.headers.get("Content-Type", ""):
         parts.append(f"{path} is refused by an HTML page, which is not from the API: check firewalls and proxies")

@@ -169,7 +169,7 @@ class Export:
         # The index before the revisions: what it lists was written before.
         index = self._read_index(top[INDEX]) if INDEX in top else None
         if not {INDEX, STATUS, REVISIONS} & top.keys():
-            msg = f"{self.name} is no raw data export: it has no folder {REVISIONS}; check export_urls"
+            msg = f"{self.name} is not a raw data export: it has no folder {REVISIONS}; check export_urls"
             raise FatalAPIError(msg)
         revisions, twice = find_revisions(self.folder.list(REVISIONS) if REVISIONS in top else {})
         if twice:
@@ -183,8 +183,8 @@ class Export:
         newest = max(revisions if index is None else index.revisions, default=None)
         if newest is not None and bookmark is not None and newest < bookmark:
             self._logger.warning(
-                "%s ends with revision %d, but %d was read before: nothing is read; if the export began anew, delete "
-                "its bookmark",
+                "%s ends with revision %d, but %d was read before: nothing is read; if the export was made again, "
+                "delete its bookmark",
                 *(self.name, newest, bookmark),
             )
         plan = make_plan(revisions, index, bookmark, start)
@@ -209,7 +209,7 @@ class Export:
             numbers = describe_range(revision for revision, _ in plan.revisions)
             text += f", {numbers}, {format_size(sum(file.size for _, file in plan.revisions))}"
         if bookmark is not None:
-            text += f"; {bookmark} was the last one that was read"
+            text += f"; {bookmark} was the last one read"
         if plan.left_out:
             text += f"; {plan.left_out:,} before start_date left out"
         self._logger.info("%s: %s", self.name, text)

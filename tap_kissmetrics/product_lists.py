@@ -56,6 +56,6 @@ class QueryProductListStream(QueryListStream):
             if product_id is None and self._context:  # a part of the primary key
                 record["product_id"] = self._context["product_id"]
             elif not is_id(product_id):
-                msg = f"the record {record['id']!r} has a product_id that is not an id, but part of its primary key"
+                msg = f"the product_id of the record {record['id']!r}, part of its primary key, is not an id"
                 raise FatalAPIError(msg)
             yield record

@@ -142,7 +142,7 @@ class V3Query(AsyncQuery):
             msg = f"the server has ended the query or dropped its result: {error}"
             raise FatalAPIError(msg) from error
         if isinstance(body, dict) and str(body.get("id", self.id)) != self.id:
-            msg = f"the response is that of query {truncate(str(body['id']))}"
+            msg = f"the response is for query {truncate(str(body['id']))}"
             raise RetriableAPIError(msg)
         if not self._update_status(body):
             return None

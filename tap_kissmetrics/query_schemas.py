@@ -24,7 +24,7 @@ def describe_query_error(queries: list[Settings]) -> str | None:
         schema, key = query.get("schema"), query.get("primary_key") or []
         if schema is None:
             if key:
-                return f"{query['name']} has a primary_key and no schema; give the schema of its rows"
+                return f"{query['name']} has a primary_key but no schema; give the schema of its rows"
             continue
         try:
             Draft202012Validator.check_schema(schema)

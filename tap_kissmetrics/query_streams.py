@@ -40,12 +40,12 @@ ROW_COLUMNS: t.Final = (
     th.Property(
         "fields",
         th.StringType,
-        description="The values of the row by the names of their columns, as a JSON object; null without names.",
+        description="The values of the row by the names of their columns, as a JSON object; null if unnamed.",
     ),
     th.Property(
         "columns",
         th.StringType,
-        description="What the API reports about the columns of the row, as JSON; null if nothing.",
+        description="What the API reports about the columns of the row, as JSON; null if it reports nothing.",
     ),
     th.Property("extracted_at", th.DateTimeType, description="When the query was started."),
 )
@@ -173,7 +173,7 @@ class ResultStream(QueryClientStream):
                 return page
             self.progress.refresh()
             if clock.monotonic() >= end:
-                done = "" if job.query.progress is None else f", {job.query.progress:.0%} of it done"
+                done = "" if job.query.progress is None else f", {job.query.progress:.0%} done"
                 msg = f"not completed after {timeout:g} s{done}; raise query_timeout or ask for less"
                 raise FatalAPIError(msg)
             interval = min(max(2 * interval, MIN_POLL_INTERVAL), MAX_POLL_INTERVAL)

@@ -151,11 +151,11 @@ class RawEventsStream(ExtendedStream):
             if is_incremental:
                 self._advance(context, revision)
         if empty:
-            self.stream_logger.info("%s: %s left out", export.name, plural(empty, "empty line"))
+            self.stream_logger.info("%s: %s skipped", export.name, plural(empty, "empty line"))
         if plan.missing is not None:
             msg = (
-                f"{export.name}: {INDEX} lists {REVISIONS}/{plan.missing}.json, which is not there; what comes before "
-                "it was read, and the next run begins with it"
+                f"{export.name}: {INDEX} lists {REVISIONS}/{plan.missing}.json, which does not exist; everything "
+                "before it was read, and the next run begins with it"
             )
             raise FatalAPIError(msg)
 

@@ -186,7 +186,7 @@ class RevisionReader:
         if self._repaired:
             number, defect = self._repaired[0]
             parts.append(
-                f"{plural(len(self._repaired), 'line')} of odd JSON repaired (the first is {number:,}: {defect})"
+                f"{plural(len(self._repaired), 'line')} of malformed JSON repaired (the first is {number:,}: {defect})"
             )
         return "; ".join(parts)
 

@@ -112,7 +112,7 @@ def read_result_page(body: object, *, offset: int, limit: int) -> ResultPage:
     pagination = pagination if isinstance(pagination, dict) else {}
     reported_offset = _parse_count(pagination.get("offset"))
     if reported_offset not in {None, offset}:
-        msg = f"the response is that of offset {reported_offset}, not of {offset}"
+        msg = f"the response is for offset {reported_offset}, not for {offset}"
         raise RetriableAPIError(msg)
     beside = {key: value for key, value in envelope.items() if key != name}
     return ResultPage(
@@ -136,7 +136,7 @@ def check_self_link(body: object, path: str) -> None:
         named = href.partition("?")[0].rstrip("/").lower().split("/")
         is_of_product = named[-3:-2] == requested[-3:-2] == ["products"]
         if named[-1] != requested[-1] or (is_of_product and named[-2] != requested[-2]):
-            msg = f"the response is that of {truncate(href)}, not of {path}"
+            msg = f"the response is for {truncate(href)}, not for {path}"
             raise RetriableAPIError(msg)
 
 
@@ -149,7 +149,7 @@ def _review(beside: dict[str, t.Any], *, is_first: bool) -> Iterator[str]:
     for key, value in [*(meta.items() if isinstance(meta, dict) else ()), *beside.items()]:
         name = key.lower()
         if _speaks_of_failure(name, value):
-            msg = f"an empty list beside {truncate(f'{key}: {value}')}"
+            msg = f"an empty list comes with {truncate(f'{key}: {value}')}"
             raise RetriableAPIError(msg)
         is_count = name in _COUNTS and _parse_count(value) is not None
         is_contradiction = is_first and name in _TOTALS and bool(_parse_count(value))

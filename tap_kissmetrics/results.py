@@ -106,7 +106,7 @@ class SavedQueryStream(ResultStream):
             return zone
         if key not in self._without_zone:
             self._without_zone.add(key)
-            self.stream_logger.warning("the time zone of product %s is not known: its days are those of UTC", key)
+            self.stream_logger.warning("the time zone of product %s is not known: its days are taken in UTC", key)
         return dt.UTC
 
     @override

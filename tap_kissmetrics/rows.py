@@ -33,7 +33,7 @@ _NAME_KEYS: t.Final = ("display_name", "name")
 
 
 METRIC_COLUMNS: t.Final = (
-    th.Property("timestamp", th.DateTimeType, description="The time that the value is of, in UTC."),
+    th.Property("timestamp", th.DateTimeType, description="The time of the value, in UTC."),
     th.Property("value", th.NumberType, description="The value of the metric."),
     th.Property("property_value", th.StringType, description="The value of the property: the segment."),
     th.Property("people_count", th.IntegerType, description="The number of people in the segment."),

@@ -25,8 +25,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         allowed_values=list(APIS),
         title="API",
         description=(
-            "`core` or `query`: needed only where both `api_token` and `username` are set. The Query API v3 is that of "
-            "today; Kissmetrics calls the Core API deprecated. Default: that of the credentials."
+            "`core` or `query`: needed only if both `api_token` and `username` are set. The Query API v3 is the "
+            "current one; Kissmetrics calls the Core API deprecated. Default: that of the credentials."
         ),
     ),
     th.Property(
@@ -55,8 +55,9 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.StringType,
         title="API URL",
         description=(
-            "Base URL of the API. HTTPS, or HTTP on a loopback address. Credentials are sent to no other host but that "
-            f"of `query_url`. Default: {CORE.default_url}, or {QUERY.default_url} for `query`."
+            "Base URL of the API. HTTPS, or HTTP on a loopback address. The tap sends credentials to this host only, "
+            f"and with the Core API to that of `query_url`. Default: {CORE.default_url}, or "
+            f"{QUERY.default_url} for `query`."
         ),
     ),
     th.Property(
@@ -82,8 +83,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.DateTimeType,
         title="Start date",
         description=(
-            "Date-time before which INCREMENTAL streams skip records, and `raw_events` whole files. FULL_TABLE streams "
-            "ignore it."
+            "Date-time before which INCREMENTAL streams skip records, and `raw_events` skips whole files. FULL_TABLE "
+            "streams ignore it."
         ),
     ),
     th.Property(
@@ -164,8 +165,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         th.ArrayType(th.StringType),
         title="Export URLs",
         description=(
-            "Raw data exports, which go to `raw_events`: `s3://bucket/prefix`, `file:///folder` or a path. Each has "
-            "the folder `revisions` in it. Alone, it needs no credentials of Kissmetrics, and nothing else is read. "
+            "Raw data exports, which go to `raw_events`: `s3://bucket/prefix`, `file:///folder` or a path. Each "
+            "contains the folder `revisions`. Without credentials of Kissmetrics, the tap reads nothing else. "
             "Default: none."
         ),
     ),
@@ -175,8 +176,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=60,
         title="Request timeout",
         description=(
-            "Seconds to wait for data from the server. A whole response may take as long, and up to five times that "
-            "within half of `retry_timeout`."
+            "Seconds to wait for data from the server. A whole response may take five times as long, or half of "
+            "`retry_timeout` if that is shorter, but at least this long."
         ),
     ),
     th.Property(
@@ -185,7 +186,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=120,
         title="Retry timeout",
         description=(
-            "Seconds to go on retrying a failing request before its stream fails. "
+            "Seconds to keep retrying a failing request before its stream fails. "
             "Waiting for a rate limit does not count."
         ),
     ),
@@ -195,8 +196,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=1,
         title="Back-off factor",
         description=(
-            "Seconds before the first retry; each further wait is twice as long, up to 60 times this. A rate limit "
-            "that does not say how long it lasts is waited for 60 times this."
+            "Seconds before the first retry; each further wait is twice as long, up to 60 times this. After a rate "
+            "limit that does not state how long it lasts, the tap waits 60 times this."
         ),
     ),
     th.Property(
@@ -214,8 +215,8 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=4,
         title="Concurrent requests",
         description=(
-            "Pages of a list, or pieces of an export, fetched at the same time, 1 to 32. For lists 1 wherever "
-            "`requests_per_minute` applies, and from the first rate limit on."
+            "Pages of a list, or pieces of an export, fetched at the same time, 1 to 32. For lists it is 1 "
+            "where `requests_per_minute` applies, and after the first rate limit."
         ),
     ),
     th.Property(
@@ -224,8 +225,9 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         default=False,
         title="Emit ACTIVATE_VERSION messages",
         description=(
-            "Whether the target removes rows that Kissmetrics no longer has. A message after each complete FULL_TABLE "
-            "stream asks it to. Never for the results of reports and queries."
+            "Whether the target removes rows that Kissmetrics no longer has. If true, the tap sends an "
+            "ACTIVATE_VERSION message after each complete FULL_TABLE stream, but never after results of reports, "
+            "metrics and queries."
         ),
     ),
 ).to_dict() | {"anyOf": [{"required": [name]} for name in (*(api.login for api in APIS.values()), "export_urls")]}

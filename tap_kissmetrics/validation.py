@@ -93,7 +93,7 @@ def _conflicts(
         yield from _wrong_choices(settings, api)
         for setting in api.credentials if is_complete else ():
             if isinstance(value := settings.get(setting), str) and _is_placeholder(value):
-                yield f"{setting}: must be your own, in the place of the example (its value is not shown)"
+                yield f"{setting}: must be your own, not the example (its value is not shown)"
     yield from _incomplete_features(settings)
     yield from _taken_names(settings, reserved_names)
 
@@ -119,7 +119,7 @@ def _incomplete_features(settings: Settings) -> Iterator[str]:
     if settings.get("batch_config") and settings.get("emit_activate_version_messages"):
         yield (
             "emit_activate_version_messages: cannot be true together with batch_config, "
-            "for records in files have no version"
+            "because records in files have no version"
         )
 
 
@@ -202,7 +202,7 @@ def _validate_url(url: str) -> str | None:
 
 
 def _show_url(url: str) -> str:
-    return "what it is (its value may hold a secret)" if set("@?") & set(url) else repr(url)
+    return "the given value, which is not shown because it may hold a secret" if set("@?") & set(url) else repr(url)
 
 
 def _is_loopback(host: str) -> bool:
@@ -241,7 +241,7 @@ def _validate_choices(items: list[str | int | Settings], stream: str) -> str | N
         if not isinstance(item["id"], (str, int)):
             return f"must be ids, not {item['id']!r}; an id is a number or a UUID, not a name"
         if own := sorted({"report_id", "metric_id"} & item.keys()):
-            return f"the id is given by id, not by {own[0]}"
+            return f"an object gives its id as id, not as {own[0]}"
     return _validate_ids([item["id"] if isinstance(item, dict) else item for item in items], stream)
 
 

@@ -219,7 +219,7 @@ def _validate(place: str, value: object, schema: dict[str, t.Any], hint: str = "
 
 def _validate_choice(place: str, choice: object, allowed: Sequence[str]) -> None:
     if not allowed:
-        msg = f"catalog: there is no {place}: it can only be {REPLICATION_FULL_TABLE}"
+        msg = f"catalog: there is no {place}, which can only be {REPLICATION_FULL_TABLE}"
         raise InputError(msg)
     if choice not in allowed:
         msg = f"catalog: {place} must be one of {', '.join(allowed)}, not {choice!r}"

@@ -34,7 +34,7 @@ def decode_json(data: bytes, *, charset: str | None = None, on_repair: Callable[
     except json.JSONDecodeError as error:
         if "escape" not in error.msg:
             raise _with_position(error) from None
-        defect = f"{text[error.pos : error.pos + 4]!r} in {_field_before(text, error.pos)} is no escape"
+        defect = f"{text[error.pos : error.pos + 4]!r} in {_field_before(text, error.pos)} is not a valid escape"
         try:
             value = _decode_leniently(_ESCAPE.sub(_repair_escape, text))
         except json.JSONDecodeError:

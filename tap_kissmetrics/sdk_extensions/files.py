@@ -239,7 +239,7 @@ class Folder:
         if "FileExpired" in names or isinstance(error, _FileChangedError):
             converted: Exception = FatalAPIError(f"{place} changed while it was read")
         elif isinstance(error, FileNotFoundError):
-            converted = NotThereError(f"{place} is not there")
+            converted = NotThereError(f"{place} does not exist")
         elif number == errno.EBUSY:
             converted = RateLimitError(f"{place}: {cause}")
         elif isinstance(error, PermissionError):

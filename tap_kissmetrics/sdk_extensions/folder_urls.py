@@ -41,7 +41,7 @@ def parse_folder_url(url: str) -> FolderUrl:
         return FolderUrl("file", _real_path(unquote(parts.path)))
     bucket = rest.partition("/")[0]
     if scheme != S3 or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket):
-        shown = "what it is (its value may hold a secret)" if ":" in rest else repr(url)
+        shown = "the given value, which is not shown because it may hold a secret" if ":" in rest else repr(url)
         msg = f"must be s3://bucket/prefix, file:///folder or the path of a folder, not {shown}"
         raise ValueError(msg)
     return FolderUrl(S3, rest.rstrip("/"))

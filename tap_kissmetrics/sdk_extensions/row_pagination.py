@@ -48,7 +48,7 @@ class RowPaginator:
         if page.total is None:
             return
         if self._total not in {None, page.total}:
-            msg = f"the response is that of a result of {page.total} rows, not of {self._total}"
+            msg = f"the response is for a result of {page.total} rows, not of {self._total}"
             raise RetriableAPIError(msg)
         if page.end > page.total and page.rows:
             msg = f"the server ignores offset: it sends {len(page.rows)} rows at {page.offset} of {page.total}"

@@ -69,7 +69,7 @@ class InstantStateManager(StreamStateManager):
         value = latest_record.get(replication_key)
         instant = parse_instant(value)
         if instant is None:
-            self._report("null" if value is None else "no date-time", replication_key)
+            self._report("null" if value is None else "not a date-time", replication_key)
             return
         if instant > self._sync_start:
             self._report("in the future", replication_key)

@@ -154,7 +154,7 @@ class ExtendedStream(RESTStream[int]):
                 "waiting %.1f s because of the API's rate limit; set requests_per_minute to stay within it", wait
             )
         elif isinstance(error, RateLimitError):
-            self.stream_logger.info("waiting %.1f s, as the API asks: %s", wait, error)
+            self.stream_logger.info("waiting %.1f s, as the API requires: %s", wait, error)
         else:
             self.stream_logger.warning("%s; retrying in %.1f s", error, wait)
 

@@ -152,7 +152,7 @@ class ExtendedTap(Tap):
         streams = t.cast("list[ExtendedStream]", list(self.streams.values()))
         selected = [stream for stream in streams if stream.selected]
         if not selected:
-            msg = f"catalog: selects no stream; there are {', '.join(self.streams)}"
+            msg = f"catalog: selects no stream; the streams are {', '.join(self.streams)}"
             raise InputError(msg)
         started_at = clock.monotonic()
         self._reset_state_progress_markers()
@@ -208,9 +208,7 @@ class ExtendedTap(Tap):
     def _keep_rows(self, stream: ExtendedStream) -> None:
         """Send no ACTIVATE_VERSION: an empty list may be the mistake of a server."""
         if self.message_writer.discard_activate_version() and not stream.progress.records:
-            stream.stream_logger.warning(
-                "no records: the rows that the target has stay, and no ACTIVATE_VERSION is sent"
-            )
+            stream.stream_logger.warning("no records: the rows in the target stay, and no ACTIVATE_VERSION is sent")
 
     # Private, and the only hook for signals: the SDK's own exits with code 0 in the middle of a line.
     @override

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sysconfig
@@ -19,7 +21,7 @@ from tests.sandbox import faults
 from tests.support.assertions import expected
 from tests.support.catalogs import at_or_after, ids
 from tests.support.results import all_report_rows, decoded, result_sandbox
-from tests.support.tables import code_block
+from tests.support.tables import code_block, code_blocks
 from tests.support.targets import PROJECT
 
 if TYPE_CHECKING:
@@ -176,6 +178,31 @@ def test_run(project: Project, sandbox: Sandbox) -> None:
     two_nights(project, sandbox, "run", *PLUGINS)
     assert "record_count" in (project.folder / "stderr").read_text(encoding="utf-8")
     assert "dev:tap-kissmetrics-to-target-jsonl" in project.run("state", "list").split()
+
+
+def test_the_commands_of_the_pages(project: Project, sandbox: Sandbox) -> None:
+    """Each block of Meltano's commands in the README and in docs/nightly.md, in their order, with target-jsonl."""
+    first, second = sandbox.account.ids("products")[:2]
+    blocks = [*code_blocks("README", PROJECT), *code_blocks("nightly")]
+    commands = (text for marker, language, text in blocks if (marker, language) == ("", "bash"))
+    scripts = [text for text in commands if re.search("(?m)^(TAP_.* )?meltano ", text)]
+    assert len(scripts) == 9
+    for script in scripts:
+        text = re.sub(r"(?m)^(uv tool install|meltano install).*\n", "", script)
+        if "config set target-postgres" not in text:
+            text = text.replace("target-postgres", "target-jsonl")
+        text = text.replace("YOUR-API-TOKEN", sandbox.token).replace("FIRST-ID", first).replace("SECOND-ID", second)
+        if text.endswith("wait\n"):
+            env = project.env | {"PATH": f"{project.program.parent}{os.pathsep}{project.env['PATH']}"}
+            subprocess.run(["/bin/bash", "-euc", text], cwd=project.folder, env=env, timeout=100, check=True)
+        else:
+            for line in text.splitlines():
+                words = shlex.split(line, comments=True)
+                at = words.index("meltano")
+                project.run(*words[at + 1 :], **dict(word.split("=", 1) for word in words[:at]))
+        if re.search(r"meltano (run|el|schedule run) ", text):
+            assert project.take()["events"], text
+    assert {"first", "second", "nightly"} <= set(project.run("state", "list").split())
 
 
 def test_the_environment_of_target_postgres(project: Project, tmp_path: Path) -> None:

@@ -68,6 +68,13 @@ def test_pipe_of_the_readme(shell: Callable[[str], int], sandbox: Sandbox, tmp_p
     }
 
 
+def test_export_of_the_sandbox(shell: Callable[[str], int], tmp_path: Path) -> None:
+    """As docs/raw-events.md makes and reads it."""
+    assert shell(f"export PYTHONPATH={PROJECT}\n" + code_block("raw-events", "try")) == 0
+    lines = (tmp_path / "output" / "raw_events.jsonl").read_text(encoding="utf-8").splitlines()
+    assert sum(json.loads(line)["type"] == "RECORD" for line in lines) == 24_000
+
+
 def test_script_for_every_night(shell: Callable[[str], int], sandbox: Sandbox, tmp_path: Path) -> None:
     """With target-csv for target-postgres. A failure leaves the state as it was, and so does a target without one."""
     example = (PROJECT / "examples" / "nightly.sh").read_text(encoding="utf-8")

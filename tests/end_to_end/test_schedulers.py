@@ -184,6 +184,15 @@ def test_the_log_as_json(sandbox: Sandbox, tmp_path: Path) -> None:
     assert total["level"] == "info"
 
 
+def test_the_settings_of_the_target() -> None:
+    """Those that the script reads from target.json."""
+    loaders = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))["plugins"]["loaders"]
+    (postgres,) = [loader for loader in loaders if loader["name"] == "target-postgres"]
+    shown = json.loads(code_block("nightly", "target.json"))
+    assert shown.keys() == {"sqlalchemy_url", "default_target_schema"}
+    assert shown.keys() <= {setting["name"] for setting in postgres["settings"]}
+
+
 def test_meltano_yml_has_the_time_zone_of_the_page() -> None:
     """And what Meltano makes of it is in the tests of Meltano."""
     (shown,) = yaml.safe_load(code_block("nightly", "pgtz"))["plugins"]["loaders"]

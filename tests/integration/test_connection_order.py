@@ -169,7 +169,7 @@ def test_the_list_of_another_resource_is_refused(times: int | None, tmp_path: Pa
     with small_sandbox(faults.rewrite(mix_up, resource="events", times=times)) as sandbox:
         run = watched_sync(sandbox, tmp_path, max_concurrency=1, **HASTY)
         assert_every_record_once(run, sandbox.account, but=["events"] if times is None else [])
-    says = "the response is that of https://api.example.com/core/metrics?limit=10&offset=0, not of /events"
+    says = "the response is for https://api.example.com/core/metrics?limit=10&offset=0, not for /events"
     if times is None:
         assert run.failed == ["events"]
         assert says in run.errors[0]
@@ -187,7 +187,7 @@ def test_the_page_of_another_offset_is_refused(tmp_path: Path) -> None:
     with small_sandbox(faults.rewrite(shift, **EVENTS)) as sandbox:
         run = watched_sync(sandbox, tmp_path, max_concurrency=1, **HASTY)
     assert run.failed == ["events"]
-    assert "the response is that of offset 1, not of 0" in run.errors[0]
+    assert "the response is for offset 1, not for 0" in run.errors[0]
 
 
 def test_links_of_other_hosts_are_no_fault(tmp_path: Path) -> None:

@@ -312,7 +312,7 @@ class TestPresets:
             )
         ]
         (warning,) = run.warnings
-        assert f"the time zone of product {products[2]['id']} is not known: its days are those of UTC" in warning
+        assert f"the time zone of product {products[2]['id']} is not known: its days are taken in UTC" in warning
         stream = setting.replace("_ids", "_results")
         assert [record["date_range"] for record in results(run, stream)][::25] == [q.body for q in sandbox.queries]
 

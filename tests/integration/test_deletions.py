@@ -6,12 +6,14 @@ import signal
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 
 from tests.sandbox import RESOURCES, faults
 from tests.support.assertions import in_order_of_sync
 from tests.support.catalogs import choose
 from tests.support.process import live_tap
 from tests.support.run import write_json
+from tests.support.tables import code_block
 from tests.support.tap import sync
 
 if TYPE_CHECKING:
@@ -21,7 +23,10 @@ if TYPE_CHECKING:
     from tests.support.run import Run
 
 
-ON: dict[str, Any] = {"emit_activate_version_messages": True}
+(EXTRACTOR,) = yaml.safe_load(code_block("nightly", "deletions"))["plugins"]["extractors"]
+
+ON: dict[str, Any] = EXTRACTOR["config"]
+"""What docs/nightly.md sets."""
 
 _ORDER = in_order_of_sync(RESOURCES)
 
@@ -63,7 +68,7 @@ def test_list_that_is_empty_has_none(sandbox: Sandbox, tmp_path: Path) -> None:
     run = sync(sandbox, tmp_path, **ON).succeeded()
     assert_versions(run, set(RESOURCES) - {"metrics"})
     (warning,) = run.warnings
-    assert "metrics: no records: the rows that the target has stay, and no ACTIVATE_VERSION is sent" in warning
+    assert "metrics: no records: the rows in the target stay, and no ACTIVATE_VERSION is sent" in warning
 
 
 @pytest.mark.parametrize("given", [{}, {"emit_activate_version_messages": False}])

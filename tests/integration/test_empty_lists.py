@@ -116,7 +116,7 @@ def test_a_failure_that_passes_costs_no_record(api: ApiName, tmp_path: Path) -> 
     with small_sandbox(empty, api=api) as sandbox:
         run = watched_sync(sandbox, tmp_path, max_concurrency=1, backoff_factor=0.005).succeeded()
         assert_every_record_once(run, sandbox.account)
-    assert sum("an empty list beside status: error" in line for line in run.warnings) == 2
+    assert sum("an empty list comes with status: error" in line for line in run.warnings) == 2
 
 
 @pytest.mark.parametrize("beside", HARMLESS, ids=str)
@@ -126,7 +126,7 @@ def test_what_is_known_passes_in_silence(beside: dict[str, Any], tmp_path: Path)
     assert run.records("events") == []
     assert "events" not in activated(run)
     (warning,) = run.warnings
-    assert "events: no records: the rows that the target has stay, and no ACTIVATE_VERSION is sent" in warning
+    assert "events: no records: the rows in the target stay, and no ACTIVATE_VERSION is sent" in warning
 
 
 @pytest.mark.parametrize(("beside", "names"), UNKNOWN, ids=str)
@@ -166,7 +166,7 @@ def test_only_http_200_is_the_answer_to_a_list(status: int, api: ApiName, tmp_pa
     with small_sandbox(faults.body(b'{"data": []}', code=status, **EVENTS), api=api) as sandbox:
         run = watched_sync(sandbox, tmp_path, max_concurrency=1, **HASTY)
     assert run.failed == ["events"]
-    assert f"events: HTTP {status} is not the status of a list" in run.errors[0]
+    assert f"events: HTTP {status} is not a valid status for a list" in run.errors[0]
 
 
 def test_a_first_page_that_is_empty_once(tmp_path: Path) -> None:

@@ -70,5 +70,5 @@ def test_the_page_of_another_query_is_refused(name: str, tmp_path: Path) -> None
     with result_sandbox("query", reports=1, faults=[other]) as sandbox:
         run = read_results(sandbox, tmp_path, **HASTY)
     assert run.failed == ["report_results"]
-    assert "the response is that of query another-query" in run.errors[0]
+    assert "the response is for query another-query" in run.errors[0]
     assert results(run) == []

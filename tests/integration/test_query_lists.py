@@ -185,7 +185,7 @@ def test_what_has_no_date_of_change_is_full_table(choice: dict[str, str], stream
     with small_sandbox(api="query") as sandbox:
         catalog = catalog_of(tmp_path, settings_for(sandbox), **{stream: choice})
         run = sync(sandbox, tmp_path, "--catalog", write_json(tmp_path / "catalog.json", catalog))
-    says = f"catalog: there is no replication-key of stream {stream}: it can only be FULL_TABLE"
+    says = f"catalog: there is no replication-key of stream {stream}, which can only be FULL_TABLE"
     assert_refused(run, sandbox, says)
 
 
@@ -280,7 +280,7 @@ def test_a_product_that_is_no_id(value: object, tmp_path: Path) -> None:
                                              and None, resource="events"))  # fmt: skip
         run = sync(sandbox, tmp_path)
     assert run.failed == ["events"]
-    assert "has a product_id that is not an id, but part of its primary key" in run.errors[0]
+    assert ", part of its primary key, is not an id" in run.errors[0]
 
 
 def test_an_id_that_no_url_can_hold(v3: Sandbox, tmp_path: Path) -> None:

@@ -76,7 +76,7 @@ class TestNights:
         run = read_exports(tmp_path, export.folder)
         assert run.code == 1
         assert run.failed == [STREAM]
-        assert f"{export.folder}: index.csv lists revisions/7.json, which is not there" in run.errors[0]
+        assert f"{export.folder}: index.csv lists revisions/7.json, which does not exist" in run.errors[0]
         assert keys(run)[-1] == (6, 3)
         assert bookmarks(run.state) == {str(export.folder): 6}
         (tmp_path / "later").rename(export.path(7))
@@ -165,7 +165,7 @@ class TestExports:
     def test_one_that_fails_does_not_stop_the_others(self, export: Export, tmp_path: Path) -> None:
         run = read_exports(tmp_path, tmp_path / "absent", export.folder)
         assert run.failed == [STREAM]
-        assert run.errors[0] == f"{STREAM}: {tmp_path}/absent is not there; check export_urls"
+        assert run.errors[0] == f"{STREAM}: {tmp_path}/absent does not exist; check export_urls"
         assert_complete(run, export)
         assert bookmarks(run.state)[str(export.folder)] == 12
 
@@ -193,7 +193,7 @@ class TestExports:
         (tmp_path / "new").mkdir()
         run = read_exports(tmp_path, path)
         assert run.failed == [STREAM]
-        assert "is no raw data export: it has no folder revisions; check export_urls" in run.errors[0]
+        assert "is not a raw data export: it has no folder revisions; check export_urls" in run.errors[0]
         assert "Traceback" not in run.stderr
 
     def test_an_export_that_has_nothing_yet(self, tmp_path: Path) -> None:
@@ -215,7 +215,7 @@ class TestExports:
         export.path(3).unlink()
         os.mkfifo(export.path(3))
         run = read_exports(tmp_path, export.folder)
-        assert "lists revisions/3.json, which is not there" in run.errors[0]
+        assert "lists revisions/3.json, which does not exist" in run.errors[0]
         assert bookmarks(run.state) == {str(export.folder): 2}
 
     def test_with_the_lists_of_an_api(self, sandbox: Sandbox, export: Export, tmp_path: Path) -> None:
@@ -238,8 +238,8 @@ class TestFiles:
         assert [record["person"] for record in records] == ["a", None, None, "12", None]
         (warning,) = run.warnings
         assert "revision 13: 2 lines without a JSON object" in warning
-        assert "1 line of odd JSON repaired" in warning
-        assert "2 empty lines left out" in run.stderr
+        assert "1 line of malformed JSON repaired" in warning
+        assert "2 empty lines skipped" in run.stderr
 
     def test_empty_files(self, export: Export, tmp_path: Path) -> None:
         for revision, content in ((13, b""), (14, b"\n"), (15, b"{}")):
@@ -303,7 +303,7 @@ class TestFiles:
 
         monkeypatch.setattr(files.Folder, "_fetch", deleting)
         run = read_exports(tmp_path, export.folder)
-        assert "5.json is not there" in run.errors[0]
+        assert "5.json does not exist" in run.errors[0]
         assert bookmarks(run.state) == {str(export.folder): 4}
         monkeypatch.undo()
         export.unlist(5)
@@ -391,7 +391,7 @@ class TestInputs:
         ("url", "message"),
         [
             ("s3://key:sec/ret@bucket/prefix", "must not hold a user, a password, a query or a fragment"),
-            ("s3://key:secret/prefix", "not what it is (its value may hold a secret)"),
+            ("s3://key:secret/prefix", "not the given value, which is not shown because it may hold a secret"),
         ],
     )
     def test_urls(self, url: str, message: str, tmp_path: Path) -> None:

@@ -125,9 +125,9 @@ def test_a_file_that_changes(s3: S3, export: Export, tmp_path: Path, monkeypatch
 @pytest.mark.parametrize(
     ("url", "fault", "env", "message"),
     [
-        pytest.param("s3://no-bucket/x", "", {}, "s3://no-bucket/x is not there; check export_urls", id="bucket"),
+        pytest.param("s3://no-bucket/x", "", {}, "s3://no-bucket/x does not exist; check export_urls", id="bucket"),
         pytest.param(
-            f"s3://{BUCKET}/absent", "", {}, f"s3://{BUCKET}/absent is not there", id="prefix", marks=pytest.mark.slow
+            f"s3://{BUCKET}/absent", "", {}, f"s3://{BUCKET}/absent does not exist", id="prefix", marks=pytest.mark.slow
         ),
         pytest.param(f"s3://{BUCKET}/x", "denied", {}, "check the credentials and their permissions", id="permission"),
         pytest.param(

@@ -220,7 +220,7 @@ def test_a_query_that_never_completes(subject: Subject, tmp_path: Path) -> None:
     assert run.code == 1
     assert run.errors[0] == (
         f"{subject.stream}: {subject.name(report)}: query {query.id}: "
-        "not completed after 1 s, 25% of it done; raise query_timeout or ask for less"
+        "not completed after 1 s, 25% done; raise query_timeout or ask for less"
     )
     assert query.cancelled is (subject.api == "query")
     assert query.polls < 6

@@ -36,7 +36,7 @@ IMPATIENT: dict[str, Any] = {"request_timeout": 0.25}
 
 SOON = r"retrying in \d"
 AGAIN = f"WARNING.*{SOON}"
-WAITING = r"waiting \d+\.\d s( because of the API's rate limit|, as the API asks: HTTP 503)"
+WAITING = r"waiting \d+\.\d s( because of the API's rate limit|, as the API requires: HTTP 503)"
 BROKEN = rf"no complete response from 127\.0\.0\.1:\d+: .+{SOON}"
 NO_JSON = f"the response is not JSON.*{SOON}"
 NO_LIST = f"the response contains no list of records.*{SOON}"
@@ -76,7 +76,7 @@ IN_TURN: dict[str, list[tuple[Callable[..., faults.Fault], str]]] = {
         (faults.truncated_json, NO_JSON),
         (faults.html_page, NO_JSON),
         (faults.empty_body, NO_JSON),
-        *((partial(faults.status, code), f"HTTP {code} is not the status of a list; {SOON}")
+        *((partial(faults.status, code), f"HTTP {code} is not a valid status for a list; {SOON}")
           for code in (201, 202, 203, 204, 206, 299)),
         (partial(faults.body, b'[{"id": "\\ufffd"}]'), f"the id of the record at offset .* is not text; {SOON}"),
         (partial(faults.body, b"[" * 200_000), NO_JSON),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,14 @@ from tap_kissmetrics.tap import TapKissmetrics
 from tap_kissmetrics.validation import validate_settings
 from tests.sandbox import QUERY_RESOURCES, RESOURCES, Sandbox, make_query_account
 from tests.support.assertions import assert_complete
+from tests.support.tables import code_block
 from tests.support.tap import run_tap
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+FILLED_IN = re.compile(r"\.\.\.|\d+|\(.*?\)|: |\b(?:ID|api_token|username|expression|id=)")
+"""What stands in a quoted message for what differs from run to run."""
 
 PREFIX = "# TAP_KISSMETRICS_"
 
@@ -138,6 +143,24 @@ class TestDocuments:
             (stream.name, key) for stream in streams for key in stream.valid_replication_keys
         }
 
+    def test_nightly_chooses_incremental_in_the_same_way_twice(self) -> None:
+        """And what Meltano makes of the first one is in the tests of Meltano."""
+        first, second = (yaml.safe_load(code_block("nightly", marker)) for marker in ("choices", "incremental"))
+        (chosen,), (again,) = (found["plugins"]["extractors"] for found in (first, second))
+        assert chosen["metadata"] == again["metadata"]
+
+    def test_quoted_messages_are_those_of_the_code(self) -> None:
+        """Each piece between what a message fills in; a message that is changed is changed in the documents too."""
+        trees = (ast.parse(path.read_text(encoding="utf-8")) for path in (PROJECT / "tap_kissmetrics").rglob("*.py"))
+        constants = (node.value for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Constant))
+        code = "\n".join(value for value in constants if isinstance(value, str))
+        page = (PROJECT / "docs" / "what-happens.md").read_text(encoding="utf-8")
+        _, _, readme = (PROJECT / "README.md").read_text(encoding="utf-8").partition("\n## What happens when\n")
+        quoted = re.findall(r"`(\w[^`\n]+ [^`\n]+)`", page + readme.partition("\n## ")[0])
+        pieces = {piece.strip(" ;,") for message in quoted for piece in FILLED_IN.split(message)}
+        assert len(pieces) > 20
+        assert {piece for piece in pieces if " " in piece and piece not in code} == set()
+
     def test_meltano_knows_every_setting(self, extractor: dict[str, Any]) -> None:
         settings = {setting["name"]: setting for setting in extractor["settings"]}
         assert settings.keys() == SETTINGS.keys()
@@ -164,7 +187,7 @@ class TestDocuments:
         assert config == {"username": "YOUR-API-KEY"}
         account = make_query_account(products=1, reports=3, events=5, properties=3)
         refused = run_tap("--config", sample, folder=tmp_path).refused()
-        assert "username: must be your own, in the place of the example" in refused
+        assert "username: must be your own, not the example" in refused
         with Sandbox(account, api="query", password="") as sandbox:
             env = {**sandbox.env, "TAP_KISSMETRICS_REQUESTS_PER_MINUTE": "10000"}
             run = run_tap("--config", sample, "--config", "ENV", folder=tmp_path, env=env)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -13,10 +13,14 @@ import yaml
 from scripts.about import ABOUT, SETTINGS
 from scripts.documents import PROJECT
 from scripts.try_targets import TRIALS
+from tests.support.tables import code_block
 from tests.support.targets import requirements
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 USES = re.compile(r"uses: (?P<action>[\w./-]+)@(?P<commit>[0-9a-f]{40}) # (?P<tag>v\d+\.\d+\.\d+)$")
-LINK = re.compile(r"\]\((?P<target>[^)\s#]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\((?P<target>[^)\s#]*)(?:#(?P<anchor>[^)\s]*))?\)")
 VARIABLE = re.compile(r"\bTAP_KISSMETRICS_(?P<setting>[A-Z_]+)\b")
 VERSION = re.compile(r"(?P<name>target-\w+|\bmeltano)(?:\]\(#[\w-]+\))?(?: |==)(?P<version>\d+(?:\.\d+)+)")
 PAGES = [path.relative_to(PROJECT).as_posix() for path in (*PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md"))]
@@ -85,6 +89,12 @@ def test_targets_from_git_have_one_commit() -> None:
         assert version == trial.version
 
 
+def test_the_definition_of_target_duckdb_is_what_the_tests_install() -> None:
+    """With another DuckDB it loses records."""
+    (loader,) = yaml.safe_load(code_block("targets", "duckdb"))["plugins"]["loaders"]
+    assert tuple(loader["pip_url"].split()) == requirements(loader["name"])
+
+
 def test_each_tried_target_has_its_row() -> None:
     """The table that the script writes leaves none out."""
     page = (PROJECT / "docs" / "targets.md").read_text(encoding="utf-8")
@@ -97,8 +107,25 @@ def test_links_lead_to_files_of_the_project(page: str) -> None:
     """A renamed file leaves no link behind."""
     path = PROJECT / page
     targets = [match["target"] for match in LINK.finditer(path.read_text(encoding="utf-8"))]
-    local = [target for target in targets if not target.startswith("https://")]
+    local = [target for target in targets if target and not target.startswith("https://")]
     assert [target for target in local if not (path.parent / target).exists()] == []
+
+
+def anchors(page: Path) -> set[str]:
+    """Give the anchors that GitHub makes of a page's headings, none of which comes twice."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_headings(page: str) -> None:
+    """A renamed heading leaves no link behind."""
+    path = PROJECT / page
+    links = [match for match in LINK.finditer(path.read_text(encoding="utf-8")) if match["anchor"]]
+    local = [match for match in links if not match["target"].startswith("https://")]
+    pages = {match: path.parent / match["target"] if match["target"] else path for match in local}
+    assert [match[0] for match, target in pages.items() if match["anchor"] not in anchors(target)] == []
 
 
 def test_variables_are_those_of_settings() -> None:

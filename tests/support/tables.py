@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from scripts.about import ENTRIES
@@ -12,7 +13,7 @@ from tests.support.assertions import exact, expected
 from tests.support.targets import PROJECT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from tests.sandbox import Record
@@ -51,6 +52,13 @@ def code_block(page: str, marker: str, folder: Path = PROJECT / "docs") -> str:
     found = re.search(rf"^<!-- {marker} -->\n```\w+\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     assert found, f"no block {marker} in {page}.md"
     return found[1]
+
+
+def code_blocks(page: str, folder: Path = PROJECT / "docs") -> Iterator[tuple[str, str, str]]:
+    """Yield the marker, the language and the text of each code block of a page; a marker may be empty."""
+    text = (folder / f"{page}.md").read_text(encoding="utf-8")
+    for found in re.finditer(r"^(?:<!-- ([^\n]+) -->\n)? *```(\w+)\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE):
+        yield found[1] or "", found[2], textwrap.dedent(found[3])
 
 
 def utc(text: str) -> dt.datetime:

@@ -303,7 +303,7 @@ class TestRows:
     def test_a_result_of_another_length(self) -> None:
         pages = RowPaginator(3)
         pages.update(self.rows(["a", "b", "c"], total=9))
-        with pytest.raises(RetriableAPIError, match=r"^the response is that of a result of 8 rows, not of 9$"):
+        with pytest.raises(RetriableAPIError, match=r"^the response is for a result of 8 rows, not of 9$"):
             pages.validate(self.rows(["c", "d", "e"], 2, total=8))
 
     @pytest.mark.parametrize("count", [2, 3, 4, 5, 50, 430])

@@ -92,7 +92,7 @@ SETTINGS = [
     *wrong("metric_ids", "must be ids, not ", ["*", "x"], [""], [{"id": ""}], [{"id": "*"}], [{"id": None}],
            [{"id": 1.5}], [{"id": ["a"]}]),
     *wrong("metric_ids", "an object must have an id, not ", [{}], [{"property_id": "x"}], ["a", {"Id": "x"}]),
-    *wrong("metric_ids", "the id is given by id, not by metric_id", [{"id": "x", "metric_id": "y"}]),
+    *wrong("metric_ids", "an object gives its id as id, not as metric_id", [{"id": "x", "metric_id": "y"}]),
     *wrong("metric_ids", "the date_range of x: must be ", [{"id": "x", "date_range": "today"}],
            [{"id": "x", "date_range": {}}], [{"id": "x", "date_range": {"start_date": "2024-01-01"}}]),
     *wrong("report_ids", "the date_range of x: its end_date is before its start_date, not ",
@@ -110,7 +110,7 @@ SETTINGS = [
     *wrong("export_urls", "must not be empty", [""], ["x", " "]),
     *wrong("export_urls", "must not hold a user, a password, a query or a fragment", ["s3://key:sec/ret@bucket/x"],
            ["s3://bucket/x?key=secret"], ["s3://bucket/x#secret"], ["file://me:secret@localhost/x"]),
-    *wrong("export_urls", "not what it is (its value may hold a secret)", ["s3://key:secret/x"]),
+    *wrong("export_urls", "not the given value, which is not shown because it may hold a secret", ["s3://key:secret/x"]),
     *wrong("export_urls", "must be s3://bucket/prefix, file:///folder or the path of a folder, not ", ["s3:///x"],
            ["s3://b"], ["https://bucket.s3.amazonaws.com/x"], ["gs://bucket/x"], ["s3://buck et/x"]),
     *wrong("export_urls", "must be a folder of this machine such as file:///data/export, not ", ["file://host/x"],
@@ -271,7 +271,7 @@ def test_the_example_of_a_document_is_no_secret(value: str, api: str, name: str)
     if name == "api_token" and " " in value:
         return  # refused for the space
     line = refusal(api, **{name: value})
-    assert line == f"{name}: must be your own, in the place of the example (its value is not shown)"
+    assert line == f"{name}: must be your own, not the example (its value is not shown)"
     settings = {**VALID[api], name: value}
     validate_settings(settings, TapKissmetrics.settings_schema(), is_complete=False, reserved_names=RESERVED)
 
@@ -357,7 +357,7 @@ WRONG_QUERIES: list[tuple[Any, str]] = [
     ([{**QUERY, "schema": {"properties": {}}}], NO_COLUMNS),
     ([{**QUERY, "schema": {"properties": {"a": True}}}], NO_COLUMNS),
     ([{**QUERY, "schema": []}], "[0].schema: [] is not of type 'object'"),
-    ([{**QUERY, "primary_key": ["identity"]}], "people has a primary_key and no schema; give the schema of its rows"),
+    ([{**QUERY, "primary_key": ["identity"]}], "people has a primary_key but no schema; give the schema of its rows"),
     ([{**QUERY, "schema": COLUMN, "primary_key": ["id"]}], "the primary_key of people names 'id', which its "),
     ([{**QUERY, "schema": COLUMN, "primary_key": "identity"}], "[0].primary_key: 'identity' is not of type 'array'"),
 ]  # fmt: skip

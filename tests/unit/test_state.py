@@ -135,7 +135,7 @@ def test_what_does_not_move_it_is_logged_once(caplog: pytest.LogCaptureFixture) 
     bookmark_after([None, None, "never", 17, "9999-12-31", "9999-12-31", "2024-01-01"])
     assert [message.partition(" that is ")[2].partition(":")[0] for message in caplog.messages] == [
         "null",
-        "no date-time",
+        "not a date-time",
         "in the future",
     ]
 
