@@ -27,6 +27,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores, for the tests wait as well as compute."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
 @pytest.fixture
 def account() -> Account:
     """An account with a few records of each resource."""

@@ -185,7 +185,7 @@ def test_the_query_api_and_results_of_its_reports(
     Rows are JSON text, whether they are objects or arrays.
     """
     settings: dict[str, Any] = {"report_ids": ["*"], **DELETIONS}
-    with result_sandbox("query") as sandbox:
+    with result_sandbox("query", polls_until_complete=0) as sandbox:
         night(sandbox, tmp_path, target, **settings).succeeded()
         wanted = all_report_rows(sandbox)
         sandbox.row_form = "array"
