@@ -180,6 +180,7 @@ def test_run(project: Project, sandbox: Sandbox) -> None:
     assert "dev:tap-kissmetrics-to-target-jsonl" in project.run("state", "list").split()
 
 
+@pytest.mark.heavy
 def test_the_commands_of_the_pages(project: Project, sandbox: Sandbox) -> None:
     """Each block of Meltano's commands in the README and in docs/nightly.md, in their order, with target-jsonl."""
     first, second = sandbox.account.ids("products")[:2]

@@ -54,6 +54,7 @@ defs.resolve_job_def("kissmetrics").execute_in_process()
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("name", "program", "facts", "times"),
     [

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.skipif(sys.version_info >= (3, 13), reason="this target is for Python 3.12 or earlier")
 def test_every_value_arrives_in_parquet(tmp_path: Path, programs: Programs) -> None:
     """As `python -m scripts.try_targets` does it for this and other targets."""
