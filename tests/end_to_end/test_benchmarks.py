@@ -55,6 +55,7 @@ def cells(report: str) -> dict[str, list[list[str]]]:
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.timeout(180)
 def test_quick_run_gives_every_row(tmp_path: Path) -> None:
     """The whole of it, on small lists."""

@@ -165,6 +165,7 @@ class TestDefinition:
         assert not validator.is_valid({"version": 1, "plugins": {"extractors": [plugin | {"settings": settings}]}})
 
     @pytest.mark.slow
+    @pytest.mark.heavy
     def test_meltano_adds_the_tap_to_an_empty_project(self, programs: Programs, tmp_path: Path) -> None:
         """With the commands of the README."""
         program = programs.install("meltano") / "bin" / "meltano"
