@@ -192,8 +192,8 @@ def play(
             lines = lines[: int(len(lines) * this["killed"])]
         target.read(lines)
         read = {message["stream"] for message in run.of_type("RECORD")}
-        gc.collect()  # which closes the connections of a run: thousands of them would be too many
         yield read if run.code == 0 and this["killed"] is None else set(), account, tables, had
+    gc.collect()  # which closes the connections of these runs: thousands of them would be too many
 
 
 def snapshot(account: Account) -> Snapshot:
@@ -204,7 +204,7 @@ def snapshot(account: Account) -> Snapshot:
 @pytest.mark.slow
 @pytest.mark.usefixtures("nights_apart")
 @pytest.mark.parametrize("activates", [True, False], ids=["ACTIVATE_VERSION", "no ACTIVATE_VERSION"])
-@examples(6)
+@examples(30)
 @given(nights=st.lists(night, min_size=1, max_size=12))
 @example(nights=[CAME_AND_WENT])
 def test_many_nights(activates: bool, nights: list[dict[str, Any]]) -> None:  # noqa: FBT001
