@@ -145,9 +145,10 @@ def check_self_link(body: object, path: str) -> None:
         if not isinstance(href, str):
             continue
         # Hosts and roots of links are not to be trusted, and a list of one product may name itself without it.
-        named = href.partition("?")[0].rstrip("/").lower().split("/")
+        # It may be relative, with parameters alone, or a template such as /events{?limit,offset}.
+        named = re.split("[?#{]", href)[0].rstrip("/").lower().split("/")
         is_of_product = named[-3:-2] == requested[-3:-2] == ["products"]
-        if named[-1] != requested[-1] or (is_of_product and named[-2] != requested[-2]):
+        if named[-1] not in {"", requested[-1]} or (is_of_product and named[-2] != requested[-2]):
             msg = f"the response is for {truncate(href)}, not for {path}"
             raise RetriableAPIError(msg)
 
@@ -175,13 +176,11 @@ def _review(beside: dict[str, t.Any], *, is_empty: bool, is_first: bool) -> Iter
 
 
 def _speaks_of_failure(name: str, value: object, *, is_empty: bool) -> bool:
-    """Return whether a field reports a failure; beside an empty list, anything but a success is one."""
-    if value is None or value in ("", [], {}):
-        return False
+    """Return whether a field reports a failure; beside an empty list, so does a status in other words, or a message."""
     if _FAILURE.search(name):
         return bool(value)
     text, number = str(value).lower(), _number(value)
-    if text in _GOOD_WORDS:
+    if value is None or value in ("", [], {}) or text in _GOOD_WORDS:
         return False
     if name in _SUCCESS:
         return not number

@@ -241,7 +241,7 @@ class OverlapPaginator(OffsetPaginator):
             raise FatalAPIError(msg)
         self._length = max(self._length, page.end, self._first_total or 0)
         if self._read_in_pass > MAX_TURNOVER * self._length + MIN_TURNOVER:
-            msg = f"the list does not stop changing: {self._read_in_pass} records were read, to offset {self._length} at most"
+            msg = f"the list does not stop changing: {self._read_in_pass} records were read up to offset {self._length}"
             raise FatalAPIError(msg)
 
     def _start_pass(self) -> None:

@@ -178,8 +178,8 @@ class ExtendedStream(RESTStream[int]):
             # The other partitions are still read; the bookmark of this one stays.
             self.state_manager.discard_progress(context)
             message = str(error).removeprefix(f"{self.name}: ")
-            missing = [f"{name} {value}" for name, value in context.items() if str(value) not in message]
-            self._failed_partitions.append(f"{message} ({', '.join(missing)})" if missing else message)
+            missing = [f" ({name} {value})" for name, value in context.items() if str(value) not in message]
+            self._failed_partitions.append("".join([message, *missing]))
         finally:
             self._is_syncing = False
             self._tap.message_writer.flush()  # the SDK writes no STATE, which would flush, if it has not changed

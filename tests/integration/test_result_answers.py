@@ -117,7 +117,9 @@ def test_a_query_is_cancelled_where_the_credentials_are_rejected_meanwhile(tmp_p
     assert_says(run, f"query {sandbox.queries[0].id} is still running: it could not be cancelled \\(HTTP 401\\)")
 
 
-@pytest.mark.parametrize("fault", [faults.reset(method="DELETE"), faults.close(method="DELETE")], ids=["reset", "close"])
+@pytest.mark.parametrize(
+    "fault", [faults.reset(method="DELETE"), faults.close(method="DELETE")], ids=["reset", "close"]
+)
 def test_the_cause_of_a_failed_cancellation_is_its_own(fault: Fault, tmp_path: Path) -> None:
     """Not that of the query's failure, during whose handling it is sent."""
     refused = faults.status(403, where=is_poll)
@@ -167,8 +169,9 @@ def test_a_result_that_is_empty_once(api: ApiName, tmp_path: Path) -> None:
 @both
 def test_what_stands_beside_an_empty_result_is_named(api: ApiName, tmp_path: Path) -> None:
     """It may be the reason."""
-    odd = {"data": [], "pagination": None, "cancelled": True}
-    with result_sandbox(api, reports=1, faults=[faults.rewrite(lambda body: {**body, **odd}, where=is_page)]) as sandbox:
+    odd: dict[str, Any] = {"data": [], "pagination": None, "cancelled": True}
+    empty = faults.rewrite(lambda body: {**body, **odd}, where=is_page)
+    with result_sandbox(api, reports=1, faults=[empty]) as sandbox:
         run = read_results(sandbox, tmp_path).succeeded()
     (warning,) = run.warnings
     assert "report_results: an empty list comes with unknown fields: cancelled" in warning
