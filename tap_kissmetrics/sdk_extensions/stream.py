@@ -167,10 +167,9 @@ class ExtendedStream(RESTStream[int]):
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
         self._bookmark = parse_instant(self.get_starting_replication_key_value(context))
-        session = self.requests_session
         self._is_syncing = True
         try:
-            with self.wrap_errors(), self.progress.count_requests(lambda: session.request_count):
+            with self.wrap_errors(), self.progress.count_requests(lambda: self.requests_session.request_count):
                 yield from super().get_records(context)
         except StreamError as error:
             if context is None or self.ABORT_AT_RECORD_COUNT is not None:
