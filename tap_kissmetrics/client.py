@@ -37,7 +37,7 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
 
     from tap_kissmetrics.apis import Api
-    from tap_kissmetrics.sdk_extensions.pagination import Page
+    from tap_kissmetrics.sdk_extensions.pagination import Page, ResultPage
 
 SCHEMAS: t.Final = files(__package__) / "schemas"
 
@@ -96,6 +96,12 @@ class KissmetricsStream(ExtendedStream):
         self._raise_for_status(reported_status(body), response, body)
         self.requests_session.accept_credentials()
         return body
+
+    def warn_unknown(self, page: ResultPage) -> None:
+        """Warn of what stands beside an empty list and is not known, once; the stream does not count as complete."""
+        if page.unknown and self.is_complete:
+            self.is_complete = False
+            self.stream_logger.warning("an empty list comes with unknown fields: %s", ", ".join(page.unknown))
 
     def _warn_repaired(self, description: str) -> None:
         if not self._is_repair_reported:
@@ -208,9 +214,7 @@ class ListStream(KissmetricsStream):
             has_numeric_ids=self.api.has_numeric_ids,
         )
         paginator.validate(page)
-        if page.unknown:
-            self.is_complete = False
-            self.stream_logger.warning("an empty list comes with unknown fields: %s", ", ".join(page.unknown))
+        self.warn_unknown(page)
         self._page = page
 
     @override

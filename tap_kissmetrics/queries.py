@@ -18,6 +18,7 @@ from tap_kissmetrics.client import KissmetricsStream
 from tap_kissmetrics.errors import NotFoundError, describe_error
 from tap_kissmetrics.responses import is_id, read_core_result_page, read_result_page
 from tap_kissmetrics.sdk_extensions.logs import describe_cause, truncate
+from tap_kissmetrics.sdk_extensions.records import identity
 
 if t.TYPE_CHECKING:
     from singer_sdk.helpers.types import Record
@@ -107,7 +108,7 @@ class AsyncQuery(abc.ABC):
         progress = envelope.get("progress")
         if isinstance(progress, (int, decimal.Decimal)) and 0 <= progress <= 1:
             self.progress = float(progress)
-        self.is_completed = envelope["completed"] is True
+        self.is_completed = str(envelope["completed"]).lower() in {"true", "1"}
         return self.is_completed
 
 
@@ -141,8 +142,9 @@ class V3Query(AsyncQuery):
             self.is_closed = True
             msg = f"the server has ended the query or dropped its result: {error}"
             raise FatalAPIError(msg) from error
-        if isinstance(body, dict) and str(body.get("id", self.id)) != self.id:
-            msg = f"the response is for query {truncate(str(body['id']))}"
+        named = body.get("id") if isinstance(body, dict) else None
+        if is_id(named) and identity(named, is_numeric=True) != identity(self.id, is_numeric=True):
+            msg = f"the response is for query {truncate(str(named))}"
             raise RetriableAPIError(msg)
         if not self._update_status(body):
             return None

@@ -113,8 +113,6 @@ class ResultStream(QueryClientStream):
         """Run a query and read its rows; cancel it if that comes to no good end."""
         try:
             yield from self._run(job)
-        except AbortRunError:
-            raise  # a cancellation would be refused as well
         except BaseException:
             job.query.abandon()
             raise
@@ -127,6 +125,7 @@ class ResultStream(QueryClientStream):
             page = job.query.request_page(offset=paginator.offset, limit=paginator.page_size)
             if page is not None:
                 paginator.validate(page)
+                self.warn_unknown(page)
             return page
 
         request = self.request_decorator(request_page)

@@ -11,7 +11,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from tap_kissmetrics.errors import describe_error
 from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.pagination import Page, ResultPage
-from tap_kissmetrics.sdk_extensions.records import identity
+from tap_kissmetrics.sdk_extensions.records import identity, to_integer
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,8 +23,8 @@ if t.TYPE_CHECKING:
 MAX_NUMBER_DIGITS: t.Final = 18
 """Digits of a status or a number of records that makes sense."""
 
-_NOT_ROWS: t.Final = {"columns", "errors", "links", "messages"}
-"""Lists beside that of the rows."""
+_NOT_ROWS: t.Final = {"columns", "links", "warnings"}
+"""Lists beside that of the rows, besides those that speak of a failure."""
 
 
 def read_json(response: requests.Response, on_repair: Callable[[str], None]) -> t.Any:
@@ -46,17 +46,28 @@ def read_json(response: requests.Response, on_repair: Callable[[str], None]) -> 
         raise RetriableAPIError(msg, response) from None
 
 
-_FAILURE_NAME: t.Final = re.compile("error|fault|exception|fail|message|reason|detail")
+_FAILURE: t.Final = re.compile("^err|error|(?<!de)fault|exception|fail")
 
-_GOOD_STATUSES: t.Final = {"ok", "success", "succeeded", "complete", "completed", "done", "finished", "true"}
+_EXPLANATION: t.Final = re.compile("message|reason|detail")
+
+_STATUS: t.Final = re.compile("status$|(^|http|response|result|return|status)_?code$")
+
+_LEADING_NUMBER: t.Final = re.compile(r"-?\d{1,18}\b")
+
+_SUCCESS: t.Final = {"ok", "success", "succeeded", "successful", "completed"}
+
+_GOOD_WORDS: t.Final = {"ok", "yes", "success", "succeeded", "complete", "completed", "done", "finished", "true"}
 
 _TOTALS: t.Final = {"total", "count", "total_count"}
 
 _COUNTS: t.Final = {*_TOTALS, "limit", "offset", "page", "pages", "per_page", "page_size"}
 
+_GROUPS: t.Final = {"meta", "metadata", "pagination", "status"}
+"""Objects beside a list whose members are reviewed."""
+
 _KNOWN_KEYS: t.Final = {
-    *("meta", "pagination", "links", "columns", "status", "status_code", "code", "ok", "success"),
-    *("id", "completed", "progress", "query_type", "sort", "order"),  # of a query
+    *("links", "columns"),
+    *("id", "progress", "query_type", "sort", "order"),  # of a query
 }
 """What may stand beside an empty list, if it reports no failure."""
 
@@ -102,7 +113,7 @@ def read_result_page(body: object, *, offset: int, limit: int) -> ResultPage:
     if error := envelope.get("error") or envelope.get("errors"):
         msg = f"API message: {describe_error(error)}"
         raise RetriableAPIError(msg)
-    lists = [key for key, value in envelope.items() if isinstance(value, list) and key not in _NOT_ROWS]
+    lists = [key for key, value in envelope.items() if isinstance(value, list) and _may_be_rows(key.lower())]
     name = "data" if "data" in envelope else lists[0] if len(lists) == 1 else ""
     rows = envelope.get(name)
     if not isinstance(rows, list):
@@ -115,12 +126,13 @@ def read_result_page(body: object, *, offset: int, limit: int) -> ResultPage:
         msg = f"the response is for offset {reported_offset}, not for {offset}"
         raise RetriableAPIError(msg)
     beside = {key: value for key, value in envelope.items() if key != name}
+    unknown = tuple(_review(beside, is_empty=not rows, is_first=not offset))
     return ResultPage(
         offset=offset,
         limit=min(limit, _parse_count(pagination.get("limit")) or limit),
         rows=rows,
         total=_parse_count(pagination.get("total")),
-        unknown=() if rows else tuple(_review(beside, is_first=not offset)),
+        unknown=() if rows else unknown,
     )
 
 
@@ -133,38 +145,66 @@ def check_self_link(body: object, path: str) -> None:
         if not isinstance(href, str):
             continue
         # Hosts and roots of links are not to be trusted, and a list of one product may name itself without it.
-        named = href.partition("?")[0].rstrip("/").lower().split("/")
+        # It may be relative, with parameters alone, or a template such as /events{?limit,offset}.
+        named = re.split("[?#{]", href)[0].rstrip("/").lower().split("/")
         is_of_product = named[-3:-2] == requested[-3:-2] == ["products"]
-        if named[-1] != requested[-1] or (is_of_product and named[-2] != requested[-2]):
+        if named[-1] not in {"", requested[-1]} or (is_of_product and named[-2] != requested[-2]):
             msg = f"the response is for {truncate(href)}, not for {path}"
             raise RetriableAPIError(msg)
 
 
-def _review(beside: dict[str, t.Any], *, is_first: bool) -> Iterator[str]:
-    """Review what stands beside an empty list: raise what speaks of a failure, yield what is not known.
+def _may_be_rows(name: str) -> bool:
+    return name not in _NOT_ROWS and not _FAILURE.search(name) and not _EXPLANATION.search(name)
+
+
+def _review(beside: dict[str, t.Any], *, is_empty: bool, is_first: bool) -> Iterator[str]:
+    """Review what stands beside a list: raise what speaks of a failure, yield what is not known.
 
     Nor is a number of records known beside a first page that has none.
     """
-    meta = beside.get("meta")
-    for key, value in [*(meta.items() if isinstance(meta, dict) else ()), *beside.items()]:
+    for key, value in beside.items():
         name = key.lower()
-        if _speaks_of_failure(name, value):
-            msg = f"an empty list comes with {truncate(f'{key}: {value}')}"
+        if name in _GROUPS and isinstance(value, dict):
+            yield from _review(value, is_empty=is_empty, is_first=is_first)
+            continue
+        if _speaks_of_failure(name, value, is_empty=is_empty):
+            msg = f"{'an empty list' if is_empty else 'a list'} comes with {truncate(f'{key}: {value}')}"
             raise RetriableAPIError(msg)
-        is_count = name in _COUNTS and _parse_count(value) is not None
         is_contradiction = is_first and name in _TOTALS and bool(_parse_count(value))
-        if value and name not in _KNOWN_KEYS and (is_contradiction or not is_count):
+        if value and (is_contradiction or not _is_known(name, value)):
             yield key
 
 
-def _speaks_of_failure(name: str, value: object) -> bool:
-    if name in {"ok", "success", "succeeded", "successful"}:
-        return value is not None and str(value).lower() not in {"true", "1", "yes"}
-    if name == "code" or name.endswith(("status", "statuscode", "status_code")):
-        number = _parse_count(value)
-        is_good = str(value).lower() in _GOOD_STATUSES if number is None else number < HTTPStatus.BAD_REQUEST
-        return value is False or (bool(value) and not is_good)
-    return bool(value) and _FAILURE_NAME.search(name) is not None
+def _speaks_of_failure(name: str, value: object, *, is_empty: bool) -> bool:
+    """Return whether a field reports a failure; beside an empty list, so does a status in other words, or a message."""
+    if _FAILURE.search(name):
+        return bool(value)
+    text, number = str(value).lower(), _number(value)
+    if value is None or value in ("", [], {}) or text in _GOOD_WORDS:
+        return False
+    if name in _SUCCESS:
+        return not number
+    if _STATUS.search(name):
+        if number is None:
+            return is_empty or value is False or _FAILURE.search(text) is not None
+        return not 0 <= number < HTTPStatus.BAD_REQUEST
+    return is_empty and bool(value) and _EXPLANATION.search(name) is not None
+
+
+def _is_known(name: str, value: object) -> bool:
+    """Return whether a field is known that stands beside an empty list, and reports no failure."""
+    if _STATUS.search(name):
+        number = _number(value)
+        return number is None or number >= HTTPStatus.OK  # 1 may mean a success or an error
+    if name in _COUNTS:
+        return _parse_count(value) is not None
+    return name in _KNOWN_KEYS or name in _SUCCESS or _EXPLANATION.search(name) is not None
+
+
+def _number(value: object) -> int | None:
+    """Return the number that a value begins with, as "200 OK" does."""
+    match = _LEADING_NUMBER.match(str(value))
+    return int(match[0]) if match else None
 
 
 def _id_of(record: object, position: int) -> RecordId:
@@ -187,8 +227,5 @@ def is_id(value: object) -> t.TypeGuard[RecordId]:
 
 
 def _parse_count(value: object) -> int | None:
-    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= MAX_NUMBER_DIGITS:
-        return int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value
-    return None
+    number = to_integer(value)
+    return number if number is not None and 0 <= number < 10**MAX_NUMBER_DIGITS else None

@@ -128,7 +128,7 @@ def truncate(text: str) -> str:
 
 def first_cause(error: BaseException) -> BaseException:
     """Follow a chain of exceptions, as HTTP libraries wrap them, to the first one."""
-    while cause := error.__cause__ or error.__context__:
+    while cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         error = cause
     return error
 

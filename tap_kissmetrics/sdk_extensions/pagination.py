@@ -28,7 +28,12 @@ MAX_GROWTH: t.Final = 10
 MIN_GROWTH: t.Final = 1000
 
 MAX_SHORT_PAGES: t.Final = 100
-"""Pages in a row of less than half the length of the longest one."""
+"""Pages in a row of less than half the length of the longest one, each at the end of the list."""
+
+MAX_TURNOVER: t.Final = 2
+"""Times the length of a list that records may be read in one pass, and `MIN_TURNOVER` more: others came and went."""
+
+MIN_TURNOVER: t.Final = 100
 
 MAX_EMPTY_FIRST_PAGES: t.Final = 3
 """Times that a list may be empty that was not a moment ago, before that is believed."""
@@ -96,6 +101,8 @@ class OverlapPaginator(OffsetPaginator):
         self._predicted = range(0)
         self._last_length = 0
         self._first_total: int | None = None
+        self._length = 0
+        self._read_in_pass = 0
         self._longest_page = 0
         self._short_pages = 0
         self._is_empty_confirmed = False
@@ -166,7 +173,7 @@ class OverlapPaginator(OffsetPaginator):
             return []
         if not overlaps:
             self._count_page_without_new(page)
-            self._step_back = max(2 * self._step_back, page.limit - 1)
+            self._step_back = max(2 * self._step_back, page.limit - 1, 1)
             self._next_offset = max(page.offset - self._step_back, 0)
             return []
         if page.offset and not self._step_back and (is_probe or page.ids[0] != self._overlap_id):
@@ -213,6 +220,7 @@ class OverlapPaginator(OffsetPaginator):
                 new.append(record)
             self._seen[key] = self._pass
         self._found_new |= bool(new)
+        self._read_in_pass += new_to_pass
         return new, new_to_pass
 
     def _was_read(self, key: RecordId) -> bool:
@@ -220,7 +228,9 @@ class OverlapPaginator(OffsetPaginator):
 
     def _check_growth(self, page: Page) -> None:
         self._longest_page = max(self._longest_page, len(page.ids))
-        self._short_pages = self._short_pages + 1 if 2 * len(page.ids) < self._longest_page else 0
+        is_at_end = page.total is None or page.end >= page.total
+        is_short = is_at_end and 2 * len(page.ids) < self._longest_page
+        self._short_pages = self._short_pages + 1 if is_short else 0
         if self._short_pages > MAX_SHORT_PAGES:
             msg = f"the list grows as fast as it is read: {MAX_SHORT_PAGES} short pages in a row, to offset {page.end}"
             raise FatalAPIError(msg)
@@ -228,6 +238,10 @@ class OverlapPaginator(OffsetPaginator):
             self._first_total = page.total
         elif self._first_total and page.total and page.total > MAX_GROWTH * self._first_total + MIN_GROWTH:
             msg = f"the list grows faster than it is read: from {self._first_total} records to {page.total}"
+            raise FatalAPIError(msg)
+        self._length = max(self._length, page.end, self._first_total or 0)
+        if self._read_in_pass > MAX_TURNOVER * self._length + MIN_TURNOVER:
+            msg = f"the list does not stop changing: {self._read_in_pass} records were read up to offset {self._length}"
             raise FatalAPIError(msg)
 
     def _start_pass(self) -> None:
@@ -239,6 +253,7 @@ class OverlapPaginator(OffsetPaginator):
             raise FatalAPIError(msg)
         self._next_offset = 0
         self._pass += 1
+        self._read_in_pass = 0
         self._has_moved = False
         self._found_new = False
         self._step_back = 0

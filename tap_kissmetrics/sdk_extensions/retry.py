@@ -84,36 +84,37 @@ def retrying(  # noqa: PLR0913 - a budget needs a clock
     """Repeat a function while it raises `RetriableAPIError`; raise the last error once a budget is used up.
 
     Failures may take `max_time(error)` seconds and wait `factor` seconds before the second attempt, then twice as
-    long each time; waiting for a rate limit is no failure and has a budget of its own. Budgets are measured by `now`, a
+    long each time. Waiting for a rate limit is no failure and has a budget of its own; it waits as long as that, or as
+    the API requires if that is longer. Budgets are measured by `now`, a
     clock in seconds. `on_retry` is called with the error and the seconds before each wait.
     """
 
-    def exponential() -> Iterator[float]:
+    def exponential(jitter: float = 0.0) -> Iterator[float]:
         waits = backoff.expo(factor=factor, max_value=MAX_WAIT * factor)
         next(waits)  # backoff's generators yield nothing at first
-        return (wait + backoff.random_jitter(0) * factor for wait in waits)
+        return (wait + backoff.random_jitter(0) * jitter for wait in waits)
 
     def wait_generator(
-        max_time: Callable[[Exception], float], waits: Iterator[float] | None
+        max_time: Callable[[Exception], float], waits: Iterator[float]
     ) -> Generator[float, Exception, None]:
         """Wait in here: `backoff` itself would sleep through a signal. Ends when the budget does."""
         start = now()
         error = yield 0.0
         while (left := start + max_time(error) - now()) > 0:
-            seconds = min(next(waits) if waits else _rate_limit_wait(error, factor), left)
+            seconds = min(max(next(waits), _minimum_wait(error, factor)), left)
             on_retry(error, seconds)
             sleep(seconds)
             error = yield 0.0
 
     on_transient_error = backoff.on_exception(
-        lambda: wait_generator(max_time, exponential()),
+        lambda: wait_generator(max_time, exponential(jitter=factor)),
         RetriableAPIError,
         giveup=lambda error: isinstance(error, RateLimitError),
         jitter=None,
         logger=None,
     )
     on_rate_limit = backoff.on_exception(
-        lambda: wait_generator(lambda _: MAX_RATE_LIMIT_TIME * factor, None),
+        lambda: wait_generator(lambda _: MAX_RATE_LIMIT_TIME * factor, exponential()),
         RateLimitError,
         jitter=None,
         logger=None,
@@ -121,7 +122,7 @@ def retrying(  # noqa: PLR0913 - a budget needs a clock
     return on_rate_limit(on_transient_error(func))
 
 
-def _rate_limit_wait(error: Exception, factor: float) -> float:
-    """A wait of zero would only be refused again, so it is at least `factor`."""
-    seconds = getattr(error, "retry_after", None)
-    return max(DEFAULT_RETRY_AFTER * factor if seconds is None else seconds, factor)
+def _minimum_wait(error: Exception, factor: float) -> float:
+    if not isinstance(error, RateLimitError):
+        return 0.0
+    return DEFAULT_RETRY_AFTER * factor if error.retry_after is None else error.retry_after

@@ -34,6 +34,7 @@ class RowPaginator:
         self._held: ResultPage | None = None
         """A page like the one before it, until it is known whether the server heeds `offset`."""
         self._is_offset_heeded = False
+        self._is_empty_confirmed = False
 
     def validate(self, page: ResultPage) -> None:
         """Raise `RetriableAPIError` for a page that does not continue the one before, or that its total contradicts."""
@@ -65,6 +66,9 @@ class RowPaginator:
         elif page.total is None and page.rows and page.rows == self._looping_page and not self._is_offset_heeded:
             self._held = page
             self.offset = page.end + PROBE_DISTANCE
+            return []
+        if not page.rows and not page.offset and page.total is None and not self._is_empty_confirmed:
+            self._is_empty_confirmed = True  # as with lists, an empty one that reports no total is requested once more
             return []
         self._total = page.total
         overlap = len(self._overlap)

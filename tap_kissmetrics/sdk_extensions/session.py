@@ -189,6 +189,8 @@ class Session(requests.Session):
             response = super().send(request, **kwargs)
         except requests.RequestException as error:
             error.request = request  # which is missing if the body breaks off
+            # The context is replaced where the error is raised again, in the thread that waits for it.
+            error.__cause__ = error.__cause__ or error.__context__
             raise
         except (OSError, LocationValueError, UnicodeError) as error:
             raise UnsendableRequestError(request=request) from error

@@ -167,17 +167,18 @@ class ExtendedStream(RESTStream[int]):
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
         self._bookmark = parse_instant(self.get_starting_replication_key_value(context))
-        session = self.requests_session
         self._is_syncing = True
         try:
-            with self.wrap_errors(), self.progress.count_requests(lambda: session.request_count):
+            with self.wrap_errors(), self.progress.count_requests(lambda: self.requests_session.request_count):
                 yield from super().get_records(context)
         except StreamError as error:
             if context is None or self.ABORT_AT_RECORD_COUNT is not None:
                 raise
             # The other partitions are still read; the bookmark of this one stays.
             self.state_manager.discard_progress(context)
-            self._failed_partitions.append(str(error).removeprefix(f"{self.name}: "))
+            message = str(error).removeprefix(f"{self.name}: ")
+            missing = [f" ({name} {value})" for name, value in context.items() if str(value) not in message]
+            self._failed_partitions.append("".join([message, *missing]))
         finally:
             self._is_syncing = False
             self._tap.message_writer.flush()  # the SDK writes no STATE, which would flush, if it has not changed

@@ -201,6 +201,15 @@ def test_links_of_other_hosts_are_no_fault(tmp_path: Path) -> None:
         assert_streams(run, sandbox.account.records)
 
 
+@pytest.mark.parametrize("href", ["/core/events{?limit,offset}", "?limit=10&offset=0", "", "/", "/core/events/#top"])
+def test_self_links_in_other_forms(href: str, tmp_path: Path) -> None:
+    """Templates and relative addresses name the same list."""
+    links = [{"rel": "self", "href": href}]
+    with small_sandbox(faults.rewrite(lambda body: {**body, "links": links}, **EVENTS)) as sandbox:
+        run = watched_sync(sandbox, tmp_path, **HASTY).succeeded()
+        assert_every_record_once(run, sandbox.account)
+
+
 @pytest.mark.parametrize("links", [5, True, "self", {}, [5], [{"rel": "self"}], [{"rel": "self", "href": 5}]], ids=str)
 def test_links_that_name_nothing_are_no_fault(links: object, tmp_path: Path) -> None:
     """They are of another form, or have no address."""

@@ -54,6 +54,14 @@ FAILURES: list[dict[str, Any]] = [
     {"successful": "no"},
     {"meta": {"Error": {"code": 5}}},
     {"code": "E1001"},
+    {"code": -1},
+    {"status": "500 Internal Server Error"},
+    {"status": {"code": 500}},
+    {"responseCode": 500},
+    {"err": "down"},
+    {"completed": False},
+    {"pagination": {"error": "down"}},
+    {"meta": {"meta": {"error": "down"}}},
 ]
 
 HARMLESS: list[dict[str, Any]] = [
@@ -69,6 +77,11 @@ HARMLESS: list[dict[str, Any]] = [
     {"total": 0, "limit": 20, "offset": 0, "count": "0"},
     {"pagination": {"limit": 10, "offset": 0}},
     {"next": None, "warnings": []},
+    {"status": "200 OK"},
+    {"status": 200.0},
+    {"status": {"code": 200}},
+    {"success": "ok", "message": "OK"},
+    {"completed": True, "code": "SUCCESS"},
 ]
 
 UNKNOWN: list[tuple[dict[str, Any], str]] = [
@@ -82,6 +95,14 @@ UNKNOWN: list[tuple[dict[str, Any], str]] = [
     ({"timed_out": True}, "timed_out"),
     ({"partial": "yes"}, "partial"),
     ({"x": 1, "y": 2}, "x, y"),
+    ({"default_limit": 20}, "default_limit"),
+    ({"status": 1}, "status"),
+    ({"code": 17}, "code"),
+    ({"meta": "down"}, "meta"),
+    ({"meta": ["down"]}, "meta"),
+    ({"pagination": "down"}, "pagination"),
+    ({"pagination": {"total": "sixty"}}, "total"),
+    ({"pagination": {"total": -1}}, "total"),
 ]
 
 
@@ -109,6 +130,49 @@ def test_what_speaks_of_a_failure_fails_the_stream(beside: dict[str, Any], tmp_p
     assert any("retrying in" in line for line in run.warnings)
 
 
+ON_ANY_PAGE: list[dict[str, Any]] = [
+    {"status": 500},
+    {"status": "error"},
+    {"code": 503},
+    {"success": False},
+    {"ok": False},
+    {"Error": "down"},
+    {"exception": "down"},
+    {"meta": {"status": 200, "error": "shard down"}},
+]
+
+
+@pytest.mark.parametrize("beside", ON_ANY_PAGE, ids=str)
+@pytest.mark.parametrize("kept", [1, 4])
+@pytest.mark.parametrize("api", BOTH)
+def test_a_failure_beside_some_of_the_records(beside: dict[str, Any], kept: int, api: ApiName, tmp_path: Path) -> None:
+    """A shard that is down leaves its records out: a page of the overlap alone is then not the end."""
+    partial = faults.rewrite(lambda body: {"data": body["data"][:kept], **beside}, skip=1, resource="events")
+    with small_sandbox(partial, api=api) as sandbox:
+        run = watched_sync(sandbox, tmp_path, max_concurrency=1, **HASTY)
+        assert_every_record_once(run, sandbox.account, but=["events"])
+    assert run.failed == ["events"]
+    assert "a list comes with " in run.errors[0]
+    assert "events" not in activated(run)
+
+
+@pytest.mark.parametrize("beside", [{"status": "active"}, {"message": "60 records"}, {"code": "US"}, {"x": 1}], ids=str)
+def test_what_is_not_known_beside_records_is_no_failure(beside: dict[str, Any], tmp_path: Path) -> None:
+    """The records speak for themselves."""
+    with small_sandbox(faults.rewrite(lambda body: {**body, **beside}, **EVENTS)) as sandbox:
+        run = watched_sync(sandbox, tmp_path).succeeded()
+        assert_every_record_once(run, sandbox.account)
+
+
+@pytest.mark.parametrize("name", ["warnings", "messages", "details", "failures", "exceptions"])
+def test_a_list_of_another_name_is_not_that_of_the_records(name: str, tmp_path: Path) -> None:
+    """Nor is the list empty where that one is."""
+    with small_sandbox(faults.rewrite(lambda _: {name: []}, **EVENTS)) as sandbox:
+        run = watched_sync(sandbox, tmp_path, max_concurrency=1, **HASTY)
+    assert run.failed == ["events"]
+    assert "the response contains no list of records" in run.errors[0]
+
+
 @pytest.mark.parametrize("api", BOTH)
 def test_a_failure_that_passes_costs_no_record(api: ApiName, tmp_path: Path) -> None:
     """It is tried again like a 5xx."""
@@ -133,7 +197,8 @@ def test_what_is_known_passes_in_silence(beside: dict[str, Any], tmp_path: Path)
 def test_what_is_not_known_is_named(beside: dict[str, Any], names: str, tmp_path: Path) -> None:
     """And the stream does not count as complete."""
     run = read_beside_an_empty_list(beside, tmp_path).succeeded()
-    assert any(f"events: an empty list comes with unknown fields: {names}" in line for line in run.warnings)
+    (warning,) = [line for line in run.warnings if "unknown" in line]
+    assert f"events: an empty list comes with unknown fields: {names}" in warning
     assert "events" not in activated(run)
 
 

@@ -53,6 +53,26 @@ def test_the_other_products_are_read(status: int, position: int, sandbox: Sandbo
     assert "events" not in {message["stream"] for message in run.of_type("ACTIVATE_VERSION")}
 
 
+@pytest.mark.parametrize("kind", ["html", "reset", "record without an id"])
+@pytest.mark.parametrize("api", ["core", "query"])
+def test_a_product_whose_error_does_not_name_it(kind: str, api: Any, tmp_path: Path) -> None:
+    """The stream does."""
+    make = make_account if api == "core" else make_query_account
+    with Sandbox(make(products=3), api=api) as sandbox:
+        products = sandbox.account.ids("products")
+        path = f"/products/{products[1]}/events"
+        where: Any = {"where": lambda request: path in request.path}
+        fault = {
+            "html": faults.html_page(**where),
+            "reset": faults.reset(**where),
+            "record without an id": faults.data([{"name": "x"}], **where),
+        }[kind]
+        sandbox.faults.append(fault)
+        run = sync(sandbox, tmp_path, product_ids=products, **ON)
+    assert run.failed == ["events"]
+    assert run.errors[0].endswith(f" (product_id {products[1]})")
+
+
 def test_each_product_that_failed_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
     """In one line."""
     first, second, third = sandbox.account.ids("products")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sandbox import faults
+from tests.sandbox import Fault, faults
+from tests.sandbox.messages import to_json
 from tests.support.assertions import assert_says
 from tests.support.results import (
     ALL,
@@ -25,7 +26,7 @@ from tests.support.tap import sync
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.sandbox import ApiName, Fault, Request, Response
+    from tests.sandbox import ApiName, Request, Response
 
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -105,6 +106,75 @@ def test_what_nobody_waits_for_is_cancelled(tmp_path: Path) -> None:
     assert "HTTP 403: " in run.errors[0]
     assert sandbox.queries[0].cancelled
     assert_says(run, f"query {sandbox.queries[0].id} was cancelled")
+
+
+def test_a_query_is_cancelled_where_the_credentials_are_rejected_meanwhile(tmp_path: Path) -> None:
+    """Or named, if that is rejected as well."""
+    rejected = faults.status(401, where=is_poll), faults.status(401, method="DELETE")
+    with result_sandbox("query", reports=1, polls_until_complete=1, faults=list(rejected)) as sandbox:
+        run = read_results(sandbox, tmp_path)
+    assert "HTTP 401: " in run.errors[-1]
+    assert_says(run, f"query {sandbox.queries[0].id} is still running: it could not be cancelled \\(HTTP 401\\)")
+
+
+@pytest.mark.parametrize(
+    "fault", [faults.reset(method="DELETE"), faults.close(method="DELETE")], ids=["reset", "close"]
+)
+def test_the_cause_of_a_failed_cancellation_is_its_own(fault: Fault, tmp_path: Path) -> None:
+    """Not that of the query's failure, during whose handling it is sent."""
+    refused = faults.status(403, where=is_poll)
+    with result_sandbox("query", reports=1, polls_until_complete=1, faults=[refused, fault]) as sandbox:
+        run = read_results(sandbox, tmp_path)
+    assert "HTTP 403: " in run.errors[0]
+    assert_says(run, r"it could not be cancelled \(.*([Rr]eset|closed)")
+
+
+@both
+@pytest.mark.parametrize("completed", ["true", 1, "True"])
+def test_completed_in_other_words(api: ApiName, completed: object, tmp_path: Path) -> None:
+    """They mean the same."""
+
+    def change(body: Any) -> None:
+        for place in (body, body.get("data")):
+            if isinstance(place, dict) and place.get("completed") is True:
+                place["completed"] = completed
+
+    with result_sandbox(api, reports=1, faults=[faults.rewrite(change, resource="queries")]) as sandbox:
+        run = read_results(sandbox, tmp_path, query_timeout=5).succeeded()
+        assert results(run) == all_report_rows(sandbox)
+
+
+@pytest.mark.parametrize("change", [lambda _: None, lambda _: "", str.upper], ids=["null", "empty", "upper case"])
+def test_the_id_of_a_query_in_another_form(change: Any, tmp_path: Path) -> None:
+    """It names no other query."""
+
+    def answer(request: Request, response: Response) -> Response:
+        response.body = to_json({**response.json(), "id": change(request.parts[1])})
+        return response
+
+    with result_sandbox("query", reports=1, faults=[Fault("id", answer=answer, where=is_page)]) as sandbox:
+        run = read_results(sandbox, tmp_path, retry_timeout=0).succeeded()
+        assert results(run) == all_report_rows(sandbox)
+
+
+@both
+def test_a_result_that_is_empty_once(api: ApiName, tmp_path: Path) -> None:
+    """Without a total it is requested once more before it is believed."""
+    empty = faults.rewrite(lambda body: {**body, "data": [], "pagination": None}, where=is_page, times=1)
+    with result_sandbox(api, reports=1, faults=[empty]) as sandbox:
+        run = read_results(sandbox, tmp_path).succeeded()
+        assert results(run) == all_report_rows(sandbox)
+
+
+@both
+def test_what_stands_beside_an_empty_result_is_named(api: ApiName, tmp_path: Path) -> None:
+    """It may be the reason."""
+    odd: dict[str, Any] = {"data": [], "pagination": None, "cancelled": True}
+    empty = faults.rewrite(lambda body: {**body, **odd}, where=is_page)
+    with result_sandbox(api, reports=1, faults=[empty]) as sandbox:
+        run = read_results(sandbox, tmp_path).succeeded()
+    (warning,) = run.warnings
+    assert "report_results: an empty list comes with unknown fields: cancelled" in warning
 
 
 def test_numbers_that_are_written_as_text(tmp_path: Path) -> None:

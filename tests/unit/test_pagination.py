@@ -150,6 +150,43 @@ def test_a_list_that_grows_as_fast_as_it_is_read(at_once: int, total: str) -> No
         walk(server, 10, 2000)
 
 
+@pytest.mark.parametrize("page_size", [2, 3, 10, 100])
+@pytest.mark.parametrize("total", ["none", "true"])
+@pytest.mark.parametrize("at", [0, -1, 9])
+def test_records_that_come_and_go_with_each_request(page_size: int, total: str, at: int) -> None:
+    """It ends, or is refused, in bounded requests: a new record each time is no progress."""
+    delete, insert = ("delete", at), ("insert", 0 if at == 0 else 59 if at < 0 else at)
+    server = ListServer(list(range(60)), [[delete] if n % 2 else [insert] for n in range(2000)], total=total)
+    try:
+        assert_right(server, walk(server, page_size, 600))
+    except FatalAPIError as error:
+        assert "the list does not stop changing" in str(error)  # noqa: PT017 - one of two good ends
+
+
+@pytest.mark.parametrize("length", [300, 2000])
+def test_short_pages_that_are_not_at_the_end(length: int) -> None:
+    """A server may give less of long records: that is no list that grows."""
+
+    class Shortening(ListServer):
+        @override
+        def answer(self, offset: int, limit: int) -> Any:
+            return super().answer(offset, limit if offset < 10 else 4)
+
+    assert walk(Shortening(list(range(length))), 10, 2 * length) == list(range(length))
+
+
+def test_a_reported_limit_of_one_does_not_stop_a_step_back() -> None:
+    """Records before the overlap went, so the list is read back."""
+
+    class Misreporting(ListServer):
+        @override
+        def _pagination(self, limit: int, offset: int) -> dict[str, Any]:
+            return super()._pagination(1, offset)
+
+    server = Misreporting(list(range(30)), [[("delete", 0)] * 3])
+    assert_right(server, walk(server, 10, 40))
+
+
 @pytest.mark.parametrize("count", range(1, 5))
 @pytest.mark.parametrize("gone", [[], [0], [1]])
 @pytest.mark.parametrize("total", ["none", "true"])
@@ -355,7 +392,14 @@ class TestRows:
         with pytest.raises(FatalAPIError, match="the server sends one row a page"):
             pages.update(self.rows(["b"], 1))
 
-    @pytest.mark.parametrize(("rows", "total"), [([], None), (["a", "b"], 2), ([], 0)])
+    def test_an_empty_result_without_a_total_is_requested_once_more(self) -> None:
+        pages = RowPaginator(3)
+        assert pages.update(self.rows([])) == []
+        assert (pages.offset, pages.finished) == (0, False)
+        assert pages.update(self.rows([])) == []
+        assert pages.finished
+
+    @pytest.mark.parametrize(("rows", "total"), [(["a", "b"], 2), ([], 0)])
     def test_the_end(self, rows: list[str], total: int | None) -> None:
         pages = RowPaginator(3)
         pages.update(self.rows(rows, total=total))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -85,6 +86,7 @@ def test_a_status_in_a_body(body: object, status: int) -> None:
         ({"data": ROWS, "pagination": {"limit": 500, "total": 0}}, ROWS, 10, 0),
         ({"data": ROWS, "pagination": {"limit": 0, "total": -1}}, ROWS, 10, None),
         ({"data": ROWS, "pagination": {"total": 6.5}}, ROWS, 10, None),
+        ({"data": ROWS, "pagination": {"total": Decimal("7.0")}}, ROWS, 10, 7),
         ({"data": ROWS, "pagination": {"total": "many"}}, ROWS, 10, None),
         ({"data": ROWS, "pagination": {"total": True}}, ROWS, 10, None),
         ({"data": ROWS, "pagination": {"total": "²"}}, ROWS, 10, None),

@@ -141,6 +141,15 @@ def test_a_rate_limit_says_how_long(retry_after: float | None, wait: float, cloc
     assert attempt([limited(retry_after)], clock) == ([wait], 2, None)
 
 
+@pytest.mark.parametrize("retry_after", [0, 0.5, 1, 3])
+def test_waits_for_a_rate_limit_grow(retry_after: float, clock: Clock) -> None:
+    """A server that asks for a short pause again and again is not asked hundreds of times."""
+    waits, calls, error = attempt([limited(retry_after)] * 1000, clock)
+    assert waits[:8] == [max(wait, retry_after) for wait in (1, 2, 4, 8, 16, 32, 60, 60)]
+    assert sum(waits) == pytest.approx(900, abs=0.1)
+    assert (calls, type(error)) == (21, RateLimitError)
+
+
 def test_rate_limits_have_a_budget_of_their_own(clock: Clock) -> None:
     """Waiting for them is no failure: `max_time` does not matter, but a quarter of an hour does."""
     waits, calls, error = attempt([limited(None)] * 50, clock, max_time=0)
