@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import functools
 import math
 import time
 import typing as t
@@ -28,12 +29,6 @@ MAX_RETRY_AFTER: t.Final = 300.0
 """Most seconds that a `Retry-After` header is obeyed."""
 
 Func = t.TypeVar("Func", bound=t.Callable[..., t.Any])
-
-
-class NoResponseError(RetriableAPIError):
-    """No complete response came from `host`, or none at all."""
-
-    host = ""
 
 
 class RateLimitError(RetriableAPIError):
@@ -76,16 +71,20 @@ def retrying(  # noqa: PLR0913 - a budget needs a clock
     func: Func,
     *,
     factor: float,
-    max_time: Callable[[Exception], float],
+    max_time: float,
     sleep: Callable[[float], None],
     now: Callable[[], float],
     on_retry: Callable[[Exception, float], None],
+    failing: set[tuple[str, bool]],
+    server: Callable[[], str],
 ) -> Func:
     """Repeat a function while it raises `RetriableAPIError`; raise the last error once a budget is used up.
 
-    Failures may take `max_time(error)` seconds and wait `factor` seconds before the second attempt, then twice as
-    long each time; waiting for a rate limit is no failure and has a budget of its own. Budgets are measured by `now`, a
-    clock in seconds. `on_retry` is called with the error and the seconds before each wait.
+    Failures may take `max_time` seconds and wait `factor` seconds before the second attempt, then twice as long each
+    time; waiting for a rate limit is no failure and has a budget of its own. Budgets are measured by `now`, a clock in
+    seconds. `on_retry` is called with the error and the seconds before each wait. An outage uses up one budget:
+    `failing` holds each server that used one up and has given no good response since, and whether it was that for rate
+    limits; it gets one attempt each time.
     """
 
     def exponential() -> Iterator[float]:
@@ -93,13 +92,11 @@ def retrying(  # noqa: PLR0913 - a budget needs a clock
         next(waits)  # backoff's generators yield nothing at first
         return (wait + backoff.random_jitter(0) * factor for wait in waits)
 
-    def wait_generator(
-        max_time: Callable[[Exception], float], waits: Iterator[float] | None
-    ) -> Generator[float, Exception, None]:
+    def wait_generator(budget: float, waits: Iterator[float] | None) -> Generator[float, Exception, None]:
         """Wait in here: `backoff` itself would sleep through a signal. Ends when the budget does."""
         start = now()
         error = yield 0.0
-        while (left := start + max_time(error) - now()) > 0:
+        while (server(), not waits) not in failing and (left := start + budget - now()) > 0:
             seconds = min(next(waits) if waits else _rate_limit_wait(error, factor), left)
             on_retry(error, seconds)
             sleep(seconds)
@@ -113,12 +110,24 @@ def retrying(  # noqa: PLR0913 - a budget needs a clock
         logger=None,
     )
     on_rate_limit = backoff.on_exception(
-        lambda: wait_generator(lambda _: MAX_RATE_LIMIT_TIME * factor, None),
+        lambda: wait_generator(MAX_RATE_LIMIT_TIME * factor, None),
         RateLimitError,
         jitter=None,
         logger=None,
     )
-    return on_rate_limit(on_transient_error(func))
+    repeated = on_rate_limit(on_transient_error(func))
+
+    @functools.wraps(func)
+    def request(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        try:
+            result = repeated(*args, **kwargs)
+        except RetriableAPIError as error:
+            failing.add((server(), isinstance(error, RateLimitError)))
+            raise
+        failing.difference_update({(server(), True), (server(), False)})
+        return result
+
+    return t.cast("Func", request)
 
 
 def _rate_limit_wait(error: Exception, factor: float) -> float:
