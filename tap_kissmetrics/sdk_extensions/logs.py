@@ -98,7 +98,8 @@ def _escaped(char: str) -> str:
     """Return a pattern of a character as it stands in text, a URL, JSON, HTML and a `repr`, escaped once or more."""
     octets = char.encode(errors="surrogatepass")
     units = re.findall("....", char.encode("utf-16-be", "surrogatepass").hex())
-    forms = {re.escape(text) for text in (char, json.dumps(char)[1:-1], repr(char)[1:-1])}
+    escapes = {text[1:] for text in (json.dumps(char)[1:-1], repr(char)[1:-1]) if text.startswith("\\")}
+    forms = {re.escape(char), *(rf"\\{{1,4}}{re.escape(escape)}" for escape in escapes if escape)}
     if not char.isalnum():
         # Base64 for URLs has others in the place of + and /.
         forms |= {rf"\\{{1,4}}{re.escape(char)}", {"+": "-", "/": "_", " ": r"\+"}.get(char, re.escape(char))}

@@ -212,10 +212,58 @@ def test_tls_errors_by_cause(
     assert re.search(says, str(found))
 
 
-def test_html_of_a_firewall_is_not_about_access() -> None:
+@pytest.mark.parametrize(
+    ("body", "content_type", "page"),
+    [
+        (b"<html>Blocked</html>", "text/html; charset=utf-8", "an HTML page"),
+        (b"<HTML>Blocked</HTML>", "TEXT/HTML", "an HTML page"),
+        (b"<!doctype html>Blocked", "", "an HTML page"),
+        (b"<html>Blocked</html>", "application/json", "an HTML page"),
+        (b"", "text/html", "an HTML page"),
+        (b"error code: 1020", "text/plain", "a text"),
+    ],
+)
+def test_what_a_firewall_sends_is_not_about_access(body: bytes, content_type: str, page: str) -> None:
     """A 403 that is not from the API."""
-    response = make_response(b"<html>Blocked</html>", 403, headers={"Content-Type": "text/html; charset=utf-8"})
+    response = make_response(body, 403, headers={"Content-Type": content_type})
     line = str(error_for_response(403, response, api=CORE, setting="api_url"))
-    assert line == (
-        "HTTP 403: /core/events is refused by an HTML page, which is not from the API: check firewalls and proxies"
+    assert (
+        line == f"HTTP 403: /core/events is refused by {page}, which is not from the API: check firewalls and proxies"
     )
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/html"])
+def test_json_of_the_api_is_about_access(content_type: str) -> None:
+    """Whatever type it is declared as; so is no body at all."""
+    response = make_response(b'{"message": "No"}', 403, headers={"Content-Type": content_type})
+    line = str(error_for_response(403, response, api=CORE, setting="api_url"))
+    assert line.endswith("api_token cannot read /core/events; deselect the stream or widen the access: API message: No")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [("407 Proxy Authentication Required", FatalAPIError), ("403 Forbidden", FatalAPIError),
+     ("408 Request Timeout", RetriableAPIError), ("429 Too Many Requests", RetriableAPIError),
+     ("502 Bad Gateway", RetriableAPIError)],
+)  # fmt: skip
+def test_a_proxy_that_makes_no_tunnel(answer: str, kind: type[Exception]) -> None:
+    """What it refuses once, it refuses again."""
+    found = error_for_exception(requests.exceptions.ProxyError(f"Tunnel connection failed: {answer}"), "api_url")
+    assert type(found) is kind
+    assert answer in str(found)
+    assert "the proxy in the environment" in str(found)
+
+
+@pytest.mark.parametrize("no_proxy", ["", "*"])
+def test_a_proxy_is_named_in_any_error(no_proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That hangs up or is silent, too, which the library does not tell from a server that does."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    request = requests.Request("GET", "https://api.example.com/core").prepare()
+    found = error_for_exception(requests.exceptions.ConnectTimeout("timed out", request=request), "api_url")
+    way, place = (
+        ("", "api_url") if no_proxy else (" through the proxy in the environment", "the proxy in the environment")
+    )
+    hint = f"check the network, VPN and DNS, and {place}"
+    assert str(found) == f"no complete response from api.example.com{way}: timed out; {hint}"
