@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import re
 import signal
 import sys
@@ -16,8 +17,9 @@ import click
 from singer_sdk.exceptions import SingerSDKError
 
 from tap_kissmetrics.sdk_extensions.inputs import validate_log_level
+from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested
-from tap_kissmetrics.sdk_extensions.writer import OutputError, abandon_stdout
+from tap_kissmetrics.sdk_extensions.writer import abandon_stdout
 from tap_kissmetrics.tap import TapKissmetrics
 
 
@@ -31,10 +33,11 @@ def main() -> None:
     # Imported objects stay, and records form no cycles: collecting them again and again frees nothing.
     gc.freeze()
     gc.set_threshold(50_000)
+    if t.cast("t.TextIO | None", sys.stdout) is None:
+        logger.error("the output cannot be written: it is closed")
+        sys.exit(1)
+    code: t.Any = 1
     try:
-        if t.cast("t.TextIO | None", sys.stdout) is None:
-            msg = "the output cannot be written: it is closed"
-            raise OutputError(msg)
         validate_log_level(TapKissmetrics.env_prefix())
         code = TapKissmetrics.cli(standalone_mode=False)
     except ShutdownRequested as shutdown:
@@ -46,14 +49,15 @@ def main() -> None:
         code = error.exit_code
     except SingerSDKError as error:
         logger.error("%s", error)  # noqa: TRY400
-        code = 1
     except MemoryError:
         logger.error("out of memory; lower page_size and max_concurrency")  # noqa: TRY400
-        code = 1
     except OSError as error:  # the SDK prints what is no message, such as a catalog
         abandon_stdout()
         logger.error("the output cannot be written: %s", error.strerror)  # noqa: TRY400
-        code = 1
+    except Exception as error:  # the traceback that Python prints could show a secret
+        trace = error if logger.isEnabledFor(logging.DEBUG) else None
+        described = f"{type(error).__name__}: {truncate(str(error))}"
+        logger.error("a bug of the tap; please report it, with LOGLEVEL=DEBUG: %s", described, exc_info=trace)  # noqa: TRY400
     sys.exit(code)
 
 

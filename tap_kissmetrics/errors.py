@@ -6,8 +6,8 @@
       SyncError
         RetriableSyncError
           RetriableAPIError       retried for `retry_timeout` seconds
-            NoResponseError       one budget for all streams, while the host does not answer
-            RateLimitError        retried within a budget of its own
+            UnavailableError      one budget for all streams, while the server is not there
+              RateLimitError      retried within a budget of its own
         FatalSyncError
           FatalAPIError           not retried
             NotFoundError         the API has nothing there, or no longer
@@ -25,23 +25,24 @@ Each is logged as one line; `__main__` turns those that end a run into an exit c
 from __future__ import annotations
 
 import errno
+import itertools
 import json
-import os
 import re
 import socket
-import ssl
 import typing as t
 from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import requests
+from requests.utils import get_environ_proxies, select_proxy
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.apis import METRIC_PATH
 from tap_kissmetrics.sdk_extensions.logs import REDACTOR, describe_cause, first_cause, truncate
-from tap_kissmetrics.sdk_extensions.retry import NoResponseError, RateLimitError, parse_retry_after
+from tap_kissmetrics.sdk_extensions.retry import RateLimitError, UnavailableError, parse_retry_after
 from tap_kissmetrics.sdk_extensions.session import UnsendableRequestError
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError
+from tap_kissmetrics.sdk_extensions.transport import bundle_variable, is_not_trusted, speaks_no_tls
 
 if t.TYPE_CHECKING:
     from tap_kissmetrics.apis import Api
@@ -52,6 +53,12 @@ _RETRIABLE_STATUSES: t.Final = {
     HTTPStatus.TOO_MANY_REQUESTS,
 }
 
+_UNAVAILABLE_STATUSES: t.Final = {
+    *(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT),
+    *range(520, 531),  # those of Cloudflare
+}
+"""What stands for the whole server, while 500 may be due to one resource."""
+
 _HINTS: t.Final = {
     HTTPStatus.UNAUTHORIZED: "{api.unauthorized_hint}",
     HTTPStatus.FORBIDDEN: "{api.login} cannot read {path}; deselect the stream or widen the access",
@@ -60,21 +67,18 @@ _HINTS: t.Final = {
 
 _NETWORK_ERRORS: t.Final = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
 
-_NO_TLS: t.Final = {
-    "WRONG_VERSION_NUMBER",
-    "HTTP_REQUEST",
-    "UNKNOWN_PROTOCOL",
-    "PACKET_LENGTH_TOO_LONG",
-    "RECORD_LAYER_FAILURE",
-}
-_NO_CERTIFICATES: t.Final = {"NO_CERTIFICATE_OR_CRL_FOUND", "BAD_BASE64_DECODE", "NO_START_LINE", "PEM_LIB"}
-"""Reasons of OpenSSL."""
+_find_refusal: t.Final = re.compile(r"Tunnel connection failed: 4(?!08|29)").search
+"""Finds in an error that a proxy does not let the tap through, and will not if asked again."""
 
 _MESSAGE_KEYS: t.Final = (
     *("message", "messages", "errormessage", "error", "errors", "errordescription", "fault", "faultstring"),
     *("title", "detail", "details", "description", "reason", "meta"),
 )
 """Where the APIs, and servers in front of them, put the message of an error, without `_` and in lower case."""
+
+
+MAX_MESSAGES: t.Final = 100
+"""Messages of one error that are looked at."""
 
 
 class AuthenticationError(AbortRunError):
@@ -108,33 +112,27 @@ def error_for_response(
         error.retry_after = retry_after
         error.is_too_many_requests = status == HTTPStatus.TOO_MANY_REQUESTS
         return error
-    return RetriableAPIError(message, response)
+    return (UnavailableError if status in _UNAVAILABLE_STATUSES else RetriableAPIError)(message, response)
 
 
 def error_for_exception(error: requests.RequestException, setting: str) -> Exception:
     """Convert an error of the HTTP library; `setting` is the one that holds the URL."""
-    host, cause = urlsplit(requested_url(error)).netloc, describe_cause(error)
-    original = error.__cause__ if isinstance(error, UnsendableRequestError) else error
-    if isinstance(original, ValueError) and not isinstance(original, requests.exceptions.InvalidHeader):
-        # The URL is malformed, or that of the proxy.
-        return FatalAPIError(f"{host} cannot be reached: {cause}; check {setting}, and the proxy in the environment")
-    first = first_cause(error)
-    if isinstance(first, ssl.SSLCertVerificationError):
-        return FatalAPIError(f"the certificate of {host} is not accepted: {cause}; check REQUESTS_CA_BUNDLE")
-    reason = getattr(first, "reason", None)
-    if reason in _NO_TLS:
+    url, cause, first = requested_url(error), describe_cause(error), first_cause(error)
+    host = urlsplit(url).netloc
+    is_proxied = url.startswith("https:") and select_proxy(url, get_environ_proxies(url))
+    proxy = "the proxy in the environment" if is_proxied or isinstance(error, requests.exceptions.ProxyError) else ""
+    if is_not_trusted(cause):
+        return FatalAPIError(f"the certificate of {host} is not accepted: {cause}; check {bundle_variable()}")
+    if speaks_no_tls(cause):
         return FatalAPIError(f"{host} does not speak TLS: {cause}; check {setting}, and the proxy in the environment")
-    if isinstance(error, UnsendableRequestError) or reason in _NO_CERTIFICATES:
-        variables = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-        variable = next((name for name in variables if os.environ.get(name)), "the environment")
-        return FatalAPIError(f"{host} cannot be reached: {cause}; check the certificates of {variable}")
-    way = " through the proxy in the environment" if isinstance(error, requests.exceptions.ProxyError) else ""
+    # The URL is malformed, or that of the proxy.
+    is_malformed = isinstance(error, ValueError) and not isinstance(error, requests.exceptions.InvalidHeader)
+    if is_malformed or isinstance(error, UnsendableRequestError) or _find_refusal(cause):
+        return FatalAPIError(f"{host} cannot be reached: {cause}; check {setting}, and the proxy in the environment")
     is_offline = isinstance(first, socket.gaierror) or getattr(first, "errno", None) in _NETWORK_ERRORS
     is_offline = is_offline or isinstance(error, requests.exceptions.ConnectTimeout)
-    hint = f"; check the network, VPN and DNS, and {setting}" if is_offline else ""
-    no_response = NoResponseError(f"no complete response from {host}{way}: {cause}{hint}")
-    no_response.host = host
-    return no_response
+    hint = f"; check the network, VPN and DNS, and {proxy or setting}" if is_offline else ""
+    return UnavailableError(f"no complete response from {host}{proxy and f' through {proxy}'}: {cause}{hint}")
 
 
 def requested_url(error: requests.RequestException) -> str:
@@ -155,32 +153,40 @@ def _describe(status: int, response: requests.Response, api: Api, setting: str, 
         more = f", which ends with {root} by default"
     parts = [f"HTTP {status}"]
     known = HTTPStatus(status) if status in HTTPStatus._value2member_map_ else None
+    error = _decode(response) if body is None else body
     if status < HTTPStatus.BAD_REQUEST:
         host = _host(response.headers.get("Location", "")) or "no host that it names"
         parts.append(
             f"the API redirects {path} to {host}, and redirects are not followed, because "
             f"that would send the credentials there; set {setting} to the right address"
         )
-    elif status == HTTPStatus.FORBIDDEN and "html" in response.headers.get("Content-Type", ""):
-        parts.append(f"{path} is refused by an HTML page, which is not from the API: check firewalls and proxies")
+    elif status == HTTPStatus.FORBIDDEN and error is None and (page := _describe_page(response)):
+        parts.append(f"{path} is refused by {page}, which is not from the API: check firewalls and proxies")
     elif hint := _HINTS.get(known) if known else None:
         parts.append(hint.format(path=path, api=api, setting=setting, more=more))
     elif known:
         parts.append(f"{known.phrase} for {path}")
-    if message := _message(_decode(response) if body is None else body):
+    if message := _message(error):
         parts.append(f"API message: {message}")
     return ": ".join(parts)
 
 
+def _describe_page(response: requests.Response) -> str:
+    """Say what a body is that is no JSON; empty where there is none."""
+    if b"<" in response.content or "html" in response.headers.get("Content-Type", "").lower():
+        return "an HTML page"
+    return "a text" if response.content.strip() else ""
+
+
 def _host(url: str) -> str | None:
     try:
-        return REDACTOR.redact(urlsplit(url).netloc.rpartition("@")[2]) or None
+        return truncate(urlsplit(url).netloc.rpartition("@")[2])
     except ValueError:
         return None
 
 
 def _decode(response: requests.Response) -> object:
-    """Decode the body of an error; one that is no JSON, such as a proxy's HTML page, is not shown."""
+    """Decode the body of an error; None for one that is no JSON, such as a proxy's HTML page, which is not shown."""
     try:
         return json.loads(response.content)
     except (ValueError, RecursionError):
@@ -192,7 +198,7 @@ def _is_code(error: object) -> bool:
 
 
 def _message(body: object) -> str:
-    return truncate("; ".join(_messages(body)))
+    return truncate("; ".join(itertools.islice(_messages(body), MAX_MESSAGES)))
 
 
 def _messages(body: object) -> t.Iterator[str]:

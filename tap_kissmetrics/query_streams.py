@@ -58,12 +58,13 @@ class QueryJob(t.NamedTuple):
     """A query to run, what to call it in a message, and the columns that all its records have in common."""
 
     name: str
+    """Empty if the stream has no other query."""
     query: AsyncQuery
     columns: Record
 
-    @override
-    def __str__(self) -> str:
-        return f"{self.name}: query {self.query.id}" if self.query.id else self.name
+    def describe(self, event: object) -> str:
+        """Say what happened to the query."""
+        return ": ".join(filter(None, (self.name, self.query.id and f"query {self.query.id}", str(event))))
 
 
 class ResultStream(QueryClientStream):
@@ -101,7 +102,7 @@ class ResultStream(QueryClientStream):
             except AbortRunError:
                 raise
             except (FatalAPIError, RetriableAPIError) as error:
-                failures.append(f"{job}: {error}" if isinstance(job, QueryJob) else str(error))
+                failures.append(job.describe(error) if isinstance(job, QueryJob) else str(error))
         if failures:
             raise FatalAPIError("; ".join(failures))
 
@@ -132,9 +133,10 @@ class ResultStream(QueryClientStream):
         try:
             self.request_decorator(job.query.start)()
         except ShutdownRequested:
-            self.stream_logger.warning("%s: stopped while the query was being started; it may be running", job.name)
+            event = "stopped while the query was being started; it may be running"
+            self.stream_logger.warning("%s", job.describe(event))
             raise
-        self.stream_logger.info("%s: query %s was started", job.name, job.query.id)
+        self.stream_logger.info("%s", job.describe("started"))
         page = self._poll(job, request)
         while True:
             described = job.query.columns
@@ -160,7 +162,8 @@ class ResultStream(QueryClientStream):
         if job.query.id not in self._unnamed:
             self._unnamed.add(job.query.id)
             size = len(row) if isinstance(row, list) else "no"
-            self.stream_logger.warning("%s: its columns do not fit a row of %s values; fields is null", job, size)
+            event = f"its columns do not fit a row of {size} values; fields is null"
+            self.stream_logger.warning("%s", job.describe(event))
 
     def _poll(self, job: QueryJob, request: t.Callable[[], ResultPage | None]) -> ResultPage:
         timeout = float(self.config["query_timeout"])

@@ -16,11 +16,9 @@ from typing_extensions import override
 from tap_kissmetrics.client import SCHEMAS
 from tap_kissmetrics.exports import INDEX, REVISIONS, Export, split_lines
 from tap_kissmetrics.raw_lines import LineEncoder, RevisionReader
-from tap_kissmetrics.sdk_extensions import clock
 from tap_kissmetrics.sdk_extensions.files import Folder
 from tap_kissmetrics.sdk_extensions.folder_urls import parse_folder_url
 from tap_kissmetrics.sdk_extensions.logs import plural
-from tap_kissmetrics.sdk_extensions.retry import retrying
 from tap_kissmetrics.sdk_extensions.state import NumberStateManager, parse_instant
 from tap_kissmetrics.sdk_extensions.stream import ExtendedStream
 
@@ -106,10 +104,11 @@ class RawEventsStream(ExtendedStream):
     @override
     def request_records(self, context: Context | None) -> Iterator[Record]:
         name = t.cast("str", context["export"]) if context else ""
+        url = parse_folder_url(name)
         folder = Folder(
-            parse_folder_url(name),
+            url,
             shutdown=self._tap.shutdown,
-            retry=self._retry,
+            retry=lambda function: self.retrying(function, lambda: url.protocol),
             max_concurrency=int(self.config["max_concurrency"]),
             timeout=self.timeout,
         )
@@ -117,16 +116,6 @@ class RawEventsStream(ExtendedStream):
             yield from self._read_export(Export(name, folder, self.stream_logger), context)
         finally:
             folder.close()
-
-    def _retry(self, function: t.Callable[..., t.Any]) -> t.Callable[..., t.Any]:
-        return retrying(
-            function,
-            factor=float(self.config["backoff_factor"]),
-            max_time=lambda _: float(self.config["retry_timeout"]),
-            sleep=self._tap.shutdown.sleep,
-            now=clock.monotonic,
-            on_retry=lambda error, wait: self.stream_logger.warning("%s; retrying in %.1f s", error, wait),
-        )
 
     def _read_export(self, export: Export, context: Context | None) -> Iterator[Record]:
         is_incremental = self.replication_method == REPLICATION_INCREMENTAL

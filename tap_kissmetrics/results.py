@@ -239,7 +239,7 @@ class UserQueryStream(ResultStream):
     @override
     def jobs(self) -> Iterable[QueryJob | Exception]:
         columns = {"product_id": self._query["product_id"]}
-        yield QueryJob("the query", V3Query(self, "/queries", self._query), columns)
+        yield QueryJob("", V3Query(self, "/queries", self._query), columns)
 
     @override
     def make_record(self, row: t.Any, fields: Record | None, columns: Record) -> Record:

@@ -12,18 +12,18 @@ from tap_kissmetrics.apis import APIS, CORE, get_api, metric_url, query_url, rea
 from tap_kissmetrics.client import columns_of
 from tap_kissmetrics.raw_events import RawEventsStream
 from tap_kissmetrics.results import RESULTS, UserQueryStream
-from tap_kissmetrics.sdk_extensions.files import CREDENTIAL_VARIABLES
+from tap_kissmetrics.sdk_extensions.files import CREDENTIAL_VARIABLES, S3_BUNDLE_VARIABLES
+from tap_kissmetrics.sdk_extensions.folder_urls import S3, parse_folder_url
 from tap_kissmetrics.sdk_extensions.inputs import InputError
-from tap_kissmetrics.sdk_extensions.logs import redact_logs
 from tap_kissmetrics.sdk_extensions.session import make_session
 from tap_kissmetrics.sdk_extensions.tap import ExtendedTap
-from tap_kissmetrics.sdk_extensions.transport import Limits
+from tap_kissmetrics.sdk_extensions.transport import Limits, find_bundle
 from tap_kissmetrics.settings import SETTINGS
 from tap_kissmetrics.streams import LISTS
 from tap_kissmetrics.validation import normalize_settings, validate_settings
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from singer_sdk import Stream
 
@@ -59,9 +59,11 @@ class TapKissmetrics(ExtendedTap):
         return normalize_settings(settings)
 
     @override
+    def secrets(self, settings: Settings) -> Iterable[str]:
+        return [*secrets_of(settings), *filter(None, map(os.environ.get, CREDENTIAL_VARIABLES))]
+
+    @override
     def validate_settings(self, settings: Settings, schema: Mapping[str, t.Any], *, is_complete: bool) -> None:
-        credentials = filter(None, map(os.environ.get, CREDENTIAL_VARIABLES))
-        redact_logs([*secrets_of(settings), *credentials], self.name)
         if settings.get("api") == "":  # as Meltano passes on a variable without a value
             del settings["api"]
         validate_settings(settings, schema, is_complete=is_complete, reserved_names=_BUILT_IN_NAMES)
@@ -116,6 +118,8 @@ class TapKissmetrics(ExtendedTap):
         api = get_api(self.config)
         url = api.url(self.config)
         roots = [url, query_url(self.config), metric_url(self.config)] if api is CORE else [url]
+        if any(parse_folder_url(folder).protocol == S3 for folder in self.config.get("export_urls") or ()):
+            find_bundle(S3_BUNDLE_VARIABLES)
         if reads_api(self.config):
             self.logger.info("Reading the %s at %s", api.title, url)
         return make_session(

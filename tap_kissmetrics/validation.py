@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 import typing as t
 from functools import partial
@@ -16,7 +17,7 @@ from tap_kissmetrics.apis import APIS, CORE, QUERY, get_api, normalize_url, read
 from tap_kissmetrics.dates import describe_core_range_error
 from tap_kissmetrics.query_schemas import describe_query_error
 from tap_kissmetrics.sdk_extensions.folder_urls import S3, parse_folder_url
-from tap_kissmetrics.sdk_extensions.inputs import InputError, describe_schema_errors, show
+from tap_kissmetrics.sdk_extensions.inputs import InputError, describe_schema_errors, quote, show
 from tap_kissmetrics.sdk_extensions.state import parse_instant
 from tap_kissmetrics.settings import ALL
 
@@ -64,7 +65,7 @@ def _schema_errors(settings: Settings, schema: Mapping[str, t.Any]) -> Iterator[
     validation_errors = [
         error
         for error in Draft202012Validator(schema).iter_errors(settings)
-        if error.validator != "anyOf" and not (len(error.path) > 1 and error.path[0] == "batch_config")
+        if error.path and not (len(error.path) > 1 and error.path[0] == "batch_config")
     ]
     invalid = {name for name, _ in _settings_of_other_apis(settings)}
     for name, message in describe_schema_errors(validation_errors, settings, schema):
@@ -101,16 +102,18 @@ def _conflicts(
 def _missing_credentials(settings: Settings, api: Api, *, is_complete: bool) -> Iterator[str]:
     """Yield what is wrong with the credentials as a whole: none of them, or those of several APIs and no `api`."""
     given = [one for one in APIS.values() if settings.get(one.login)]
+    variables = {one: f"TAP_KISSMETRICS_{one.login.upper()}" for one in APIS.values()}
+    unread = "; beside a file, variables need --config ENV" if any(map(os.environ.get, variables.values())) else ""
     if settings.get("api"):
         if is_complete and api.login not in settings:
-            yield f"{api.login} is required: put it in the config file or in TAP_KISSMETRICS_{api.login.upper()}"
+            yield f"{api.login} is required: put it in the config file or in {variables[api]}{unread}"
     elif len(given) > 1:
         choices = " or ".join(f"{one.name} ({one.login}: the {one.title})" for one in given)
         yield f"{' and '.join(one.login for one in given)} are both set: set api to {choices}"
     elif is_complete and not given:
         names = " or ".join(one.login for one in APIS.values())
-        variables = " or ".join(f"TAP_KISSMETRICS_{one.login.upper()} (the {one.title})" for one in APIS.values())
-        yield f"{names} is required: put it in the config file or in {variables}"
+        places = " or ".join(f"{variable} (the {one.title})" for one, variable in variables.items())
+        yield f"{names} is required: put it in the config file or in {places}{unread}"
 
 
 def _incomplete_features(settings: Settings) -> Iterator[str]:
@@ -153,7 +156,7 @@ def _wrong_choices(settings: Settings, api: Api) -> Iterator[str]:
         for item in items if isinstance(items, list) and items != [ALL] else ():
             choice = item if isinstance(item, dict) else {"id": item}
             if api.has_numeric_ids and not str(choice.get("id")).isdecimal():
-                yield f"{name}: must be numbers where api is query, not {choice.get('id')!r}"
+                yield f"{name}: must be numbers where api is query, not {quote(choice.get('id'))}"
             if api is CORE and "date_range" in choice and (problem := _validate_core_dates(choice["date_range"])):
                 yield f"{name}: the date_range of {choice.get('id')}: {problem}"
     dates = settings.get("report_date_range")
@@ -202,7 +205,7 @@ def _validate_url(url: str) -> str | None:
 
 
 def _show_url(url: str) -> str:
-    return "the given value, which is not shown because it may hold a secret" if set("@?") & set(url) else repr(url)
+    return "the given value, which is not shown because it may hold a secret" if set("@?") & set(url) else quote(url)
 
 
 def _is_loopback(host: str) -> bool:
@@ -215,7 +218,7 @@ def _is_loopback(host: str) -> bool:
 def _validate_start_date(value: str) -> str | None:
     if parse_instant(value):
         return None
-    return f"must be a date-time such as 2024-01-31T00:00:00Z, not {value!r}"
+    return f"must be a date-time such as 2024-01-31T00:00:00Z, not {quote(value)}"
 
 
 def _validate_core_dates(value: object) -> str | None:
@@ -226,7 +229,7 @@ def _validate_core_dates(value: object) -> str | None:
 def _validate_ids(ids: list[str | int], stream: str) -> str | None:
     for one in ids:
         if isinstance(one, bool) or not re.fullmatch(r"[\w-]+", str(one), re.ASCII):
-            return f"must be ids, not {one!r}; an id is a number or a UUID, not a name: see the stream {stream}"
+            return f"must be ids, not {quote(one)}; an id is a number or a UUID, not a name: see the stream {stream}"
     return None
 
 
@@ -239,7 +242,7 @@ def _validate_choices(items: list[str | int | Settings], stream: str) -> str | N
         if "id" not in item:
             return f"an object must have an id, not {show(item)}"
         if not isinstance(item["id"], (str, int)):
-            return f"must be ids, not {item['id']!r}; an id is a number or a UUID, not a name"
+            return f"must be ids, not {quote(item['id'])}; an id is a number or a UUID, not a name"
         if own := sorted({"report_id", "metric_id"} & item.keys()):
             return f"an object gives its id as id, not as {own[0]}"
     return _validate_ids([item["id"] if isinstance(item, dict) else item for item in items], stream)
@@ -288,4 +291,5 @@ _VALIDATORS: t.Final[dict[str, Callable[[t.Any], str | None]]] = {
     "export_urls": _validate_export_urls,
     "queries": describe_query_error,
     "batch_config": _validate_batch_config,
+    "flattening_max_depth": lambda depth: None if depth >= 0 else f"must be an integer of 0 or more, not {depth}",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from singer_sdk.batch import Batcher
+from singer_sdk.exceptions import SingerSDKError
 
 from tap_kissmetrics.sdk_extensions.inputs import InputError
 from tap_kissmetrics.sdk_extensions.logs import describe_cause, is_disk_full
@@ -32,6 +33,8 @@ def write_batches(
     except ImportError as error:
         msg = f"batch_config: {error}"
         raise InputError(msg) from error
-    except OSError as error:
+    except SingerSDKError:  # of the records
+        raise
+    except Exception as error:  # of the file system, which may be of any library
         msg = f"batch_config: {'no space left on the disk' if is_disk_full(error) else describe_cause(error)}"
         raise OutputError(msg) from error

@@ -10,7 +10,8 @@ from jsonschema.exceptions import SchemaError, best_match
 from singer_sdk.singerlib import Catalog
 from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL
 
-from tap_kissmetrics.sdk_extensions.inputs import MAX_SHOWN_LENGTH, InputError, format_path
+from tap_kissmetrics.sdk_extensions.inputs import MAX_SHOWN_LENGTH, InputError, format_path, quote, suggest_names
+from tap_kissmetrics.sdk_extensions.logs import shorten
 from tap_kissmetrics.sdk_extensions.state import parse_instant
 
 if t.TYPE_CHECKING:
@@ -116,7 +117,8 @@ def read_catalog(
         msg = f"catalog: has none of the streams {', '.join(replication_keys)}"
         raise InputError(msg)
     if unknown:
-        logger.warning("The catalog selects streams that do not exist with these settings: %s", ", ".join(unknown))
+        names = suggest_names(unknown, replication_keys)
+        logger.warning("The catalog selects streams that do not exist with these settings: %s", names)
     # The SDK need not understand the entries of other taps.
     own = {**catalog, "streams": list(entries.values())}
     try:
@@ -156,7 +158,7 @@ def validate_state(
     _validate("state", state, _STATE)
     bookmarks = state.get("bookmarks", {})
     if bookmarks and not bookmarks.keys() & set(streams):
-        logger.warning("The state has bookmarks of other streams only: %s", ", ".join(bookmarks))
+        logger.warning("The state has bookmarks of other streams only: %s", suggest_names(bookmarks, streams))
     for name, bookmark in bookmarks.items():
         partitions = bookmark.get("partitions", [])
         for each in (bookmark, *partitions):
@@ -174,7 +176,7 @@ def _validate_bookmark(stream: str, value: object, *, is_number: bool) -> None:
     is_valid = isinstance(value, int) and value >= 0 if is_number else parse_instant(value) is not None
     if value is not None and not is_valid:
         allowed = "a number of 0 or more" if is_number else "a date-time"
-        msg = f"state: the bookmark of stream {stream} must be {allowed}, not {value!r}"
+        msg = f"state: the bookmark of stream {stream} must be {allowed}, not {quote(value)}"
         raise InputError(msg)
 
 
@@ -193,7 +195,7 @@ def _validate_stream(name: str, entry: dict[str, t.Any], replication_keys: Seque
     root = _root(entry.setdefault("metadata", []))
     keys = entry.get("key_properties") or root.get("table-key-properties") or []
     if not set(keys).issubset(columns):
-        msg = f"catalog: key_properties of stream {name} must be a list of columns of its schema, not {keys!r}"
+        msg = f"catalog: key_properties of stream {name} must be a list of columns of its schema, not {quote(keys)}"
         raise InputError(msg)
     if method := root.get("replication-method"):
         entry["replication_method"] = method
@@ -212,8 +214,7 @@ def _validate_stream(name: str, entry: dict[str, t.Any], replication_keys: Seque
 def _validate(place: str, value: object, schema: dict[str, t.Any], hint: str = "") -> None:
     if error := best_match(_Validator(schema).iter_errors(value)):
         path = format_path(error.path).removeprefix(".")
-        message = error.message if len(error.message) <= MAX_SHOWN_LENGTH else f"...{error.message[-MAX_SHOWN_LENGTH:]}"
-        msg = ": ".join(filter(None, (place, path, message))) + hint
+        msg = ": ".join(filter(None, (place, path, shorten(error.message, 2 * MAX_SHOWN_LENGTH)))) + hint
         raise InputError(msg)
 
 
@@ -222,7 +223,7 @@ def _validate_choice(place: str, choice: object, allowed: Sequence[str]) -> None
         msg = f"catalog: there is no {place}, which can only be {REPLICATION_FULL_TABLE}"
         raise InputError(msg)
     if choice not in allowed:
-        msg = f"catalog: {place} must be one of {', '.join(allowed)}, not {choice!r}"
+        msg = f"catalog: {place} must be one of {', '.join(allowed)}, not {quote(choice)}"
         raise InputError(msg)
 
 

@@ -16,7 +16,8 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.sdk_extensions.folder_urls import S3
 from tap_kissmetrics.sdk_extensions.logs import REDACTOR, describe_cause
-from tap_kissmetrics.sdk_extensions.retry import RateLimitError
+from tap_kissmetrics.sdk_extensions.retry import RateLimitError, UnavailableError
+from tap_kissmetrics.sdk_extensions.transport import is_not_trusted, speaks_no_tls
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -29,6 +30,9 @@ BLOCK_SIZE: t.Final = 2**20
 
 CREDENTIAL_VARIABLES: t.Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 """Where the environment has credentials of S3. Others come from a profile or a role."""
+
+S3_BUNDLE_VARIABLES: t.Final = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
+"""Where the environment names the certificates for S3."""
 
 _S3_LOGGERS: t.Final = ("aiobotocore", "aiohttp", "asyncio", "botocore", "fsspec", "s3fs")
 """Loggers that write signed requests at the level DEBUG."""
@@ -245,8 +249,10 @@ class Folder:
         elif isinstance(error, PermissionError):
             hint = "; check the credentials and their permissions" if self._url.protocol == S3 else ""
             converted = FatalAPIError(f"{place} cannot be read: {cause}{hint}")
+        elif is_not_trusted(cause) or speaks_no_tls(cause):
+            converted = FatalAPIError(f"{place} cannot be read: {cause}; check AWS_CA_BUNDLE and AWS_ENDPOINT_URL")
         elif names & _TRANSIENT or (isinstance(error, OSError) and number not in _PERMANENT):
-            converted = RetriableAPIError(f"{place}: {cause}")
+            converted = (UnavailableError if self._url.protocol == S3 else RetriableAPIError)(f"{place}: {cause}")
         else:
             converted = FatalAPIError(f"{place} cannot be read: {cause}")
         return converted

@@ -7,6 +7,8 @@ import re
 import typing as t
 from urllib.parse import unquote, urlsplit
 
+from tap_kissmetrics.sdk_extensions.inputs import quote
+
 S3: t.Final = "s3"
 
 
@@ -26,7 +28,7 @@ def parse_folder_url(url: str) -> FolderUrl:
         msg = "must not be empty"
         raise ValueError(msg)
     scheme = found[1].lower() if (found := re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]+):", url)) else ""
-    if not scheme or (scheme != "file" and "://" not in url):
+    if not scheme or (scheme not in {"file", S3} and "://" not in url):
         return FolderUrl("file", _real_path(url))
     url = url.strip()
     rest = url.partition(":")[2].removeprefix("//")
@@ -36,12 +38,12 @@ def parse_folder_url(url: str) -> FolderUrl:
     if scheme == "file":
         parts = urlsplit(url)
         if parts.netloc.lower() not in {"", "localhost"} or not parts.path.startswith("/"):
-            msg = f"must be a folder of this machine such as file:///data/export, not {url!r}"
+            msg = f"must be a folder of this machine such as file:///data/export, not {quote(url)}"
             raise ValueError(msg)
         return FolderUrl("file", _real_path(unquote(parts.path)))
     bucket = rest.partition("/")[0]
     if scheme != S3 or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket):
-        shown = "the given value, which is not shown because it may hold a secret" if ":" in rest else repr(url)
+        shown = "the given value, which is not shown because it may hold a secret" if ":" in rest else quote(url)
         msg = f"must be s3://bucket/prefix, file:///folder or the path of a folder, not {shown}"
         raise ValueError(msg)
     return FolderUrl(S3, rest.rstrip("/"))

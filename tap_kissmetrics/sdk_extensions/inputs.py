@@ -7,10 +7,13 @@ import difflib
 import json
 import logging
 import os
+import re
 import typing as t
 
 from dotenv import find_dotenv, load_dotenv
 from singer_sdk.exceptions import ConfigurationError
+
+from tap_kissmetrics.sdk_extensions.logs import shorten
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -114,13 +117,13 @@ def read_environment(schema: Mapping[str, t.Any], prefix: str, logger: logging.L
         try:
             value = _parse(text.strip(), types)
         except (ValueError, RecursionError):
-            msg = f"{name} (from {variable}): {describe_allowed(definition)}, not {text!r}"
+            msg = f"{name} (from {variable}): {describe_allowed(definition)}, not {quote(text)}"
             raise InputError(msg) from None
         if value is not None:
             settings[name] = value
     variables = {f"{prefix}{name.upper()}" for name in schema["properties"]} | {f"{prefix}LOGLEVEL"}
     if unknown := sorted(name for name in os.environ if name.startswith(prefix) and name not in variables):
-        logger.warning("Unknown variables are ignored: %s", suggest_names(unknown, variables))
+        logger.warning("Unknown variables are ignored: %s", suggest_names(unknown, variables, prefix))
     if settings:
         sources = f"the environment and {dotenv}" if dotenv else "the environment"
         logger.info("Settings from %s: %s", sources, ", ".join(settings))
@@ -138,11 +141,20 @@ def read_numbers(settings: Settings, schema: Mapping[str, t.Any]) -> Settings:
     return settings | numbers
 
 
-def suggest_names(unknown: Iterable[str], known: Iterable[str]) -> str:
-    """Join unknown names, each with the known one that is nearest to it."""
-    known = list(known)
-    nearest = {name: difflib.get_close_matches(name, known, n=1) for name in unknown}
-    return ", ".join(f"{name} (did you mean {found[0]}?)" if found else name for name, found in nearest.items())
+def suggest_names(unknown: Iterable[str], known: Iterable[str], prefix: str = "") -> str:
+    """Join unknown names, each with the known one that is nearest to it; `prefix` is what all of them begin with."""
+    plain = {name.removeprefix(prefix).lower(): name for name in known}
+    shown = []
+    for name in unknown:
+        nearest = difflib.get_close_matches(name.removeprefix(prefix).lower().replace("-", "_"), plain, n=1)
+        shown.append(shorten(name, MAX_SHOWN_LENGTH) + "".join(f" (did you mean {plain[found]}?)" for found in nearest))
+    return ", ".join(shown)
+
+
+def name_variables(message: str, variables: Mapping[str, str]) -> str:
+    """Add to each setting, at the beginning of what is wrong with it, the variable that it came from."""
+    pattern = rf"(?:^|(?<=; ))({'|'.join(variables) or '(?!)'})(?=:)"
+    return re.sub(pattern, lambda match: f"{match[1]} (from {variables[match[1]]})", message)
 
 
 def _parse(text: str, types: list[str]) -> t.Any:
@@ -165,7 +177,7 @@ def validate_log_level(prefix: str) -> None:
         if level == "":
             del os.environ[variable]  # the SDK would take it for a level
         elif level and level.upper() not in levels:
-            msg = f"{variable} must be one of {', '.join(levels)}, not {level!r}"
+            msg = f"{variable} must be one of {', '.join(levels)}, not {quote(level)}"
             raise InputError(msg)
 
 
@@ -178,12 +190,12 @@ def describe_schema_errors(
         definition = schema["properties"].get(name, {})
         if definition.get("secret"):
             yield name, f"{describe_allowed(definition)} (its value is not shown)"
-        elif len(error.path) > 1 and (definition.get("properties") or definition.get("items", {}).get("properties")):
-            problem = error.message[-MAX_SHOWN_LENGTH:]
+        elif len(error.path) > 1 and "properties" in definition.get("items", {"properties": {}}):
+            problem = shorten(error.message, 2 * MAX_SHOWN_LENGTH)
             allowed = error.schema.get("description") if isinstance(error.schema, dict) else None
             if error.validator == "pattern" and allowed:
                 problem = f"must be {allowed}, not {show(error.instance)}"
-            yield name, f"{format_path(list(error.path)[1:])}: {problem}"
+            yield name, f"{format_path(list(error.path)[1:]).removeprefix('.')}: {problem}"
         else:
             yield name, f"{describe_allowed(definition)}, not {show(settings.get(name))}"
 
@@ -223,5 +235,9 @@ def format_path(path: Iterable[str | int]) -> str:
 
 def show(value: object) -> str:
     """Format a wrong value for a message, shortened."""
-    text = json.dumps(value, default=str)
-    return text if len(text) <= MAX_SHOWN_LENGTH else text[: MAX_SHOWN_LENGTH - 3] + "..."
+    return shorten(json.dumps(value, default=str), MAX_SHOWN_LENGTH)
+
+
+def quote(value: object) -> str:
+    """Format a wrong value as Python does, shortened."""
+    return shorten(repr(value), MAX_SHOWN_LENGTH)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import errno
-import html
+import functools
 import json
 import logging
+import math
 import os
 import re
 import typing as t
-from urllib.parse import quote, quote_plus
+from html.entities import html5
 
 from typing_extensions import override
 
@@ -28,22 +29,22 @@ MAX_LINE_LENGTH: t.Final = 4000
 MAX_QUOTED_LENGTH: t.Final = 200
 """Characters of foreign text, such as an error of the API, that are shown."""
 
+MAX_EXAMINED_LENGTH: t.Final = 2**16
+"""Characters of foreign text from which those are taken."""
+
 Logger: t.TypeAlias = logging.Logger | logging.LoggerAdapter[t.Any]
 
 
 class Redactor:
-    """Replaces secrets in text by `REDACTED`, as they are and as they stand in a URL."""
+    """Replaces secrets in text by `REDACTED`, however they are escaped or encoded."""
 
     def __init__(self) -> None:
         self._patterns: dict[str, re.Pattern[str]] = {}
 
     def add(self, secrets: Iterable[str]) -> None:
         """Redact these values from now on."""
-        for secret in secrets:
-            for form in filter(None, _forms_of(secret)):
-                pattern = re.escape(form)
-                if len(form) < MIN_DISTINCTIVE_LENGTH:
-                    pattern = rf"(?<!\w){pattern}(?!\w)"
+        for secret in filter(str.strip, secrets):
+            for form, pattern in _patterns_of(secret):
                 self._patterns[form] = re.compile(pattern, re.IGNORECASE)
 
     def redact(self, text: str, *, is_own: bool = False) -> str:
@@ -60,37 +61,57 @@ class Redactor:
             message = record.getMessage()
         except (TypeError, ValueError):
             return  # arguments that do not fit the message: logging itself reports that
-        redacted = self.redact(message, is_own=record.name.startswith(own_logger))
-        if len(redacted) > MAX_LINE_LENGTH:
-            redacted = f"{redacted[:MAX_LINE_LENGTH]}... ({len(redacted):,} characters)"
+        redacted = _bound(self.redact(message, is_own=record.name.startswith(own_logger)))
         if redacted != message:
             record.msg, record.args = redacted, ()
         if record.exc_info:
-            trace = logging.Formatter().formatException(record.exc_info)
-            if self.redact(trace) != trace:
-                record.exc_info, record.exc_text = None, self.redact(trace)
+            trace = self.redact(logging.Formatter().formatException(record.exc_info))
+            record.exc_info, record.exc_text = None, "\n".join(map(_bound, trace.splitlines()))
 
 
-def _forms_of(secret: str) -> set[str]:
-    """Return a secret as it stands in a URL, in JSON, in HTML, in a `repr`, in Base64 and in hexadecimal."""
-    escaped = json.dumps(secret)[1:-1]
+def _bound(line: str) -> str:
+    return line if len(line) <= MAX_LINE_LENGTH else f"{line[:MAX_LINE_LENGTH]}... ({len(line):,} characters)"
+
+
+def _patterns_of(secret: str) -> t.Iterator[tuple[str, str]]:
+    """Yield what a secret may look like, each form with its pattern: itself, hexadecimal, and in Base64."""
     encoded = secret.encode(errors="surrogatepass")
-    in_base64 = {encode(encoded).decode() for encode in (base64.b64encode, base64.urlsafe_b64encode)}
-    return {
-        *in_base64,
-        *(text.rstrip("=") for text in in_base64),
-        encoded.hex(),
-        secret,
-        quote(secret, safe="", errors="surrogatepass"),
-        quote_plus(secret, errors="surrogatepass"),
-        escaped,
-        escaped.replace("/", r"\/"),
-        json.dumps(secret, ensure_ascii=False)[1:-1],
-        html.escape(secret),
-        html.escape(secret).replace("&#x27;", "&#39;"),
-        repr(secret)[1:-1],
-        repr('"' + secret)[2:-1],  # beside a double quote, single ones are escaped
+    forms = {secret: "", encoded.hex(): ""}
+    for shift in range(3):
+        # Within the Base64 of a longer text, characters depend on where the secret begins.
+        text = base64.b64encode(bytes(shift) + encoded).decode()
+        bits = 8 * (shift + len(encoded))
+        form = text[math.ceil(8 * shift / 6) : bits // 6]
+        if not shift or len(form) >= MIN_DISTINCTIVE_LENGTH:
+            forms[form] = f"{'[A-Za-z0-9+/_-]?' if bits % 6 else ''}={{0,2}}"
+    for form, end in forms.items():
+        # Nobody escapes letters and digits of what is encoded.
+        chars = [char if char.isalnum() and form != secret else _escaped(char) for char in form]
+        if len(form) < MIN_DISTINCTIVE_LENGTH:
+            yield form, rf"(?<!\w){''.join(chars)}{end}(?!\w)"
+        else:  # also where a line was wrapped
+            yield form, r"(?:\s|\\[rn])*".join(chars) + end
+
+
+@functools.cache
+def _escaped(char: str) -> str:
+    """Return a pattern of a character as it stands in text, a URL, JSON, HTML and a `repr`, escaped once or more."""
+    octets = char.encode(errors="surrogatepass")
+    units = re.findall("....", char.encode("utf-16-be", "surrogatepass").hex())
+    escapes = {text[1:] for text in (json.dumps(char)[1:-1], repr(char)[1:-1]) if text.startswith("\\")}
+    forms = {re.escape(char), *(rf"\\{{1,4}}{re.escape(escape)}" for escape in escapes if escape)}
+    if not char.isalnum():
+        # Base64 for URLs has others in the place of + and /.
+        forms |= {rf"\\{{1,4}}{re.escape(char)}", {"+": "-", "/": "_", " ": r"\+"}.get(char, re.escape(char))}
+        forms |= {f"&(?:amp;)*{name}" for name, text in html5.items() if text == char and name.endswith(";")}
+    forms |= {
+        "".join(f"%(?:25)*{octet:02x}" for octet in octets),
+        "".join(rf"\\{{1,4}}x{octet:02x}" for octet in octets),
+        "".join(rf"\\{{1,4}}u{unit}" for unit in units),
+        f"&(?:amp;)*#(?:0*{ord(char)}|x0*{ord(char):x});",
     }
+    # White space is often folded.
+    return f"(?:{'|'.join(sorted(forms))}){'?' if char.isspace() else ''}"
 
 
 REDACTOR: t.Final = Redactor()
@@ -120,10 +141,15 @@ class _RedactingFactory:
 
 def truncate(text: str) -> str:
     """Make foreign text fit for a message: its beginning, on one line, printable, without secrets."""
-    # Redacted before white space is folded as well: a secret may hold two blanks in a row.
-    text = REDACTOR.redact(" ".join(REDACTOR.redact(text).split()))
+    text = " ".join(text[:MAX_EXAMINED_LENGTH].split())
     text = REDACTOR.redact("".join(c for c in text if c.isprintable()))
     return text if len(text) <= MAX_QUOTED_LENGTH else text[:MAX_QUOTED_LENGTH] + "..."
+
+
+def shorten(text: str, length: int) -> str:
+    """Leave out the middle of text that is too long. What is left shows no part of a secret."""
+    text = REDACTOR.redact(text, is_own=True)
+    return text if len(text) <= length else f"{text[: length * 2 // 3]}...{text[-length // 3 :]}"
 
 
 def first_cause(error: BaseException) -> BaseException:

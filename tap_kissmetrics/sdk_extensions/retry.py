@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import functools
 import math
 import time
 import typing as t
@@ -30,13 +31,11 @@ MAX_RETRY_AFTER: t.Final = 300.0
 Func = t.TypeVar("Func", bound=t.Callable[..., t.Any])
 
 
-class NoResponseError(RetriableAPIError):
-    """No complete response came from `host`, or none at all."""
-
-    host = ""
+class UnavailableError(RetriableAPIError):
+    """The server cannot be reached, or is not available, whatever it is asked for."""
 
 
-class RateLimitError(RetriableAPIError):
+class RateLimitError(UnavailableError):
     """The API asks for a pause; `retry_after` is the number of seconds, if it named one."""
 
     retry_after: float | None = None
@@ -76,17 +75,20 @@ def retrying(  # noqa: PLR0913 - a budget needs a clock
     func: Func,
     *,
     factor: float,
-    max_time: Callable[[Exception], float],
+    max_time: float,
     sleep: Callable[[float], None],
     now: Callable[[], float],
     on_retry: Callable[[Exception, float], None],
+    failing: dict[str, set[type[Exception]]],
+    server: Callable[[], str],
 ) -> Func:
     """Repeat a function while it raises `RetriableAPIError`; raise the last error once a budget is used up.
 
-    Failures may take `max_time(error)` seconds and wait `factor` seconds before the second attempt, then twice as
-    long each time. Waiting for a rate limit is no failure and has a budget of its own; it waits as long as that, or as
-    the API requires if that is longer. Budgets are measured by `now`, a
-    clock in seconds. `on_retry` is called with the error and the seconds before each wait.
+    Failures may take `max_time` seconds and wait `factor` seconds before the second attempt, then twice as long each
+    time. Waiting for a rate limit is no failure and has a budget of its own; it waits as long as that, or as the API
+    requires if that is longer. Budgets are measured by `now`, a clock in seconds. `on_retry` is called with the error
+    and the seconds before each wait. An outage uses up one budget: `failing` has, for each server that used one up and
+    has given no good response since, the types of its errors, for which it gets one attempt each time.
     """
 
     def exponential(jitter: float = 0.0) -> Iterator[float]:
@@ -94,13 +96,11 @@ def retrying(  # noqa: PLR0913 - a budget needs a clock
         next(waits)  # backoff's generators yield nothing at first
         return (wait + backoff.random_jitter(0) * jitter for wait in waits)
 
-    def wait_generator(
-        max_time: Callable[[Exception], float], waits: Iterator[float]
-    ) -> Generator[float, Exception, None]:
+    def wait_generator(budget: float, waits: Iterator[float]) -> Generator[float, Exception, None]:
         """Wait in here: `backoff` itself would sleep through a signal. Ends when the budget does."""
         start = now()
         error = yield 0.0
-        while (left := start + max_time(error) - now()) > 0:
+        while type(error) not in failing.get(server(), ()) and (left := start + budget - now()) > 0:
             seconds = min(max(next(waits), _minimum_wait(error, factor)), left)
             on_retry(error, seconds)
             sleep(seconds)
@@ -114,12 +114,24 @@ def retrying(  # noqa: PLR0913 - a budget needs a clock
         logger=None,
     )
     on_rate_limit = backoff.on_exception(
-        lambda: wait_generator(lambda _: MAX_RATE_LIMIT_TIME * factor, exponential()),
+        lambda: wait_generator(MAX_RATE_LIMIT_TIME * factor, exponential()),
         RateLimitError,
         jitter=None,
         logger=None,
     )
-    return on_rate_limit(on_transient_error(func))
+    repeated = on_rate_limit(on_transient_error(func))
+
+    @functools.wraps(func)
+    def request(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        try:
+            result = repeated(*args, **kwargs)
+        except UnavailableError as error:
+            failing.setdefault(server(), set()).add(type(error))
+            raise
+        failing.pop(server(), None)
+        return result
+
+    return t.cast("Func", request)
 
 
 def _minimum_wait(error: Exception, factor: float) -> float:

@@ -14,7 +14,6 @@ from typing_extensions import override
 from urllib3.exceptions import LocationValueError
 
 from tap_kissmetrics.sdk_extensions import clock
-from tap_kissmetrics.sdk_extensions.retry import NoResponseError
 from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested
 from tap_kissmetrics.sdk_extensions.transport import Limits, RootAdapter
 
@@ -80,8 +79,10 @@ class Session(requests.Session):
         self.max_concurrency = max_concurrency
         self.request_count = 0
         """Requests whose response was asked for, retries included."""
-        self.unreachable: set[str] = set()
-        """Hosts that did not answer until a retry budget was used up, and have not answered since."""
+        self.failing: dict[str, set[type[Exception]]] = {}
+        """Servers that used up a retry budget; see `retrying`."""
+        self.host = ""
+        """The host of the last request whose response was asked for."""
         self._rejections_left = 0
         self._rate_limiter = rate_limiter
         self._shutdown = shutdown
@@ -92,6 +93,7 @@ class Session(requests.Session):
     def send(self, request: requests.PreparedRequest, **kwargs: t.Any) -> requests.Response:
         """Send a request, or take the response to one that was prefetched."""
         self.request_count += 1
+        self.host = urlsplit(str(request.url)).netloc
         future = self._prefetched.pop(request.url, None)
         if future is None:
             self._prefetched = {url: other for url, other in self._prefetched.items() if not _has_failed(other)}
@@ -108,10 +110,6 @@ class Session(requests.Session):
             if not future.done():
                 raise
             return future.result()
-
-    def is_unreachable(self, error: Exception) -> bool:
-        """Return whether an error is that of a known outage, which uses up one budget, not one for each stream."""
-        return isinstance(error, NoResponseError) and error.host in self.unreachable
 
     def working_time(self) -> float:
         """Return the time of a clock that stands still while requests wait for the rate limiter."""
@@ -186,7 +184,7 @@ class Session(requests.Session):
 
     def _send(self, request: requests.PreparedRequest, kwargs: dict[str, t.Any]) -> requests.Response:
         try:
-            response = super().send(request, **kwargs)
+            return super().send(request, **kwargs)
         except requests.RequestException as error:
             error.request = request  # which is missing if the body breaks off
             # The context is replaced where the error is raised again, in the thread that waits for it.
@@ -194,8 +192,6 @@ class Session(requests.Session):
             raise
         except (OSError, LocationValueError, UnicodeError) as error:
             raise UnsendableRequestError(request=request) from error
-        self.unreachable.discard(urlsplit(str(request.url)).netloc)
-        return response
 
     @override
     def get_redirect_target(self, resp: requests.Response) -> None:

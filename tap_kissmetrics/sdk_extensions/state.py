@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import re
 import typing as t
 
 # `Stream.state_manager`, which is public, is of this type, whose module is private. The SDK compares bookmarks as text,
@@ -17,9 +18,13 @@ if t.TYPE_CHECKING:
     from tap_kissmetrics.sdk_extensions.logs import StreamLogger
 
 
+# Python takes much more for a date-time, such as a Unix time in milliseconds for one of the year 1711.
+_begins_with_date: t.Final = re.compile(r"[0-9]{4}-?[0-9]{2}-?[0-9]{2}([T ]|$)").match
+
+
 def parse_instant(value: object) -> dt.datetime | None:
     """Parse a date-time in ISO 8601, in UTC if it has no offset; None for anything else."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not _begins_with_date(value):
         return None
     try:
         instant = dt.datetime.fromisoformat(value)

@@ -22,12 +22,12 @@ from tap_kissmetrics.sdk_extensions.logs import StreamLogger, describe_cause, dr
 from tap_kissmetrics.sdk_extensions.mapping import FlattenedRecords, describe_map_error
 from tap_kissmetrics.sdk_extensions.progress import Progress
 from tap_kissmetrics.sdk_extensions.records import RecordConformer
-from tap_kissmetrics.sdk_extensions.retry import NoResponseError, RateLimitError, retrying
+from tap_kissmetrics.sdk_extensions.retry import RateLimitError, retrying
 from tap_kissmetrics.sdk_extensions.state import InstantStateManager, parse_instant
 
 if t.TYPE_CHECKING:
     import logging
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from singer_sdk import Stream
     from singer_sdk.helpers._batch import BatchConfig
@@ -127,24 +127,21 @@ class ExtendedStream(RESTStream[int]):
                 self._tap.message_writer.release_schemas()
             return result
 
+        return t.cast("Func", self.retrying(attempt, lambda: self.requests_session.host))
+
+    def retrying(self, func: Func, server: Callable[[], str]) -> Func:
+        """Repeat a function that raises `RetriableAPIError`; `server` returns what it has just asked."""
         session = self.requests_session
-        retried = retrying(
-            attempt,
+        return retrying(
+            func,
             factor=float(self.config["backoff_factor"]),
-            max_time=lambda error: 0.0 if session.is_unreachable(error) else float(self.config["retry_timeout"]),
+            max_time=float(self.config["retry_timeout"]),
             sleep=self._tap.shutdown.sleep,
             now=session.working_time,
             on_retry=self.on_retry,
+            failing=session.failing,
+            server=server,
         )
-
-        def request(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            try:
-                return retried(*args, **kwargs)
-            except NoResponseError as error:
-                session.unreachable.add(error.host)
-                raise
-
-        return t.cast("Func", request)
 
     def on_retry(self, error: Exception, wait: float) -> None:
         """Log a failed attempt before the wait that follows, and prefetch nothing more after a rate limit."""
@@ -154,7 +151,7 @@ class ExtendedStream(RESTStream[int]):
                 "waiting %.1f s because of the API's rate limit; set requests_per_minute to stay within it", wait
             )
         elif isinstance(error, RateLimitError):
-            self.stream_logger.info("waiting %.1f s, as the API requires: %s", wait, error)
+            self.stream_logger.info("waiting %.1f s, as the server requires: %s", wait, error)
         else:
             self.stream_logger.warning("%s; retrying in %.1f s", error, wait)
 
@@ -186,7 +183,7 @@ class ExtendedStream(RESTStream[int]):
     def raise_failed_partitions(self) -> None:
         """Raise `StreamError` if partitions failed. Called by the tap after the last one."""
         if self._failed_partitions:
-            msg = f"{self.name}: {'; '.join(self._failed_partitions)}"
+            msg = f"{self.name}: {'; '.join(dict.fromkeys(self._failed_partitions))}"
             raise StreamError(msg)
 
     @contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import datetime as dt
 import logging
-import textwrap
 import typing as t
 
 import click
@@ -19,22 +18,24 @@ from tap_kissmetrics.sdk_extensions import clock
 from tap_kissmetrics.sdk_extensions.catalog import read_catalog, validate_state
 from tap_kissmetrics.sdk_extensions.inputs import (
     InputError,
+    name_variables,
     read_environment,
     read_json_file,
     read_json_stream,
     read_numbers,
     suggest_names,
 )
-from tap_kissmetrics.sdk_extensions.logs import drop_redundant, is_log_detailed, plural
+from tap_kissmetrics.sdk_extensions.logs import drop_redundant, is_log_detailed, plural, redact_logs, shorten
 from tap_kissmetrics.sdk_extensions.mapping import shared_table, unmatched_maps
 from tap_kissmetrics.sdk_extensions.progress import summary, terminal_line
 from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
 from tap_kissmetrics.sdk_extensions.state import parse_instant
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError, ExtendedStream, StreamError
+from tap_kissmetrics.sdk_extensions.transport import logins_in_environment
 from tap_kissmetrics.sdk_extensions.writer import BufferedWriter
 
 if t.TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from tap_kissmetrics.sdk_extensions.inputs import Settings
     from tap_kissmetrics.sdk_extensions.progress import TerminalLine
@@ -73,12 +74,19 @@ class ExtendedTap(Tap):
         self.logger.addFilter(drop_redundant)
         settings = {name: value for name, value in (config or {}).items() if value is not None}
         schema = self.settings_schema()
+        variables: dict[str, str] = {}
         if parse_env_config:
-            settings |= read_environment(schema, self.env_prefix(), self.logger)
+            from_environment = read_environment(schema, self.env_prefix(), self.logger)
+            variables = {name: f"{self.env_prefix()}{name.upper()}" for name in from_environment}
+            settings |= from_environment
         settings = self.normalize_settings(read_numbers(settings, schema))
-        self.validate_settings(settings, schema, is_complete=validate_config)
+        redact_logs([*self.secrets(settings), *logins_in_environment()], self.name)
         if unknown := sorted(settings.keys() - schema["properties"].keys()):
             self.logger.warning("Unknown settings are ignored: %s", suggest_names(unknown, schema["properties"]))
+        try:
+            self.validate_settings(settings, schema, is_complete=validate_config)
+        except InputError as error:
+            raise InputError(name_variables(str(error), variables)) from None
         start_date = parse_instant(settings.get("start_date"))
         if start_date and start_date > dt.datetime.now(dt.UTC):
             self.logger.warning("start_date %s is in the future: INCREMENTAL streams write nothing", start_date)
@@ -98,6 +106,10 @@ class ExtendedTap(Tap):
     def normalize_settings(self, settings: Settings) -> Settings:
         """Return the settings with what is meant in the place of what may be written for it."""
         return settings
+
+    @abc.abstractmethod
+    def secrets(self, settings: Settings) -> Iterable[str]:
+        """Return what no log line may show; the settings need not be valid."""
 
     @abc.abstractmethod
     def validate_settings(self, settings: Settings, schema: Mapping[str, t.Any], *, is_complete: bool) -> None:
@@ -154,13 +166,13 @@ class ExtendedTap(Tap):
         if not selected:
             msg = f"catalog: selects no stream; the streams are {', '.join(self.streams)}"
             raise InputError(msg)
+        session = self.session  # which logs what is read
         started_at = clock.monotonic()
         self._reset_state_progress_markers()
         if self.state:
             self.state_writer.write_state(self.state)
         self.message_writer.hold_schemas = True
-        failures = []
-        session = self.session  # which logs what is read
+        failures: dict[str, list[str]] = {}
         for stream in streams:
             if not stream.selected:
                 self.logger.info("Skipping deselected stream '%s'.", stream.name)
@@ -169,7 +181,7 @@ class ExtendedTap(Tap):
                 for number, stream in enumerate(selected, 1):
                     position = f"stream {number} of {len(selected)}" if len(selected) > 1 else ""
                     if error := self._sync_stream(stream, position, line):
-                        failures.append(str(error))
+                        failures.setdefault(str(error).removeprefix(f"{stream.name}: "), []).append(stream.name)
         except (ShutdownRequested, AbortRunError):
             if self.message_writer.has_written:
                 # Not through the state writer, which leaves out a state that has not changed.
@@ -180,8 +192,9 @@ class ExtendedTap(Tap):
         self.logger.info("Total: %s", summary(records, skipped, session.request_count, seconds))
         if failures:
             # With the causes, for Meltano shows the last lines of a log.
-            causes = "; ".join(textwrap.shorten(failure, MAX_CAUSE_LENGTH, placeholder=" ...") for failure in failures)
-            msg = f"{len(failures)} of {plural(len(selected), 'stream')} failed: {causes}"
+            causes = (f"{', '.join(names)}: {shorten(cause, MAX_CAUSE_LENGTH)}" for cause, names in failures.items())
+            count = sum(map(len, failures.values()))
+            msg = f"{count} of {plural(len(selected), 'stream')} failed: {'; '.join(causes)}"
             raise StreamsFailedError(msg)
 
     def _sync_stream(self, stream: ExtendedStream, position: str, line: TerminalLine | None) -> StreamError | None:

@@ -8,10 +8,12 @@ import io
 import os
 import re
 import socket
+import ssl
 import time
 import typing as t
 from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
+from urllib.request import getproxies
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -20,10 +22,11 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from tap_kissmetrics.sdk_extensions.decoding import decode_json
-from tap_kissmetrics.sdk_extensions.logs import REDACTOR
+from tap_kissmetrics.sdk_extensions.inputs import InputError
+from tap_kissmetrics.sdk_extensions.logs import describe_cause
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from typing_extensions import Buffer
 
@@ -36,8 +39,16 @@ MAX_INTERIM_RESPONSES: t.Final = 10
 READ_SIZE: t.Final = 2**18
 """Bytes that are read from a socket at once. Threads that read 10 KiB at a time wait for each other."""
 
-_LOGIN: t.Final = re.compile("//(.*)@")
-"""User and password in the URL of a proxy, which may be malformed."""
+BUNDLE_VARIABLES: t.Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+"""Where the environment names a file or folder of certificates; requests itself does not know the last one."""
+
+is_not_trusted: t.Final = re.compile(r"\[\w+: CERTIFICATE_VERIFY_FAILED\]").search
+"""Finds in an error of OpenSSL that it does not accept a certificate."""
+
+speaks_no_tls: t.Final = re.compile(
+    r"\[\w+: (WRONG_VERSION_NUMBER|HTTP_REQUEST|UNKNOWN_PROTOCOL|PACKET_LENGTH_TOO_LONG|RECORD_LAYER_FAILURE)\]"
+).search
+"""Finds in an error of OpenSSL that the server does not speak TLS."""
 
 
 class Limits(t.NamedTuple):
@@ -80,13 +91,8 @@ class RootAdapter(HTTPAdapter):
             # Plain HTTP is for this machine only, and never goes through a proxy.
             environment.trust_env = urlsplit(root).scheme != "http"
             self._environment = environment.merge_environment_settings(root, {}, None, None, None)
-        if self._environment["verify"] is True and (path := os.environ.get("SSL_CERT_FILE")):
-            self._environment["verify"] = path  # which requests does not know
-        proxies = self._environment["proxies"].values()
-        logins = [match[1] for proxy in proxies if (match := _LOGIN.search(proxy))]
-        logins += [decoded for login in logins if (decoded := unquote(login)) != login]
-        # A URL that is malformed may be cut anywhere, as may be a message about it.
-        REDACTOR.add(p for login in logins for p in (login, login.partition(":")[2], *re.split("[:/?#]", login)[1:]))
+            if environment.trust_env:
+                self._environment["verify"] = find_bundle(BUNDLE_VARIABLES) or True
         super().__init__(pool_maxsize=limits.max_concurrency)
 
     @override
@@ -110,6 +116,36 @@ class RootAdapter(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, *args: t.Any, **kwargs: t.Any) -> requests.Response:
         kwargs |= {name: self._environment[name] for name in ("cert", "proxies", "verify")}
         return super().send(request, *args, **kwargs)
+
+
+def bundle_variable() -> str:
+    """Return the variable that names certificates, or the one that could."""
+    return next(filter(os.environ.get, BUNDLE_VARIABLES), BUNDLE_VARIABLES[0])
+
+
+def find_bundle(variables: Iterable[str]) -> str | None:
+    """Return the certificates that the first of these variables names; raise `InputError` if they cannot be read."""
+    variable = next(filter(os.environ.get, variables), None)
+    if variable is None:
+        return None
+    path = os.environ[variable]
+    try:
+        # A folder is read only as a certificate is looked for.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(
+            **{"capath" if os.path.isdir(path) else "cafile": path}  # noqa: PTH112
+        )
+    except OSError as error:  # as part of a request it could not be told from other errors of TLS
+        msg = f"{variable}: no certificates can be read from {path}: {describe_cause(error)}"
+        raise InputError(msg) from None
+    return path
+
+
+def logins_in_environment() -> Iterator[str]:
+    """Yield what is secret in the URLs of proxies and of a server of S3; a malformed one may be cut anywhere."""
+    for url in (*getproxies().values(), *map(os.environ.get, ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"))):
+        if url and (match := re.search("(?:.*//)?(.*)@", url)):
+            for login in (match[1], unquote(match[1])):
+                yield from (login, login.partition(":")[2], *re.split("[:/?#]", login)[1:])
 
 
 class _DeadlineReader(io.RawIOBase):

@@ -5,21 +5,23 @@ from __future__ import annotations
 import base64
 import ssl
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
 import trustme
 
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account, make_query_account
 from tests.support.assertions import assert_every_record_once, assert_says
-from tests.support.cases import SMALL, SMALL_QUERY, watched_sync
+from tests.support.cases import SMALL, SMALL_QUERY, small_sandbox, watched_sync
 from tests.support.connect_proxy import connect_proxy
+from tests.support.exports import read_exports
 
 if TYPE_CHECKING:
     import socket
     from pathlib import Path
 
     from tests.sandbox import ApiName
+    from tests.support.clock import Clock
 
 pytestmark = pytest.mark.usefixtures("clock")
 
@@ -88,6 +90,20 @@ def test_another_certificate_is_refused(
     assert set(run.failed) == set(RESOURCES)
     assert_says(run, r"ERROR.*the certificate of 127.0.0.1:\d+ is not accepted: .*certificate verify failed")
     assert "trying again" not in run.stderr
+
+
+@pytest.mark.parametrize("is_tls", [True, False], ids=["unknown authority", "no TLS"])
+def test_exports_behind_tls(is_tls: bool, authority: trustme.CA, clock: Clock, tmp_path: Path) -> None:  # noqa: FBT001
+    """The same for S3: not asked again, and the line says what to check."""
+    with secure(Handshakes(authority)) if is_tls else small_sandbox() as sandbox:
+        endpoint = f"https://{urlsplit(sandbox.url).netloc}"
+        env = {"AWS_ENDPOINT_URL": endpoint, "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}
+        env |= {"AWS_DEFAULT_REGION": "us-east-1", "AWS_EC2_METADATA_DISABLED": "true", "HOME": str(tmp_path)}
+        run = read_exports(tmp_path, "s3://bucket/x", env=env, retry_timeout=600)
+    assert run.failed == ["raw_events"]
+    assert "s3://bucket/x cannot be read: [SSL: " in run.errors[0]
+    assert run.errors[0].endswith("; check AWS_CA_BUNDLE and AWS_ENDPOINT_URL")
+    assert not clock.slept
 
 
 def test_handshakes_that_are_dropped_are_tried_again(

@@ -178,6 +178,17 @@ def test_folder_that_is_not_there(sandbox: Sandbox, tmp_path: Path, batches: dic
     assert "Traceback" not in run.stderr
 
 
+def test_a_root_with_a_login(sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any]) -> None:
+    """What the library of the storage raises is one line, and hides the secret."""
+    batches["batch_config"]["storage"]["root"] = f"s3://key:{sandbox.token}@bucket"
+    run = sync(sandbox, tmp_path, **batches)
+    assert run.code == 1
+    assert run.errors[0].startswith("batch_config: ")
+    assert "(hidden)@bucket" in run.errors[0]
+    assert "Traceback" not in run.stderr
+    assert sandbox.token not in run.stderr + run.stdout
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists() and "CI" not in os.environ, reason="this system has no /dev/full")
 @pytest.mark.parametrize("is_masked", [False, True], ids=["as it is", "behind another error"])
 def test_a_full_disk(

@@ -345,7 +345,7 @@ def test_sql_that_is_switched_off(tmp_path: Path) -> None:
         sandbox.products_without_sql = {product}
         run = sync(sandbox, tmp_path, queries=[{**query, "product_id": product}])
     assert run.failed == ["rows"]
-    assert_says(run, "rows: the query: HTTP 403: .*SQL is not enabled for this product")
+    assert_says(run, "rows: HTTP 403: .*SQL is not enabled for this product")
 
 
 @pytest.mark.parametrize("chosen", ["core", "query"])

@@ -126,7 +126,7 @@ def test_with_a_schema_for_rows_that_are_arrays(tmp_path: Path) -> None:
     line, _ = run.errors
     says = "row 0 is not an object, so its fields have no names; leave out the schema"
     (funnel, sql) = (next(q for q in sandbox.queries if q.query_type == kind) for kind in ("funnel", "sql"))
-    assert line == f"funnel: the query: query {funnel.id}: {says}"
+    assert line == f"funnel: query {funnel.id}: {says}"
     assert run.failed == ["funnel"]
     assert run.records("funnel") == []
     assert results(run, "people_by_city") == rows_of(sql, product_id=PRODUCT)

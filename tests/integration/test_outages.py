@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import socket
 import uuid
@@ -12,16 +13,27 @@ import pytest
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account
 from tests.support.assertions import assert_every_record_once
 from tests.support.cases import SMALL, small_sandbox, watched_sync
+from tests.support.exports import read_exports
+from tests.support.results import result_sandbox
 from tests.support.run import settings_for
 from tests.support.tap import catalog_of, run_tap, sync
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
-    from tests.sandbox import ApiName
+    from tests.sandbox import ApiName, Fault, Request
     from tests.support.clock import Clock
 
 PATIENT: dict[str, Any] = {"backoff_factor": 1, "retry_timeout": 120, "request_timeout": 5}
+
+
+_BROKEN: dict[int, Callable[[Request], bool]] = {
+    6: lambda _: True,
+    4: lambda request: "/products/" in request.path,
+    1: lambda request: request.resource == "queries",
+}
+"""Requests, by the number of streams that need them."""
 
 
 def closed_port() -> int:
@@ -40,6 +52,34 @@ def test_an_outage_costs_one_retry_budget(api: str, clock: Clock, tmp_path: Path
     assert 119 < clock.slept < 125
     assert run.stdout.count('"SCHEMA"') == 0
     assert len(run.failed) >= 4
+
+
+@pytest.mark.parametrize(
+    ("refusal", "most"),
+    [(faults.status(503), 121), (faults.status(500), 121), (faults.status(429), 901),
+     (faults.status(503, headers={"Retry-After": "120"}), 901)],
+    ids=["503", "500", "429", "Retry-After"],
+)  # fmt: skip
+def test_whatever_an_outage_answers(refusal: Fault, most: float, clock: Clock, tmp_path: Path) -> None:
+    """The streams after the first get one attempt each; so do the products, and the reports, of one stream."""
+    with result_sandbox("core", reports=3) as sandbox:
+        products = sandbox.account.ids("products")
+        for settings, failed in (({}, 6), ({"product_ids": products}, 4), ({"report_ids": ["*"]}, 1)):
+            sandbox.faults[:] = [dataclasses.replace(refusal, where=_BROKEN[failed])]
+            run = watched_sync(sandbox, tmp_path, **PATIENT, **settings)
+            assert len(run.failed) == failed
+            assert most - 2 < clock.slept < most
+            clock.sleeps.clear()
+
+
+def test_the_same_for_exports(clock: Clock, tmp_path: Path) -> None:
+    """The buckets of one server."""
+    env = {"AWS_ENDPOINT_URL": f"http://127.0.0.1:{closed_port()}", "AWS_ACCESS_KEY_ID": "a", "HOME": str(tmp_path)}
+    env |= {"AWS_SECRET_ACCESS_KEY": "b", "AWS_EC2_METADATA_DISABLED": "true", "AWS_DEFAULT_REGION": "us-east-1"}
+    run = read_exports(tmp_path, *(f"s3://bucket-{number}/x" for number in range(3)), env=env, **PATIENT)
+    assert run.failed == ["raw_events"]
+    assert "bucket-2" in run.errors[0]
+    assert 100 < clock.slept < 125
 
 
 def test_the_same_for_a_proxy(clock: Clock, tmp_path: Path) -> None:
@@ -129,6 +169,25 @@ def test_the_last_line_tells_why(tmp_path: Path) -> None:
     last = run.stderr.splitlines()[-1]
     assert re.search(r"2 of 6 streams failed: events: HTTP 403: .*; metrics: HTTP 404: ", last), last
     assert len(last) < 700
+
+
+def test_the_last_line_repeats_a_cause_once(clock: Clock, tmp_path: Path) -> None:
+    """What several streams have in common, and what the products of one have."""
+    with small_sandbox(faults.close("before")) as sandbox:
+        run = watched_sync(sandbox, tmp_path, product_ids=sandbox.account.ids("products"), retry_timeout=1)
+    streams = "accounts, products, reports, events, metrics, properties"
+    assert run.errors[-1].startswith(f"6 of 6 streams failed: {streams}: no complete response from 127.0.0.1:")
+    assert run.stderr.splitlines()[-1].count("no complete response") == 1
+    assert [line.count("no complete response") for line in run.errors] == [1] * 7
+    assert clock.slept
+
+
+def test_the_last_line_tells_the_end_of_a_long_cause(tmp_path: Path) -> None:
+    """Where it is one long word, too, such as a path."""
+    run = read_exports(tmp_path, tmp_path / "x" / ("y" * 200) / ("z" * 200))
+    assert re.fullmatch(
+        r"1 of 1 stream failed: raw_events: /.*yyy\.\.\.zzz.* does not exist; check export_urls", run.errors[-1]
+    )
 
 
 @pytest.mark.parametrize("rejections", [1, 2])

@@ -86,12 +86,12 @@ class TestLogin:
 
 
 def test_wrong_queries_on_the_command_line(sandbox: Sandbox, tmp_path: Path) -> None:
-    """From the file and from a variable alike."""
-    line = "queries: events is the name of another stream"
+    """From the file and from a variable, which is named."""
+    line = "events is the name of another stream"
     wrong = [{**QUERY, "name": "events"}]
-    assert_refused(sync(sandbox, tmp_path, queries=wrong), sandbox, line)
+    assert_refused(sync(sandbox, tmp_path, queries=wrong), sandbox, f"queries: {line}")
     env = sandbox.env | {"TAP_KISSMETRICS_QUERIES": json.dumps(wrong)}
-    assert_refused(run_tap(folder=tmp_path, env=env), sandbox, line)
+    assert_refused(run_tap(folder=tmp_path, env=env), sandbox, f"queries (from TAP_KISSMETRICS_QUERIES): {line}")
 
 
 def test_everything_from_the_environment(sandbox: Sandbox, tmp_path: Path) -> None:

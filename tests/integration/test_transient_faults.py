@@ -36,7 +36,7 @@ IMPATIENT: dict[str, Any] = {"request_timeout": 0.25}
 
 SOON = r"retrying in \d"
 AGAIN = f"WARNING.*{SOON}"
-WAITING = r"waiting \d+\.\d s( because of the API's rate limit|, as the API requires: HTTP 503)"
+WAITING = r"waiting \d+\.\d s( because of the API's rate limit|, as the server requires: HTTP 503)"
 BROKEN = rf"no complete response from 127\.0\.0\.1:\d+: .+{SOON}"
 NO_JSON = f"the response is not JSON.*{SOON}"
 NO_LIST = f"the response contains no list of records.*{SOON}"

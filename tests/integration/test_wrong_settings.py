@@ -9,11 +9,12 @@ import sysconfig
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from singer_sdk import Tap
 
 from tests.sandbox import PARENTS
 from tests.support.assertions import assert_refused, in_order_of_sync
 from tests.support.cases import small_sandbox, watched_sync
-from tests.support.run import environment, settings_for
+from tests.support.run import environment, settings_for, write_json
 from tests.support.tap import run_tap, sync
 
 if TYPE_CHECKING:
@@ -29,14 +30,101 @@ def test_a_dotenv_file(content: bytes, sandbox: Sandbox, tmp_path: Path) -> None
     assert_refused(run_tap(folder=tmp_path), sandbox, f"{tmp_path / '.env'} cannot be read: ")
 
 
-def test_certificates_that_are_not_there(tmp_path: Path) -> None:
-    """`REQUESTS_CA_BUNDLE` may name a file that does not exist."""
+BUNDLES = [
+    None,
+    b"",
+    b"<html>Log in</html>",
+    b"\x00\xff" * 99,
+    b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+]
+
+
+@pytest.mark.parametrize("content", BUNDLES, ids=["missing", "empty", "HTML", "binary", "damaged"])
+@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CA_BUNDLE"])
+def test_certificates_that_cannot_be_read(variable: str, content: bytes | None, tmp_path: Path) -> None:
+    """The line names the variable and the file."""
+    path = tmp_path / "authority.pem"
+    if content is not None:
+        path.write_bytes(content)
+    env = {**dict.fromkeys(("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"), ""), variable: str(path)}
     with small_sandbox() as sandbox:
-        url = sandbox.url.replace("http:", "https:")
-        run = sync(sandbox, tmp_path, api_url=url, env={"REQUESTS_CA_BUNDLE": "/nonexistent.pem"})
-    assert run.code == 1
-    assert "cannot be reached: Could not find a suitable TLS CA certificate bundle" in run.errors[0]
-    assert "Traceback" not in run.stderr
+        chosen: dict[str, Any] = {"export_urls": ["s3://bucket/x"]} if variable.startswith("AWS") else {}
+        run = sync(sandbox, tmp_path, api_url=sandbox.url.replace("http:", "https:"), env=env, **chosen)
+        assert_refused(run, sandbox, f"{variable}: no certificates can be read from {path}: ")
+
+
+def test_an_error_that_nobody_expected(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line without secrets; the traceback is for DEBUG, and has none either."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise LookupError(f"cannot find {sandbox.token}")
+
+    monkeypatch.setattr(Tap, "setup_mapper", fail)
+    line = sync(sandbox, tmp_path).refused()
+    assert line == "a bug of the tap; please report it, with LOGLEVEL=DEBUG: LookupError: cannot find (hidden)"
+    run = sync(sandbox, tmp_path, env={"LOGLEVEL": "DEBUG"})
+    assert "LookupError: cannot find (hidden)\n" in run.stderr
+    assert sandbox.token not in run.stderr
+
+
+def test_a_setting_from_a_variable(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The line names the variable too, and no other setting's."""
+    env = {**sandbox.env, "TAP_KISSMETRICS_PAGE_SIZE": "0", "TAP_KISSMETRICS_START_DATE": "yesterday"}
+    config = write_json(tmp_path / "config.json", {"max_concurrency": 0})
+    run = run_tap("--config", config, "--config", "ENV", folder=tmp_path, env=env)
+    says = ["page_size (from TAP_KISSMETRICS_PAGE_SIZE): must be", "start_date (from TAP_KISSMETRICS_START_DATE): must"]
+    assert_refused(run, sandbox, *says, "; max_concurrency: must be")
+
+
+def test_a_variable_that_is_not_read(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A config file alone is given: the line says how to read both."""
+    run = run_tap(folder=tmp_path, config={"api_url": sandbox.url}, env=sandbox.env)
+    assert_refused(run, sandbox, "api_token or username is required: ", "; beside a file, variables need --config ENV")
+
+
+def test_names_that_are_misspelt(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The nearest name, whatever the case; none for what is near to nothing. They are named beside an error as well."""
+    env = {**sandbox.env, "TAP_KISSMETRICS_PGE_SIZE": "1", "TAP_KISSMETRICS__SELECT": "1"}
+    config = write_json(tmp_path / "config.json", {"API_TOKEN": "x", "Page-Size": 1, "x" * 5000: 1})
+    run = run_tap("--config", config, "--config", "ENV", folder=tmp_path, env=env).succeeded()
+    variables, settings = run.warnings
+    assert variables.endswith(
+        ": TAP_KISSMETRICS_PGE_SIZE (did you mean TAP_KISSMETRICS_PAGE_SIZE?), TAP_KISSMETRICS__SELECT"
+    )
+    assert ": API_TOKEN (did you mean api_token?), Page-Size (did you mean page_size?), xxx" in settings
+    assert len(settings) < 400
+    run = run_tap("--config", config, folder=tmp_path)
+    assert "did you mean api_token?" in run.stderr
+    assert "is required" in run.refused()
+
+
+@pytest.mark.parametrize("name", ["start_date", "api_url", "page_size", "product_ids", "stream_maps", "export_urls"])
+def test_a_wrong_value_is_shown_in_part(name: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """It may be long, and hold a secret where it is cut."""
+    wrong: Any = f"{'x' * 40} {sandbox.token}{'y' * 5000}"
+    value = {"product_ids": [wrong], "stream_maps": {"accounts": [wrong]}, "export_urls": [f"https://{wrong}"]}
+    run = sync(sandbox, tmp_path, **{name: value.get(name, wrong)})
+    assert_refused(run, sandbox, f"{name}: ", "...")
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"stream_maps": {"accounts": 1}}, "stream_maps: accounts: 1 is not valid under any of the given schemas"),
+        (
+            {"flattening_enabled": True, "flattening_max_depth": -1},
+            "flattening_max_depth: must be an integer of 0 or mo",
+        ),
+        ({"export_urls": ["s3:/bucket/x"]}, "export_urls: must be s3://bucket/prefix"),
+        ({"start_date": "1711110512345"}, "start_date: must be a date-time such as"),
+    ],
+    ids=json.dumps,
+)
+def test_what_other_parts_would_take_for_something_else(
+    settings: dict[str, Any], says: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The line names the setting, and not another one."""
+    assert_refused(sync(sandbox, tmp_path, **settings), sandbox, says)
 
 
 @pytest.mark.parametrize("token", ["", "SECRET with-blanks", 1234567890], ids=json.dumps)

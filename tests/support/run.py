@@ -72,19 +72,28 @@ class Run:
 
     @property
     def failed(self) -> list[str]:
-        """The streams that failed: one error line each, whose beginning the last line repeats, and counts them."""
-        *causes, last = self.errors
+        """The streams that failed: one error line each; the last line counts them, and repeats each cause once."""
+        *lines, last = self.errors
         summary = re.fullmatch(r"(\d+) of (\d+) streams? failed: (.+)", last)
         assert summary, last
-        assert int(summary[1]) == len(causes) <= int(summary[2])
+        assert int(summary[1]) == len(lines) <= int(summary[2])
+        causes: dict[str, list[str]] = {}
+        for line in lines:
+            stream, _, cause = line.partition(": ")
+            causes.setdefault(cause, []).append(stream)
         rest = summary[3]
-        for cause in causes:
-            pairs = zip(rest, " ".join(cause.split()), strict=False)
-            shown = rest[: sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))]
-            assert len(shown) > len(cause.partition(": ")[0]) + 2, last
-            rest = rest.removeprefix(shown).lstrip().removeprefix("...").removeprefix("; ")
+        for cause, streams in causes.items():
+            rest = rest.removeprefix(f"{', '.join(streams)}: ")
+            shown = _common_beginning(rest, cause)
+            rest = rest.removeprefix(shown)
+            if shown != cause:
+                assert shown, last
+                rest = rest.removeprefix("...")
+                end = next(length for length in range(len(cause)) if rest.startswith(cause[length:]))
+                rest = rest.removeprefix(cause[end:])
+            rest = rest.removeprefix("; ")
         assert not rest, last
-        return [cause.partition(": ")[0] for cause in causes]
+        return [line.partition(": ")[0] for line in lines]
 
     def refused(self) -> str:
         """The one line of a run that was refused, which has an exit code and neither a traceback nor a record."""
@@ -99,6 +108,11 @@ class Run:
         assert self.code == 0, self.stderr
         assert not self.errors, self.stderr
         return self
+
+
+def _common_beginning(text: str, other: str) -> str:
+    pairs = zip(text, other, strict=False)
+    return text[: sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))]
 
 
 def lines_of(text: str) -> list[str]:

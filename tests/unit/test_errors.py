@@ -13,7 +13,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from tap_kissmetrics.apis import CORE, QUERY
 from tap_kissmetrics.errors import AuthenticationError, NotFoundError, error_for_exception, error_for_response
 from tap_kissmetrics.sdk_extensions.logs import MAX_QUOTED_LENGTH
-from tap_kissmetrics.sdk_extensions.retry import NoResponseError, RateLimitError
+from tap_kissmetrics.sdk_extensions.retry import RateLimitError
 from tests.unit.responses import make_response
 
 ANSWER = {"meta": {"status": 400, "message": "No"}, "data": None}
@@ -160,12 +160,16 @@ def test_the_message_of_a_body(body: object, message: str) -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "says"),
     [
-        (requests.exceptions.SSLError("broken"), NoResponseError, "no complete response from .*: broken"),
-        (requests.exceptions.ProxyError("down"), NoResponseError, "no complete response from .* through the proxy in"),
-        (requests.exceptions.ConnectionError("refused"), NoResponseError, "no complete response from .*: refused"),
-        (requests.exceptions.ReadTimeout("timed out"), NoResponseError, "no complete response from .*: timed out"),
+        (requests.exceptions.SSLError("broken"), RetriableAPIError, "no complete response from .*: broken"),
+        (
+            requests.exceptions.ProxyError("down"),
+            RetriableAPIError,
+            "no complete response from .* through the proxy in",
+        ),
+        (requests.exceptions.ConnectionError("refused"), RetriableAPIError, "no complete response from .*: refused"),
+        (requests.exceptions.ReadTimeout("timed out"), RetriableAPIError, "no complete response from .*: timed out"),
         (requests.exceptions.InvalidURL("nonsense"), FatalAPIError, "cannot be reached: nonsense; check api_url, and"),
-        (requests.exceptions.InvalidHeader("twice"), NoResponseError, "no complete response from .*: twice"),
+        (requests.exceptions.InvalidHeader("twice"), RetriableAPIError, "no complete response from .*: twice"),
     ],
 )
 def test_an_exception(error: requests.RequestException, kind: type[Exception], says: str) -> None:
@@ -187,14 +191,13 @@ def ssl_error(kind: type[ssl.SSLError], reason: str, text: str) -> requests.exce
 @pytest.mark.parametrize(
     ("kind", "reason", "expected", "says"),
     [
-        (ssl.SSLCertVerificationError, "CERTIFICATE_VERIFY_FAILED", FatalAPIError, "certificate .* REQUESTS_CA_BUNDLE"),
+        (ssl.SSLCertVerificationError, "CERTIFICATE_VERIFY_FAILED", FatalAPIError, "certificate .* SSL_CERT_FILE"),
         (ssl.SSLError, "WRONG_VERSION_NUMBER", FatalAPIError, "does not speak TLS"),
         (ssl.SSLError, "HTTP_REQUEST", FatalAPIError, "does not speak TLS"),
-        (ssl.SSLError, "NO_CERTIFICATE_OR_CRL_FOUND", FatalAPIError, "check the certificates of SSL_CERT_FILE"),
-        (ssl.SSLError, "DECRYPTION_FAILED_OR_BAD_RECORD_MAC", NoResponseError, "no complete response"),
-        (ssl.SSLError, "TLSV1_ALERT_INTERNAL_ERROR", NoResponseError, "no complete response"),
-        (ssl.SSLEOFError, "UNEXPECTED_EOF_WHILE_READING", NoResponseError, "no complete response"),
-        (ssl.SSLZeroReturnError, "", NoResponseError, "no complete response"),
+        (ssl.SSLError, "DECRYPTION_FAILED_OR_BAD_RECORD_MAC", RetriableAPIError, "no complete response"),
+        (ssl.SSLError, "TLSV1_ALERT_INTERNAL_ERROR", RetriableAPIError, "no complete response"),
+        (ssl.SSLEOFError, "UNEXPECTED_EOF_WHILE_READING", RetriableAPIError, "no complete response"),
+        (ssl.SSLZeroReturnError, "", RetriableAPIError, "no complete response"),
     ],
 )
 def test_tls_errors_by_cause(
@@ -209,10 +212,58 @@ def test_tls_errors_by_cause(
     assert re.search(says, str(found))
 
 
-def test_html_of_a_firewall_is_not_about_access() -> None:
+@pytest.mark.parametrize(
+    ("body", "content_type", "page"),
+    [
+        (b"<html>Blocked</html>", "text/html; charset=utf-8", "an HTML page"),
+        (b"<HTML>Blocked</HTML>", "TEXT/HTML", "an HTML page"),
+        (b"<!doctype html>Blocked", "", "an HTML page"),
+        (b"<html>Blocked</html>", "application/json", "an HTML page"),
+        (b"", "text/html", "an HTML page"),
+        (b"error code: 1020", "text/plain", "a text"),
+    ],
+)
+def test_what_a_firewall_sends_is_not_about_access(body: bytes, content_type: str, page: str) -> None:
     """A 403 that is not from the API."""
-    response = make_response(b"<html>Blocked</html>", 403, headers={"Content-Type": "text/html; charset=utf-8"})
+    response = make_response(body, 403, headers={"Content-Type": content_type})
     line = str(error_for_response(403, response, api=CORE, setting="api_url"))
-    assert line == (
-        "HTTP 403: /core/events is refused by an HTML page, which is not from the API: check firewalls and proxies"
+    assert (
+        line == f"HTTP 403: /core/events is refused by {page}, which is not from the API: check firewalls and proxies"
     )
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/html"])
+def test_json_of_the_api_is_about_access(content_type: str) -> None:
+    """Whatever type it is declared as; so is no body at all."""
+    response = make_response(b'{"message": "No"}', 403, headers={"Content-Type": content_type})
+    line = str(error_for_response(403, response, api=CORE, setting="api_url"))
+    assert line.endswith("api_token cannot read /core/events; deselect the stream or widen the access: API message: No")
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind"),
+    [("407 Proxy Authentication Required", FatalAPIError), ("403 Forbidden", FatalAPIError),
+     ("408 Request Timeout", RetriableAPIError), ("429 Too Many Requests", RetriableAPIError),
+     ("502 Bad Gateway", RetriableAPIError)],
+)  # fmt: skip
+def test_a_proxy_that_makes_no_tunnel(answer: str, kind: type[Exception]) -> None:
+    """What it refuses once, it refuses again."""
+    found = error_for_exception(requests.exceptions.ProxyError(f"Tunnel connection failed: {answer}"), "api_url")
+    assert type(found) is kind
+    assert answer in str(found)
+    assert "the proxy in the environment" in str(found)
+
+
+@pytest.mark.parametrize("no_proxy", ["", "*"])
+def test_a_proxy_is_named_in_any_error(no_proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That hangs up or is silent, too, which the library does not tell from a server that does."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    request = requests.Request("GET", "https://api.example.com/core").prepare()
+    found = error_for_exception(requests.exceptions.ConnectTimeout("timed out", request=request), "api_url")
+    way, place = (
+        ("", "api_url") if no_proxy else (" through the proxy in the environment", "the proxy in the environment")
+    )
+    hint = f"check the network, VPN and DNS, and {place}"
+    assert str(found) == f"no complete response from api.example.com{way}: timed out; {hint}"

@@ -6,6 +6,7 @@ import base64
 import html
 import json
 import logging
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
@@ -13,7 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_kissmetrics.sdk_extensions.logs import MAX_LINE_LENGTH, REDACTED, Redactor
+from tap_kissmetrics.sdk_extensions import logs
+from tap_kissmetrics.sdk_extensions.logs import MAX_LINE_LENGTH, REDACTED, Redactor, shorten, truncate
+from tap_kissmetrics.sdk_extensions.transport import logins_in_environment
 from tests.support.examples import examples
 
 if TYPE_CHECKING:
@@ -46,6 +49,18 @@ FORMS: dict[str, Callable[[str], str]] = {
     "Base64 without its end": lambda secret: base64.b64encode(secret.encode()).decode().rstrip("="),
     "Base64 for a URL": lambda secret: base64.urlsafe_b64encode(secret.encode()).decode(),
     "Base64 for a URL, without its end": lambda s: base64.urlsafe_b64encode(s.encode()).decode().rstrip("="),
+    "HTML, by number": lambda secret: "".join(f"&#{ord(char)};" for char in secret),
+    "HTML, by hexadecimal number": lambda secret: "".join(f"&#x{ord(char):04X};" for char in secret),
+    "HTML, signs by number": lambda secret: "".join(c if c.isalnum() else f"&#{ord(c)};" for c in secret),
+    "HTML within HTML": lambda secret: html.escape(html.escape(secret)),
+    "%XX of each character": lambda secret: "".join(f"%{octet:02X}" for octet in secret.encode()),
+    "%XX within %XX": lambda secret: quote(quote(secret, safe=""), safe=""),
+    "\\u of each character": lambda s: "".join(
+        f"\\u{unit}" for unit in re.findall("....", s.encode("utf-16-be").hex())
+    ),
+    "JSON within JSON": lambda secret: json.dumps(json.dumps(secret)[1:-1])[1:-1],
+    "two lines": lambda secret: f"{secret[:7]}\r\n {secret[7:]}",
+    "Base64 in two lines": lambda s: "\n".join(re.findall(".{1,20}", base64.b64encode(s.encode()).decode())),
     "hexadecimal": lambda secret: secret.encode().hex(),
 }
 
@@ -70,6 +85,45 @@ def test_any_secret_is_hidden(secret: str, form: str) -> None:
     if form in {"upper case", "lower case"} and shown.lower() != secret.lower():
         return  # case mappings of Unicode that change the text
     assert shown not in redactor.redact(f"a {shown} b")
+
+
+@pytest.mark.parametrize("before", ["", "x", "xy", "Bearer "])
+@pytest.mark.parametrize("secret", SECRETS)
+def test_a_secret_within_longer_base64_is_hidden(secret: str, before: str) -> None:
+    """But for the characters that depend on what stands beside it."""
+    redactor = Redactor()
+    redactor.add([secret])
+    text = base64.b64encode(f"{before}{secret}:and more".encode()).decode()
+    redacted = redactor.redact(text)
+    assert REDACTED in redacted
+    assert len(redacted) <= len(text) - len(secret) + 3
+
+
+def test_only_white_space_is_no_secret() -> None:
+    """It would be everywhere."""
+    redactor = Redactor()
+    redactor.add(["", " ", " \n"])
+    assert redactor.redact("a b \n c") == "a b \n c"
+
+
+def test_what_is_cut_shows_no_part_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the cut is."""
+    redactor = Redactor()
+    redactor.add([SECRETS[0]])
+    monkeypatch.setattr(logs, "REDACTOR", redactor)
+    for position in range(40):
+        text = f"{'x' * position}{SECRETS[0]}{'y' * 200}"
+        for shown in (truncate(f"{'z' * 170}{text}"), shorten(text, 60), shorten(text[::-1], 60)):
+            assert "secret" not in shown
+            assert "plain" not in shown
+
+
+@pytest.mark.parametrize("variable", ["https_proxy", "HTTPS_PROXY", "AWS_ENDPOINT_URL"])
+@pytest.mark.parametrize("url", ["http://joe:a%20secret%2Bof%20joe@proxy:1", "joe:a%20secret%2Bof%20joe@proxy:1"])
+def test_logins_in_the_environment(url: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As they are written there, and as they are sent."""
+    monkeypatch.setenv(variable, url)
+    assert {"a%20secret%2Bof%20joe", "a secret+of joe", "joe:a secret+of joe"} <= set(logins_in_environment())
 
 
 def test_everyday_words_stay_in_own_text() -> None:

@@ -61,8 +61,14 @@ def limited(retry_after: float | None) -> RateLimitError:
     return error
 
 
-def attempt(
-    errors: Sequence[Exception], clock: Clock, *, factor: float = 1, max_time: float = 120, duration: float = 0
+def attempt(  # noqa: PLR0913 - what varies
+    errors: Sequence[Exception],
+    clock: Clock,
+    *,
+    factor: float = 1,
+    max_time: float = 120,
+    duration: float = 0,
+    failing: set[tuple[str, bool]] | None = None,
 ) -> tuple[list[float], int, Exception | None]:
     """Call a function that raises these errors, one after the other, and lasts so long each time.
 
@@ -83,7 +89,14 @@ def attempt(
         waits.append(seconds)
 
     call: Callable[[], str] = retrying(
-        func, factor=factor, max_time=lambda _: max_time, sleep=clock.sleep, now=clock.monotonic, on_retry=on_retry
+        func,
+        factor=factor,
+        max_time=max_time,
+        sleep=clock.sleep,
+        now=clock.monotonic,
+        on_retry=on_retry,
+        failing=set() if failing is None else failing,
+        server=lambda: "host",
     )
     try:
         assert call() == "done"
@@ -163,25 +176,15 @@ def test_failures_after_a_rate_limit_have_their_whole_budget(clock: Clock) -> No
     assert attempt(errors, clock, max_time=60)[1:] == (10, None)
 
 
-def test_each_error_has_a_budget(clock: Clock) -> None:
-    """An outage that is known already is not waited for."""
-    calls = itertools.count()
-
-    def func() -> None:
-        error = RetriableAPIError("known" if next(calls) == 3 else "new")
-        raise error
-
-    call = retrying(
-        func,
-        factor=1,
-        max_time=lambda error: 0 if str(error) == "known" else 120,
-        sleep=clock.sleep,
-        now=clock.monotonic,
-        on_retry=lambda *_: None,
-    )
-    with pytest.raises(RetriableAPIError, match="known"):
-        call()
-    assert next(calls) == 4
+@pytest.mark.parametrize("error", [RetriableAPIError("503"), limited(None)], ids=["failure", "rate limit"])
+def test_an_outage_uses_up_one_budget(error: Exception, clock: Clock) -> None:
+    """Then one attempt each time, until a good response; a rate limit after a failure is a sign of life."""
+    failing: set[tuple[str, bool]] = set()
+    assert attempt([error] * 50, clock, failing=failing)[1] > 5
+    assert attempt([error] * 50, clock, failing=failing) == ([], 1, error)
+    other = limited(60) if type(error) is RetriableAPIError else RetriableAPIError("503")
+    assert attempt([other], clock, failing=failing)[1:] == (2, None)
+    assert attempt([error], clock, failing=failing)[1:] == (2, None)
 
 
 @pytest.mark.parametrize("error", [FatalAPIError("HTTP 404"), ValueError("a bug")])

@@ -38,7 +38,20 @@ def test_an_instant(value: str, instant: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [None, "", "never", "2024-13-01", "0000-00-00", "12:00", 17, True, [], "0001-01-01T00:00:00+23:59"],
+    [
+        None,
+        "",
+        "never",
+        "2024-13-01",
+        "0000-00-00",
+        "12:00",
+        "1711110512345",
+        "2024-W01-1",
+        17,
+        True,
+        [],
+        "0001-01-01T00:00:00+23:59",
+    ],
     ids=repr,
 )
 def test_no_instant(value: object) -> None:
