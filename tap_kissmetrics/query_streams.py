@@ -78,6 +78,8 @@ class ResultStream(QueryClientStream):
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
         self._unnamed: set[str] = set()
+        self._read_ids: set[str] = set()
+        """The queries whose rows were written: their ids are a part of the primary key."""
 
     @property
     @override
@@ -136,6 +138,10 @@ class ResultStream(QueryClientStream):
             self.stream_logger.warning("%s: stopped while the query was being started; it may be running", job.name)
             raise
         self.stream_logger.info("%s: query %s was started", job.name, job.query.id)
+        if job.query.id in self._read_ids:
+            self.stream_logger.warning("%s: query %s is that of a result that was read before", job.name, job.query.id)
+            return
+        self._read_ids.add(job.query.id)
         page = self._poll(job, request)
         while True:
             described = job.query.columns
