@@ -8,7 +8,7 @@ from singer_sdk.exceptions import FatalAPIError
 from typing_extensions import override
 
 from tap_kissmetrics.client import ListStream, QueryListStream
-from tap_kissmetrics.responses import is_id
+from tap_kissmetrics.responses import read_id
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -52,10 +52,9 @@ class QueryProductListStream(QueryListStream):
     @override
     def parse_response(self, response: requests.Response) -> Iterator[Record]:
         for record in super().parse_response(response):
-            product_id = record.get("product_id")
-            if product_id is None and self._context:  # a part of the primary key
+            if record.get("product_id") is None and self._context:  # a part of the primary key
                 record["product_id"] = self._context["product_id"]
-            elif not is_id(product_id):
+            elif read_id(record, "product_id") is None:
                 msg = f"the product_id of the record {record['id']!r}, part of its primary key, is not an id"
                 raise FatalAPIError(msg)
             yield record

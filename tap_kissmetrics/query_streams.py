@@ -79,6 +79,8 @@ class ResultStream(QueryClientStream):
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
         self._unnamed: set[str] = set()
+        self._read_ids: set[str] = set()
+        """The queries whose rows were written: their ids are a part of the primary key."""
 
     @property
     @override
@@ -137,6 +139,10 @@ class ResultStream(QueryClientStream):
             self.stream_logger.warning("%s", job.describe(event))
             raise
         self.stream_logger.info("%s", job.describe("started"))
+        if job.query.id in self._read_ids:
+            msg = "the API gave it the id of a query that was read before"
+            raise FatalAPIError(msg)
+        self._read_ids.add(job.query.id)
         page = self._poll(job, request)
         while True:
             described = job.query.columns

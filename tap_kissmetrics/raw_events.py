@@ -36,6 +36,10 @@ MAX_LINE_SIZE: t.Final = 2**26
 """Bytes of a line, which is held in memory whole."""
 
 
+_OTHER_KINDS: t.Final = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
+"""How files begin whose lines cannot be read."""
+
+
 class RawEventsStream(ExtendedStream):
     """Raw events (support pages: "Raw data export"), each export in a partition of its own."""
 
@@ -158,7 +162,10 @@ class RawEventsStream(ExtendedStream):
 
     def _blocks_of(self, file: File, blocks: Iterator[tuple[File, bytes, bool]]) -> Iterator[bytes]:
         line_size = 0
-        for _, block, is_last in blocks:
+        for number, (_, block, is_last) in enumerate(blocks):
+            if number == 0 and (kind := next(filter(block.startswith, _OTHER_KINDS), None)):
+                msg = f"{file.path} is {_OTHER_KINDS[kind]}, not lines of JSON in UTF-8: unpack or convert it"
+                raise FatalAPIError(msg)
             end = block.rfind(b"\n")
             line_size = len(block) - end - 1 if end >= 0 else line_size + len(block)
             if line_size > MAX_LINE_SIZE:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import decimal
 import re
 import typing as t
 from http import HTTPStatus
@@ -19,6 +20,7 @@ if t.TYPE_CHECKING:
     import requests
 
     from tap_kissmetrics.sdk_extensions.pagination import RecordId
+    from tap_kissmetrics.sdk_extensions.records import Record
 
 MAX_NUMBER_DIGITS: t.Final = 18
 """Digits of a status or a number of records that makes sense."""
@@ -211,14 +213,22 @@ def _id_of(record: object, position: int) -> RecordId:
     if not isinstance(record, dict):
         msg = f"the record at offset {position} is not an object"
         raise FatalAPIError(msg)
-    key = record.get("id")
-    if not is_id(key):
+    key = read_id(record, "id")
+    if key is None:
         msg = f"the record at offset {position} has no id, which is its primary key"
         raise FatalAPIError(msg)
     if "\ufffd" in str(key):
         msg = f"the id of the record at offset {position} is not text"
         raise RetriableAPIError(msg)
     return key
+
+
+def read_id(record: Record, column: str) -> RecordId | None:
+    """Return an id of a record, in which 7.0 becomes 7; None for what is no id."""
+    value = record.get(column)
+    if isinstance(value, decimal.Decimal) and (number := to_integer(value)) is not None:
+        value = record[column] = number
+    return value if is_id(value) else None
 
 
 def is_id(value: object) -> t.TypeGuard[RecordId]:

@@ -163,9 +163,7 @@ class ReportResultsStream(SavedQueryStream):
                 yield FatalAPIError(f"report {choice.id} cannot be run: it is not of type {RUNNABLE_REPORT_TYPE}")
 
     def _make_job(self, choice: Choice, report: Record) -> QueryJob:
-        report_id = report["id"]
-        if self.api.has_numeric_ids and str(report_id).isdecimal():
-            report_id = int(report_id)
+        report_id = self._identity(report["id"]) if self.api.has_numeric_ids else report["id"]
         columns = {"report_id": report_id, "product_id": report["product_id"]}
         name = f"report {report_id} ({report['name']!r})"
         if self.api is CORE:
@@ -232,7 +230,9 @@ class UserQueryStream(ResultStream):
         schema = query.get("schema")
         self._has_schema = schema is not None
         product = th.Property("product_id", th.IntegerType, description="The product that was queried.")
-        super().__init__(tap, name=query["name"], schema=schema or th.PropertiesList(product, *ROW_COLUMNS).to_dict())
+        # Some targets require the type, which many leave out.
+        rows = {"type": "object", **schema} if schema else th.PropertiesList(product, *ROW_COLUMNS).to_dict()
+        super().__init__(tap, name=query["name"], schema=rows)
         self.primary_keys = tuple(query.get("primary_key") or ()) if schema else ROW_KEY
         self._query = {name: query[name] for name in ("product_id", "query_type", "query_params")}
 

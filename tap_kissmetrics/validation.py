@@ -228,7 +228,7 @@ def _validate_core_dates(value: object) -> str | None:
 
 def _validate_ids(ids: list[str | int], stream: str) -> str | None:
     for one in ids:
-        if isinstance(one, bool) or not re.fullmatch(r"[\w-]+", str(one), re.ASCII):
+        if isinstance(one, bool) or not re.fullmatch(r"[\w-]{1,100}", str(one), re.ASCII):
             return f"must be ids, not {quote(one)}; an id is a number or a UUID, not a name: see the stream {stream}"
     return None
 
@@ -273,7 +273,7 @@ def _validate_batch_config(config: Settings) -> str | None:
         BatchConfig.from_dict(config).storage.get_url("")
     except TypeError as error:  # for members that it does not know
         return str(error).partition("__init__() ")[2] or str(error)
-    except (ImportError, NotImplementedError, ValueError) as error:
+    except (ImportError, NotImplementedError, OSError, ValueError) as error:
         return str(error)
     return None
 

@@ -8,7 +8,7 @@ import typing as t
 from jsonschema import Draft202012Validator, validators
 from jsonschema.exceptions import SchemaError, best_match
 from singer_sdk.singerlib import Catalog
-from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL
+from singer_sdk.singerlib.catalog import REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL, StreamMetadata
 
 from tap_kissmetrics.sdk_extensions.inputs import MAX_SHOWN_LENGTH, InputError, format_path, quote, suggest_names
 from tap_kissmetrics.sdk_extensions.logs import shorten
@@ -17,6 +17,8 @@ from tap_kissmetrics.sdk_extensions.state import parse_instant
 if t.TYPE_CHECKING:
     import logging
     from collections.abc import Collection, Mapping, Sequence
+
+    from singer_sdk.singerlib.catalog import CatalogEntry
 
 REPLICATION_METHODS: t.Final = (REPLICATION_FULL_TABLE, REPLICATION_INCREMENTAL)
 
@@ -129,17 +131,27 @@ def read_catalog(
     return own
 
 
-def validate_primary_key(stream: str, own: Sequence[str], from_catalog: Sequence[str]) -> None:
-    """Raise `InputError` if a target would take several records for one, as with the catalog of another API.
+def read_primary_key(entry: CatalogEntry, own: Sequence[str]) -> Sequence[str]:
+    """Return the primary key in the entry of a stream, which gets the stream's own if it names none.
 
-    No key at all is accepted: a target then appends every record.
+    No key at all is accepted: a target then appends every record. Raises `InputError` if a target would take several
+    records for one, as with the catalog of another API.
     """
-    if from_catalog and set(own) != set(from_catalog):
+    if entry.key_properties is None:
+        root = entry.metadata.get(())
+        given = root.table_key_properties if isinstance(root, StreamMetadata) else None
+        entry.key_properties = list(own if given is None else given)
+    key, stream = entry.key_properties, entry.tap_stream_id
+    if not set(key).issubset(entry.schema.properties or ()):
+        msg = f"catalog: key_properties of stream {stream} must be a list of columns of its schema, not {quote(key)}"
+        raise InputError(msg)
+    if key and set(own) != set(key):
         msg = (
             f"catalog: key_properties of stream {stream} must be {', '.join(own) or 'empty'}, "
-            f"not {', '.join(from_catalog)}; make a new catalog with --discover and the settings of the sync"
+            f"not {', '.join(key)}; make a new catalog with --discover and the settings of the sync"
         )
         raise InputError(msg)
+    return key
 
 
 def validate_state(
@@ -193,10 +205,6 @@ def _validate_stream(name: str, entry: dict[str, t.Any], replication_keys: Seque
         msg = f"catalog: the schema of stream {name} is not a JSON Schema: {error.message}"
         raise InputError(msg) from None
     root = _root(entry.setdefault("metadata", []))
-    keys = entry.get("key_properties") or root.get("table-key-properties") or []
-    if not set(keys).issubset(columns):
-        msg = f"catalog: key_properties of stream {name} must be a list of columns of its schema, not {quote(keys)}"
-        raise InputError(msg)
     if method := root.get("replication-method"):
         entry["replication_method"] = method
     if key := root.get("replication-key"):

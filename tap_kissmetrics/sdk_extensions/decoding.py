@@ -46,6 +46,8 @@ def decode_json(data: bytes, *, charset: str | None = None, on_repair: Callable[
 
 _decode_strictly: t.Final = msgspec.json.Decoder(float_hook=decimal.Decimal).decode
 
+_ASCII: t.Final = bytes(range(32, 127)) + rb"\n"
+
 _LENIENT: t.Final[dict[str, t.Any]] = {"parse_constant": str, "strict": False}
 
 _ESCAPE: t.Final = re.compile(r'\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})|(?:\\[0-3][0-7]{2})+|\\')
@@ -57,14 +59,21 @@ def _to_text(data: bytes, charset: str | None) -> tuple[str, str]:
     encoding: str = json.detect_encoding(data)
     with contextlib.suppress(UnicodeDecodeError):
         return data.decode(encoding, "surrogatepass"), ""
-    try:
-        text = data.decode(encoding := charset or encoding, "replace")
-    except LookupError:
-        text = data.decode(encoding := "utf-8", "replace")
+    if charset and _extends_ascii(charset):
+        encoding = charset
+    text = data.decode(encoding, "replace")
     if (index := text.find("\ufffd")) < 0:
         return text, ""
     position = len(text[:index].encode(encoding, "surrogatepass" if encoding.startswith("utf") else "replace"))
     return text, f"byte {position:,}, in {_field_before(text, index)}, is not {encoding.upper()}"
+
+
+def _extends_ascii(charset: str) -> bool:
+    """Return whether a charset exists, and has ASCII in it: another one cannot be that of a document in UTF-8."""
+    try:
+        return _ASCII.decode(charset, "replace") == _ASCII.decode()
+    except (LookupError, ValueError):
+        return False
 
 
 def _decode_leniently(text: str) -> t.Any:

@@ -94,8 +94,8 @@ def _describe_type(value: object) -> str:
 def read_environment(schema: Mapping[str, t.Any], prefix: str, logger: logging.Logger) -> Settings:
     """Read settings from variables that begin with the prefix, and from `.env` in the working directory or above it.
 
-    An empty variable counts as absent. The SDK's own reader looks for `.env` beside its source code, lets it win over
-    the environment, and ends with a traceback at "abc" for a number.
+    An empty variable counts as absent, and so does `null`, except in a secret. The SDK's own reader looks for `.env`
+    beside its source code, lets it win over the environment, and ends with a traceback at "abc" for a number.
     """
     dotenv = "the working directory"
     try:
@@ -108,19 +108,18 @@ def read_environment(schema: Mapping[str, t.Any], prefix: str, logger: logging.L
     settings: Settings = {}
     for name, definition in schema["properties"].items():
         variable = f"{prefix}{name.upper()}"
-        if not (text := os.environ.get(variable, "")).strip():
+        text = os.environ.get(variable, "")
+        if not text.strip() or (text.strip() == "null" and not definition.get("secret")):
             continue
         types = definition.get("type", [])
         if "string" in types:
             settings[name] = text
             continue
         try:
-            value = _parse(text.strip(), types)
+            settings[name] = _parse(text.strip(), types)
         except (ValueError, RecursionError):
             msg = f"{name} (from {variable}): {describe_allowed(definition)}, not {quote(text)}"
             raise InputError(msg) from None
-        if value is not None:
-            settings[name] = value
     variables = {f"{prefix}{name.upper()}" for name in schema["properties"]} | {f"{prefix}LOGLEVEL"}
     if unknown := sorted(name for name in os.environ if name.startswith(prefix) and name not in variables):
         logger.warning("Unknown variables are ignored: %s", suggest_names(unknown, variables, prefix))
@@ -158,8 +157,6 @@ def name_variables(message: str, variables: Mapping[str, str]) -> str:
 
 
 def _parse(text: str, types: list[str]) -> t.Any:
-    if text == "null":
-        return None
     if "boolean" in types:
         if text.lower() in _TRUE | _FALSE:
             return text.lower() in _TRUE

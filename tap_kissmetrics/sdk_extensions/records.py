@@ -24,6 +24,8 @@ MAX_INTEGER_DIGITS: t.Final = 1000
 _is_integer: t.Final = re.compile("-?(0|[1-9][0-9]*)").fullmatch
 """A text with leading zeros is a code, and no number."""
 
+_leading_zeros: t.Final = re.compile("^0+(?=[0-9])")
+
 _is_number: t.Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]{1,9})?").fullmatch
 
 MAX_EXPONENT: t.Final = 307
@@ -111,10 +113,11 @@ class RecordConformer:
 
 
 def identity(value: str | int, *, is_numeric: bool) -> str | int:
-    """Return what a table compares of a key: 1, "1" and "01" are one number, a UUID is one in upper and lower case."""
+    """Return what a table compares of a key: 1, " 1 " and "01" are one number, a UUID is the same in any case."""
     text = str(value)
-    if is_numeric and text.isascii() and text.isdecimal():
-        return int(text)
+    number = to_integer(_leading_zeros.sub("", text.strip())) if is_numeric else None
+    if number is not None:
+        return number
     return text.lower() if _is_uuid(text) else text
 
 

@@ -16,10 +16,10 @@ from singer_sdk.singerlib.catalog import Metadata
 from typing_extensions import override
 
 from tap_kissmetrics.sdk_extensions.batches import write_batches
-from tap_kissmetrics.sdk_extensions.catalog import validate_primary_key
+from tap_kissmetrics.sdk_extensions.catalog import read_primary_key
 from tap_kissmetrics.sdk_extensions.inputs import InputError
 from tap_kissmetrics.sdk_extensions.logs import StreamLogger, describe_cause, drop_redundant
-from tap_kissmetrics.sdk_extensions.mapping import FlattenedRecords, describe_map_error
+from tap_kissmetrics.sdk_extensions.mapping import MappedRecords, describe_map_error
 from tap_kissmetrics.sdk_extensions.progress import Progress
 from tap_kissmetrics.sdk_extensions.records import RecordConformer
 from tap_kissmetrics.sdk_extensions.retry import RateLimitError, retrying
@@ -216,7 +216,7 @@ class ExtendedStream(RESTStream[int]):
     def _generate_record_messages(self, record: Record) -> t.Generator[RecordMessage, None, None]:
         try:
             if not self._is_selected_whole:
-                yield from map(self._flattened.conform, super()._generate_record_messages(record))
+                yield from map(self._mapped.conform, super()._generate_record_messages(record))
                 return
             for stream_map in self.stream_maps:
                 if (mapped := stream_map.transform(record)) is not None:
@@ -226,14 +226,14 @@ class ExtendedStream(RESTStream[int]):
                         version=self._stream_version,
                         time_extracted=dt.datetime.now(dt.UTC),
                     )
-                    yield self._flattened.conform(message)
+                    yield self._mapped.conform(message)
         except Exception as error:
             msg = f"{self.name}: {describe_map_error(error, record, self.primary_keys)}"
             raise StreamError(msg) from error
 
     @cached_property
-    def _flattened(self) -> FlattenedRecords:
-        return FlattenedRecords(self.stream_maps, self._conformer.warn_dropped)
+    def _mapped(self) -> MappedRecords:
+        return MappedRecords(self.stream_maps, self._conformer.warn_dropped)
 
     @cached_property
     def _is_selected_whole(self) -> bool:
@@ -265,7 +265,9 @@ class ExtendedStream(RESTStream[int]):
     def apply_catalog(self, catalog: Catalog) -> None:
         own = self.primary_keys
         super().apply_catalog(catalog)
-        validate_primary_key(self.name, own, self.primary_keys)
+        if entry := catalog.get_stream(self.name):
+            self.primary_keys = read_primary_key(entry, own)
+        _ = self.metadata  # which selects the keys, before the mapper takes the selection from the catalog
 
     @property
     @override

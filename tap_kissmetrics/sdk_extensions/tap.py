@@ -26,7 +26,7 @@ from tap_kissmetrics.sdk_extensions.inputs import (
     suggest_names,
 )
 from tap_kissmetrics.sdk_extensions.logs import drop_redundant, is_log_detailed, plural, redact_logs, shorten
-from tap_kissmetrics.sdk_extensions.mapping import shared_table, unmatched_maps
+from tap_kissmetrics.sdk_extensions.mapping import broken_expressions, shared_table, unmatched_maps
 from tap_kissmetrics.sdk_extensions.progress import summary, terminal_line
 from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
 from tap_kissmetrics.sdk_extensions.state import parse_instant
@@ -141,19 +141,23 @@ class ExtendedTap(Tap):
 
     @override
     def setup_mapper(self) -> None:
+        streams = self.streams  # which complete the entries of the catalog that the mapper reads
         maps = self.config.get("stream_maps")
-        if unmatched := list(unmatched_maps(maps, self.streams)) if isinstance(maps, dict) else []:
-            self.logger.warning("stream_maps: no stream matches %s", suggest_names(unmatched, self.streams))
+        if isinstance(maps, dict) and (broken := list(broken_expressions(maps))):
+            msg = f"stream_maps: {'; '.join(broken)}"
+            raise InputError(msg)
+        if unmatched := list(unmatched_maps(maps, streams)) if isinstance(maps, dict) else []:
+            self.logger.warning("stream_maps: no stream matches %s", suggest_names(unmatched, streams))
         try:
             super().setup_mapper()
         except SingerSDKError as error:
             msg = f"stream_maps: {error}"
             raise InputError(msg) from error
-        except (AttributeError, KeyError, TypeError, ValueError) as error:  # which the SDK does not catch
+        except (AttributeError, LookupError, TypeError, ValueError) as error:  # which the SDK does not catch
             msg = f"stream_maps: cannot be used: {type(error).__name__}: {error}"
             raise InputError(msg) from error
-        selected = [name for name, stream in self.streams.items() if stream.selected]
-        if shared := shared_table({name: self.mapper.stream_maps[name] for name in selected}):
+        selected = {name: self.mapper.stream_maps[name] for name, stream in streams.items() if stream.selected}
+        if shared := shared_table(selected):
             msg = f"stream_maps: several streams would be written to the table {shared}"
             raise InputError(msg)
 

@@ -54,8 +54,8 @@ class BufferedWriter(SingerWriter):
         if isinstance(message, ActivateVersionMessage):
             self._held.append(message)
         elif isinstance(message, SchemaMessage):
-            # Of no use to a target, and some refuse them.
-            message.schema = {name: value for name, value in message.schema.items() if name not in {"$schema", "title"}}
+            message.schema = _without_annotations(message.schema)
+            message.key_properties = message.key_properties or []  # some targets require them
             self._schemas.append(message)
             if not self.hold_schemas:
                 self.release_schemas()
@@ -133,6 +133,16 @@ class BufferedWriter(SingerWriter):
             self.flush()
         if self.shutdown:
             self.shutdown.check()
+
+
+def _without_annotations(schema: dict[str, t.Any]) -> dict[str, t.Any]:
+    """Leave out what is of no use to a target, and what some refuse."""
+    plain = {name: value for name, value in schema.items() if name not in {"$id", "$schema", "title"}}
+    if columns := plain.get("properties"):
+        plain["properties"] = {name: _without_annotations(column) for name, column in columns.items()}
+    if items := plain.get("items"):
+        plain["items"] = _without_annotations(items)
+    return plain
 
 
 def _write_all(lines: bytearray) -> None:

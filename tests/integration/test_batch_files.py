@@ -189,6 +189,25 @@ def test_a_root_with_a_login(sandbox: Sandbox, tmp_path: Path, batches: dict[str
     assert sandbox.token not in run.stderr + run.stdout
 
 
+@pytest.mark.parametrize("root", ["memory://x", "http://127.0.0.1:9/x"])
+def test_a_storage_that_fails(root: str, sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any]) -> None:
+    """Whatever its library raises."""
+    batches["batch_config"]["storage"]["root"] = root
+    run = sync(sandbox, tmp_path, **batches)
+    assert run.code == 1
+    assert run.errors[0].startswith("batch_config: ")
+    assert "Traceback" not in run.stderr
+
+
+def test_messages_say_that_files_are_packed(sandbox: Sandbox, tmp_path: Path, batches: dict[str, Any]) -> None:
+    """The SDK packs them, and a target that is not told reads them as text."""
+    del batches["batch_config"]["encoding"]["compression"]
+    run = sync(sandbox, tmp_path, **batches).succeeded()
+    assert {json.dumps(message["encoding"]) for message in run.of_type("BATCH")} == {
+        '{"format": "jsonl", "compression": "gzip"}'
+    }
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists() and "CI" not in os.environ, reason="this system has no /dev/full")
 @pytest.mark.parametrize("is_masked", [False, True], ids=["as it is", "behind another error"])
 def test_a_full_disk(

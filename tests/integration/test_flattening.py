@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -128,3 +129,47 @@ def test_flattening_without_a_depth_is_refused(sandbox: Sandbox, tmp_path: Path)
         in sync(sandbox, tmp_path, flattening_enabled=True).refused()
     )
     assert sandbox.requests == []
+
+
+UNSELECTED: list[dict[str, Any]] = [
+    {"inclusion": "unsupported"},
+    {"inclusion": "available", "selected": False},
+    {"inclusion": "available", "selected-by-default": False},
+]
+
+
+@pytest.mark.parametrize("metadata", UNSELECTED, ids=json.dumps)
+def test_a_key_is_in_the_schema_whatever_a_catalog_says(
+    metadata: dict[str, Any], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """A primary key, and a replication key."""
+    catalog = choose(accounts=None, events="last_sent_at")
+    for entry in catalog["streams"]:
+        for item in entry["metadata"]:
+            if item["breadcrumb"][-1:] in (["id"], ["last_sent_at"]):
+                item["metadata"] = metadata
+    run = sync(sandbox, tmp_path, catalog=catalog).succeeded()
+    assert_columns_are_known(run)
+    for message in run.of_type("SCHEMA"):
+        keys = {*message["key_properties"], *message.get("bookmark_properties", ())}
+        assert keys <= message["schema"]["properties"].keys()
+    assert all(record["id"] for record in run.records("accounts"))
+
+
+@pytest.mark.parametrize("where", ["nowhere", "metadata"])
+def test_a_catalog_that_names_no_key_has_that_of_the_stream(where: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Without it, a target would add each record again."""
+    catalog = choose(events=None)
+    for entry in catalog["streams"]:
+        del entry["key_properties"]
+        (root,) = [item["metadata"] for item in entry["metadata"] if not item["breadcrumb"]]
+        if where == "nowhere":
+            del root["table-key-properties"]
+    run = sync(sandbox, tmp_path, catalog=catalog).succeeded()
+    assert [message["key_properties"] for message in run.of_type("SCHEMA")] == [["id"]]
+
+
+def test_no_key_is_an_empty_list(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Singer requires `key_properties`."""
+    run = sync(sandbox, tmp_path, stream_maps={"events": {"__key_properties__": None}}).succeeded()
+    assert {m["stream"]: m["key_properties"] for m in run.of_type("SCHEMA")}["events"] == []

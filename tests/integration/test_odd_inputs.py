@@ -150,6 +150,7 @@ def test_files_are_utf_8_whatever_the_locale(sandbox: Sandbox, tmp_path: Path) -
         ({"events": {"__alias__": "Products"}}, "Products"),
         ({"*": {"__alias__": "everything"}}, "everything"),
         ({"one": {"__source__": "events"}, "ONE": {"__source__": "events"}}, "ONE"),
+        ({"a-b": {"__source__": "events"}, "a_b": {"__source__": "events"}}, "a_b"),
     ],
     ids=json.dumps,
 )
@@ -174,11 +175,13 @@ def test_streams_of_a_table_each(maps: dict[str, Any], sandbox: Sandbox, tmp_pat
     sync(sandbox, tmp_path, stream_maps=maps).succeeded()
 
 
+@pytest.mark.parametrize("name", ["PRODUCT_IDS", "START_DATE", "QUERY_URL", "API", "REPORT_DATE_RANGE", "EXPORT_URLS"])
 @pytest.mark.parametrize("text", ["null", " null ", ""])
-def test_a_variable_of_null_counts_as_absent(text: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    """As an empty one."""
+def test_a_variable_of_null_counts_as_absent(text: str, name: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """As an empty one, whatever the type of the setting."""
     config = settings_for(sandbox)
-    run = run_tap(folder=tmp_path, config=config, env={"TAP_KISSMETRICS_PRODUCT_IDS": text}).succeeded()
+    env = {f"TAP_KISSMETRICS_{each.upper()}": str(value) for each, value in config.items()}
+    run = run_tap(folder=tmp_path, env={**env, f"TAP_KISSMETRICS_{name}": text}).succeeded()
     assert len(run.records("events")) == sandbox.account.counts["events"]
 
 
@@ -240,6 +243,49 @@ def test_keywords_in_a_nested_schema_are_refused(keyword: str, place: str, tmp_p
     query = {"name": "q", "product_id": 1, "query_type": "sql", "query_params": {}, "schema": schema}
     line = run_tap(folder=tmp_path, config={"api": "query", "username": "some-user", "queries": [query]}).refused()
     assert f"the schema of q has {keyword}, which the SDK would drop" in line
+
+
+@pytest.mark.parametrize(
+    "keyword", ["if", "not", "nullable", "prefixItems", "$recursiveRef", "dependentSchemas", "tpye"]
+)
+def test_any_other_keyword_that_would_be_dropped_is_refused(keyword: str, tmp_path: Path) -> None:
+    """Whatever the SDK does not know, a misspelt one too."""
+    value: Any = {"nullable": True, "prefixItems": [{}], "$recursiveRef": "#"}.get(keyword, {})
+    schema = {"properties": {"a": {"type": "string", keyword: value}}}
+    query = {"name": "q", "product_id": 1, "query_type": "sql", "query_params": {}, "schema": schema}
+    line = run_tap(folder=tmp_path, config={"api": "query", "username": "some-user", "queries": [query]}).refused()
+    assert f"the schema of q has {keyword}, which the SDK would drop" in line
+
+
+@pytest.mark.parametrize(
+    ("schema", "says"),
+    [
+        ({"properties": {"a": {"type": "object", "properties": {"b": True}}}}, "has true in the place of a schema"),
+        ({"properties": {"a": {"type": "array", "items": False}}}, "has false in the place of a schema"),
+        ({"type": "array", "properties": {"a": {}}}, "must be of type object"),
+        ({"properties": {"id": {}, "ID": {}}}, "has two columns id, which differ by case only"),
+    ],
+    ids=json.dumps,
+)
+def test_a_schema_that_is_no_table(schema: dict[str, Any], says: str, tmp_path: Path) -> None:
+    """It is refused by name."""
+    query = {"name": "q", "product_id": 1, "query_type": "sql", "query_params": {}, "schema": schema}
+    line = run_tap(folder=tmp_path, config={"api": "query", "username": "some-user", "queries": [query]}).refused()
+    assert line.startswith(f"queries: the schema of q {says}")
+
+
+def test_the_schema_of_a_query_is_written_without_annotations(v3: Sandbox, tmp_path: Path) -> None:
+    """As a program makes it, with a title everywhere; a column may have that name. The type may be left out."""
+    text = {"type": ["string", "null"]}
+    column = {"title": "Tags", "type": ["array", "null"], "items": {"title": "Tag", **text}}
+    schema: dict[str, Any] = {"$id": "urn:x", "$schema": "http://json-schema.org/draft-07/schema#", "title": "Row"}
+    schema |= {"properties": {"title": {"title": "Title", **text}, "tags": column}}
+    product = v3.account.ids("products")[0]
+    query = {"name": "q", "product_id": product, "query_type": "sql", "query_params": {"statement": "x"}}
+    run = sync(v3, tmp_path, queries=[{**query, "schema": schema}])
+    (found,) = [message["schema"] for message in run.of_type("SCHEMA") if message["stream"] == "q"]
+    columns = {"title": text, "tags": {"type": ["array", "null"], "items": text}}
+    assert found == {"type": "object", "properties": columns}
 
 
 @pytest.mark.parametrize("keyword", ["$ref", "$defs", "const"])

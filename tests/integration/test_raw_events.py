@@ -309,6 +309,24 @@ class TestFiles:
         export.unlist(5)
         assert_complete(read_exports(tmp_path, export.folder, state=run.state).succeeded(), export, after=4)
 
+    @pytest.mark.parametrize(
+        ("content", "kind"),
+        [
+            (gzip.compress(b'{"_p":"a"}\n'), "gzip"),
+            (b"PK\x03\x04rest", "zip"),
+            ('{"_p":"a"}\n{"_p":"b"}\n'.encode("utf-16"), "UTF-16"),
+        ],
+        ids=["gzip", "zip", "UTF-16"],
+    )
+    def test_a_file_of_another_kind(self, content: bytes, kind: str, export: Export, tmp_path: Path) -> None:
+        """Its lines would be lost as text."""
+        export.write(5, content)
+        run = read_exports(tmp_path, export.folder)
+        assert run.failed == [STREAM]
+        assert f"revisions/5.json is {kind}, not lines of JSON in UTF-8: unpack or convert it" in run.errors[0]
+        assert keys(run)[-1] == (4, 3)
+        assert bookmarks(run.state) == {str(export.folder): 4}
+
     def test_progress_has_per_cent_and_the_time_left(
         self, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.sandbox import Sandbox, make_account, make_query_account
+from tests.sandbox import Sandbox, faults, make_account, make_query_account
 from tests.support.cases import SMALL
+from tests.support.results import BRIEFLY, is_start, result_sandbox
 from tests.support.tap import run_tap, sync
 
 if TYPE_CHECKING:
@@ -45,14 +46,63 @@ def test_a_record_in_the_lists_of_two_products(tmp_path: Path) -> None:
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.parametrize("forms", [(7, "7"), (7, "07"), ("7", "007")], ids=str)
+@pytest.mark.parametrize(
+    "forms", [(7, "7"), (7, "07"), ("7", "007"), (7, " 7 "), (7, "7\n"), (7.0, 7), (7, 7.0)], ids=str
+)
 def test_a_numeric_id_in_several_forms_is_one_record(forms: tuple[Any, Any], tmp_path: Path) -> None:
     """In the Query API, whose ids are numbers."""
     with Sandbox(make_query_account(products=1), api="query") as sandbox:
         events = sandbox.account.records["events"][:2]
         sandbox.account.records["events"] = [{**event, "id": form} for event, form in zip(events, forms, strict=True)]
         run = sync(sandbox, tmp_path).succeeded()
-    assert len(run.records("events")) == 1
+    (event,) = run.records("events")
+    assert str(event["id"]).strip().lstrip("0") == "7"
+
+
+def test_an_id_that_is_written_as_a_fraction_is_that_of_its_product(tmp_path: Path) -> None:
+    """As the id of a record, and as its `product_id`, which is a part of the key."""
+
+    def spoil(body: dict[str, Any]) -> None:
+        for event in body["data"]:
+            event["product_id"] = float(event["product_id"])
+
+    with Sandbox(make_query_account(products=2), api="query", faults=[faults.rewrite(spoil, resource="events")]) as box:
+        wanted = [event["product_id"] for event in box.account.records["events"]]
+        run = sync(box, tmp_path).succeeded()
+    assert sorted(event["product_id"] for event in run.records("events")) == sorted(wanted)
+
+
+def test_an_id_with_more_digits_than_python_reads(tmp_path: Path) -> None:
+    """It is text, and the same in quotation marks."""
+    digits = b"9" * 5000
+
+    def insert(body: bytes) -> bytes:
+        return body.replace(b"777000", digits).replace(b"888000", b'"%b"' % digits)
+
+    spoil = faults.raw_rewrite(insert, resource="events")
+    with Sandbox(make_query_account(products=1), api="query", faults=[spoil]) as sandbox:
+        events = sandbox.account.records["events"][:2]
+        sandbox.account.records["events"] = [
+            {**event, "id": key} for event, key in zip(events, (777000, 888000), strict=True)
+        ]
+        run = sync(sandbox, tmp_path).succeeded()
+    assert [event["id"] for event in run.records("events")] == [digits.decode()]
+
+
+def test_a_query_that_the_server_has_already(tmp_path: Path) -> None:
+    """The rows of one result have one key, and are written once."""
+    first: list[str] = []
+
+    def same(body: dict[str, Any]) -> None:
+        first.append(body["id"])
+        body["id"] = first[0]
+
+    with result_sandbox("query", reports=3) as sandbox:
+        sandbox.faults.append(faults.rewrite(same, resource="queries", where=is_start))
+        run = sync(sandbox, tmp_path, report_ids=["*"]).succeeded()
+    keys = [(record["query_id"], record["position"]) for record in run.records("report_results")]
+    assert keys == [(first[0], position) for position in range(BRIEFLY["rows"])]
+    assert sum(f"query {first[0]} is that of a result that was read before" in line for line in run.warnings) == 2
 
 
 @pytest.mark.parametrize("names", [("signups", "Signups"), ("signups", "signups"), ("Events", "x"), ("x", "PRODUCTS")])

@@ -97,3 +97,62 @@ def test_a_map_that_no_stream_matches_is_named(
 def test_maps_that_match_are_not_named(maps: dict[str, Any], sandbox: Sandbox, tmp_path: Path) -> None:
     """Names, patterns, sources and `__else__`."""
     assert not sync(sandbox, tmp_path, stream_maps=maps).succeeded().warnings
+
+
+@pytest.mark.parametrize(
+    ("definition", "says"),
+    [
+        ({"x": ""}, "events: x: ''"),
+        ({"x": " "}, "events: x: ''"),
+        ({"x": "total = 1"}, "events: x: 'total = 1'"),
+        ({"x": "import os"}, "events: x: 'import os'"),
+        ({"x": "name; id"}, "events: x: 'name; id'"),
+        ({"x": "name if"}, "events: x: 'name if'"),
+        ({"__filter__": "total = 5"}, "events: __filter__: 'total = 5'"),
+        ({"__filter__": ""}, "events: __filter__: ''"),
+    ],
+    ids=str,
+)
+def test_what_is_no_expression_is_refused(
+    definition: dict[str, Any], says: str, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """The SDK takes `total = 5` for 5, which lets every record pass."""
+    run = sync(sandbox, tmp_path, stream_maps={"events": definition})
+    assert run.refused() == f"stream_maps: {says} is not an expression"
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "kind"),
+    [
+        ("name.upper", "builtin_function_or_method"),
+        ("datetime", "ModuleWrapper"),
+        ("1 + 2j", "complex"),
+        ("bool", "type"),
+    ],
+)
+def test_a_value_that_json_does_not_have(expression: str, kind: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """As a method that is not called."""
+    run = sync(sandbox, tmp_path, stream_maps={"events": {"x": expression}})
+    assert run.failed == ["events"]
+    assert f"TypeError: x is a {kind}, which JSON does not have" in run.errors[0]
+    assert "failed for the record with id=" in run.errors[0]
+    assert_every_record_once(run, sandbox.account, but=["events"])
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("datetime.date(2024, 1, 31)", "2024-01-31"),
+        ("datetime.datetime(2024, 1, 31)", "2024-01-31T00:00:00"),
+        ("(1, 'a')", [1, "a"]),
+        ("{1}", [1]),
+        ("float('nan')", None),
+        ("total * 0 + 0.5", 0.5),
+        ("{'a': [None]}", {"a": [None]}),
+    ],
+)
+def test_a_value_that_json_has(expression: str, value: object, sandbox: Sandbox, tmp_path: Path) -> None:
+    """It is written as it is."""
+    run = sync(sandbox, tmp_path, stream_maps={"events": {"x": expression}}).succeeded()
+    assert [event["x"] for event in run.records("events")] == [value] * sandbox.account.counts["events"]

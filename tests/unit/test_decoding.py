@@ -69,9 +69,12 @@ def test_a_wrong_charset_is_not_used() -> None:
     assert read('{"name": "café"}'.encode(), "iso-8859-1") == ({"name": "café"}, [])
 
 
-@pytest.mark.parametrize("charset", ["nonsense", "base64", "rot13", ""])
-def test_a_charset_that_does_not_exist(charset: str) -> None:
-    """It counts as absent."""
+@pytest.mark.parametrize(
+    "charset",
+    ["nonsense", "base64", "rot13", "", "utf-16", "utf-32-be", "cp037", "idna", "punycode", "undefined", "utf-7"],
+)
+def test_a_charset_that_cannot_be(charset: str) -> None:
+    """One that does not exist, or does not have ASCII, counts as absent."""
     assert read(b'{"name": "\xff"}', charset) == ({"name": "\ufffd"}, ["byte 10, in field 'name', is not UTF-8"])
 
 
