@@ -6,8 +6,7 @@
       SyncError
         RetriableSyncError
           RetriableAPIError       retried for `retry_timeout` seconds
-            UnavailableError      one budget for all streams, while the server is not there
-              RateLimitError      retried within a budget of its own
+            RateLimitError        retried within a budget of its own
         FatalSyncError
           FatalAPIError           not retried
             NotFoundError         the API has nothing there, or no longer
@@ -39,7 +38,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.apis import METRIC_PATH
 from tap_kissmetrics.sdk_extensions.logs import REDACTOR, describe_cause, first_cause, truncate
-from tap_kissmetrics.sdk_extensions.retry import RateLimitError, UnavailableError, parse_retry_after
+from tap_kissmetrics.sdk_extensions.retry import RateLimitError, parse_retry_after
 from tap_kissmetrics.sdk_extensions.session import UnsendableRequestError
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError
 from tap_kissmetrics.sdk_extensions.transport import bundle_variable, is_not_trusted, speaks_no_tls
@@ -52,12 +51,6 @@ _RETRIABLE_STATUSES: t.Final = {
     HTTPStatus.TOO_EARLY,
     HTTPStatus.TOO_MANY_REQUESTS,
 }
-
-_UNAVAILABLE_STATUSES: t.Final = {
-    *(HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT),
-    *range(520, 531),  # those of Cloudflare
-}
-"""What stands for the whole server, while 500 may be due to one resource."""
 
 _HINTS: t.Final = {
     HTTPStatus.UNAUTHORIZED: "{api.unauthorized_hint}",
@@ -112,7 +105,7 @@ def error_for_response(
         error.retry_after = retry_after
         error.is_too_many_requests = status == HTTPStatus.TOO_MANY_REQUESTS
         return error
-    return (UnavailableError if status in _UNAVAILABLE_STATUSES else RetriableAPIError)(message, response)
+    return RetriableAPIError(message, response)
 
 
 def error_for_exception(error: requests.RequestException, setting: str) -> Exception:
@@ -132,7 +125,7 @@ def error_for_exception(error: requests.RequestException, setting: str) -> Excep
     is_offline = isinstance(first, socket.gaierror) or getattr(first, "errno", None) in _NETWORK_ERRORS
     is_offline = is_offline or isinstance(error, requests.exceptions.ConnectTimeout)
     hint = f"; check the network, VPN and DNS, and {proxy or setting}" if is_offline else ""
-    return UnavailableError(f"no complete response from {host}{proxy and f' through {proxy}'}: {cause}{hint}")
+    return RetriableAPIError(f"no complete response from {host}{proxy and f' through {proxy}'}: {cause}{hint}")
 
 
 def requested_url(error: requests.RequestException) -> str:

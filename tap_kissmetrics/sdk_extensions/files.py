@@ -16,7 +16,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.sdk_extensions.folder_urls import S3
 from tap_kissmetrics.sdk_extensions.logs import REDACTOR, describe_cause
-from tap_kissmetrics.sdk_extensions.retry import RateLimitError, UnavailableError
+from tap_kissmetrics.sdk_extensions.retry import RateLimitError
 from tap_kissmetrics.sdk_extensions.transport import is_not_trusted, speaks_no_tls
 
 if t.TYPE_CHECKING:
@@ -252,7 +252,7 @@ class Folder:
         elif is_not_trusted(cause) or speaks_no_tls(cause):
             converted = FatalAPIError(f"{place} cannot be read: {cause}; check AWS_CA_BUNDLE and AWS_ENDPOINT_URL")
         elif names & _TRANSIENT or (isinstance(error, OSError) and number not in _PERMANENT):
-            converted = (UnavailableError if self._url.protocol == S3 else RetriableAPIError)(f"{place}: {cause}")
+            converted = RetriableAPIError(f"{place}: {cause}")
         else:
             converted = FatalAPIError(f"{place} cannot be read: {cause}")
         return converted

@@ -31,11 +31,7 @@ MAX_RETRY_AFTER: t.Final = 300.0
 Func = t.TypeVar("Func", bound=t.Callable[..., t.Any])
 
 
-class UnavailableError(RetriableAPIError):
-    """The server cannot be reached, or is not available, whatever it is asked for."""
-
-
-class RateLimitError(UnavailableError):
+class RateLimitError(RetriableAPIError):
     """The API asks for a pause; `retry_after` is the number of seconds, if it named one."""
 
     retry_after: float | None = None
@@ -125,7 +121,7 @@ def retrying(  # noqa: PLR0913 - a budget needs a clock
     def request(*args: t.Any, **kwargs: t.Any) -> t.Any:
         try:
             result = repeated(*args, **kwargs)
-        except UnavailableError as error:
+        except RetriableAPIError as error:
             failing.setdefault(server(), set()).add(type(error))
             raise
         failing.pop(server(), None)

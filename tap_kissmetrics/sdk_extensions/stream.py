@@ -87,7 +87,7 @@ class ExtendedStream(RESTStream[int]):
         super().__init__(*args, **kwargs)
         self._bookmark: dt.datetime | None = None
         self._is_syncing = False
-        self._failed_partitions: list[str] = []
+        self._failed_partitions: dict[str, list[str]] = {}
         self.is_complete = True
         """Whether nothing speaks against that all records were read: only then ACTIVATE_VERSION is sent."""
         self._tap.logger.getChild(self.name).addFilter(drop_redundant)
@@ -174,8 +174,8 @@ class ExtendedStream(RESTStream[int]):
             # The other partitions are still read; the bookmark of this one stays.
             self.state_manager.discard_progress(context)
             message = str(error).removeprefix(f"{self.name}: ")
-            missing = [f" ({name} {value})" for name, value in context.items() if str(value) not in message]
-            self._failed_partitions.append("".join([message, *missing]))
+            unnamed = [f"{name} {value}" for name, value in context.items() if str(value) not in message]
+            self._failed_partitions.setdefault(message, []).extend(unnamed)
         finally:
             self._is_syncing = False
             self._tap.message_writer.flush()  # the SDK writes no STATE, which would flush, if it has not changed
@@ -183,7 +183,11 @@ class ExtendedStream(RESTStream[int]):
     def raise_failed_partitions(self) -> None:
         """Raise `StreamError` if partitions failed. Called by the tap after the last one."""
         if self._failed_partitions:
-            msg = f"{self.name}: {'; '.join(dict.fromkeys(self._failed_partitions))}"
+            causes = (
+                f"{cause} ({', '.join(unnamed)})" if 0 < len(unnamed) < len(self.partitions or ()) else cause
+                for cause, unnamed in self._failed_partitions.items()
+            )
+            msg = f"{self.name}: {'; '.join(causes)}"
             raise StreamError(msg)
 
     @contextmanager

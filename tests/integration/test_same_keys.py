@@ -90,7 +90,7 @@ def test_an_id_with_more_digits_than_python_reads(tmp_path: Path) -> None:
 
 
 def test_a_query_that_the_server_has_already(tmp_path: Path) -> None:
-    """The rows of one result have one key, and are written once."""
+    """The rows of one would take the place of those of the other."""
     first: list[str] = []
 
     def same(body: dict[str, Any]) -> None:
@@ -99,10 +99,11 @@ def test_a_query_that_the_server_has_already(tmp_path: Path) -> None:
 
     with result_sandbox("query", reports=3) as sandbox:
         sandbox.faults.append(faults.rewrite(same, resource="queries", where=is_start))
-        run = sync(sandbox, tmp_path, report_ids=["*"]).succeeded()
+        run = sync(sandbox, tmp_path, report_ids=["*"])
     keys = [(record["query_id"], record["position"]) for record in run.records("report_results")]
     assert keys == [(first[0], position) for position in range(BRIEFLY["rows"])]
-    assert sum(f"query {first[0]} is that of a result that was read before" in line for line in run.warnings) == 2
+    assert run.failed == ["report_results"]
+    assert run.errors[0].count(f"query {first[0]}: the API gave it the id of a query that was read before") == 2
 
 
 @pytest.mark.parametrize("names", [("signups", "Signups"), ("signups", "signups"), ("Events", "x"), ("x", "PRODUCTS")])

@@ -68,7 +68,7 @@ def attempt(  # noqa: PLR0913 - what varies
     factor: float = 1,
     max_time: float = 120,
     duration: float = 0,
-    failing: set[tuple[str, bool]] | None = None,
+    failing: dict[str, set[type[Exception]]] | None = None,
 ) -> tuple[list[float], int, Exception | None]:
     """Call a function that raises these errors, one after the other, and lasts so long each time.
 
@@ -95,7 +95,7 @@ def attempt(  # noqa: PLR0913 - what varies
         sleep=clock.sleep,
         now=clock.monotonic,
         on_retry=on_retry,
-        failing=set() if failing is None else failing,
+        failing={} if failing is None else failing,
         server=lambda: "host",
     )
     try:
@@ -179,7 +179,7 @@ def test_failures_after_a_rate_limit_have_their_whole_budget(clock: Clock) -> No
 @pytest.mark.parametrize("error", [RetriableAPIError("503"), limited(None)], ids=["failure", "rate limit"])
 def test_an_outage_uses_up_one_budget(error: Exception, clock: Clock) -> None:
     """Then one attempt each time, until a good response; a rate limit after a failure is a sign of life."""
-    failing: set[tuple[str, bool]] = set()
+    failing: dict[str, set[type[Exception]]] = {}
     assert attempt([error] * 50, clock, failing=failing)[1] > 5
     assert attempt([error] * 50, clock, failing=failing) == ([], 1, error)
     other = limited(60) if type(error) is RetriableAPIError else RetriableAPIError("503")
