@@ -424,6 +424,12 @@ class TestInputs:
         (line,) = run.errors
         assert line.startswith("state: ")
 
+    @pytest.mark.parametrize("bookmark", [0, 1, 12])
+    def test_bookmarks_that_are_revisions(self, bookmark: int, export: Export, tmp_path: Path) -> None:
+        partition = {"context": {"export": str(export.folder)}, "replication_key_value": bookmark}
+        state = {"bookmarks": {STREAM: {"partitions": [partition]}}}
+        assert_complete(read_exports(tmp_path, export.folder, state=state).succeeded(), export, after=bookmark)
+
     @pytest.mark.parametrize("context", [{}, {"export": 7}, {"export": ""}, {"product_id": 1}])
     def test_partitions_of_others(self, context: object, export: Export, tmp_path: Path) -> None:
         state = {"bookmarks": {STREAM: {"partitions": [{"context": context, "replication_key_value": 3}]}}}
