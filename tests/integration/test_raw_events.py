@@ -358,12 +358,13 @@ class TestChoices:
         assert slow.state == fast.state
         assert slow.warnings == [line for line in slow.warnings if "revision 13" in line]
 
-    def test_batch_files(self, export: Export, tmp_path: Path) -> None:
-        """A bookmark is not ahead of the file that holds its records."""
+    @pytest.mark.parametrize("batch_size", [10, 12])
+    def test_batch_files(self, batch_size: int, export: Export, tmp_path: Path) -> None:
+        """A bookmark is not ahead of the file that holds its records, nor behind where the last file is full."""
         batch_config = {
             "encoding": {"format": "jsonl"},
             "storage": {"root": (tmp_path / "batches").as_uri()},
-            "batch_size": 10,
+            "batch_size": batch_size,
         }
         (tmp_path / "batches").mkdir()
         run = read_exports(tmp_path, export.folder, batch_config=batch_config).succeeded()
