@@ -71,7 +71,7 @@ class AsyncQuery(abc.ABC):
         """Assigned by the API; empty before the query is started."""
         self.is_completed = False
         self.is_closed = False
-        """Whether it failed, is gone or was abandoned."""
+        """Whether it failed or is gone."""
         self.progress: float | None = None
         """The part that is done, 0 to 1, if the API reports it."""
         self.columns: list[t.Any] | None = None
@@ -92,7 +92,6 @@ class AsyncQuery(abc.ABC):
     def abandon(self) -> None:
         """Cancel the query unless it has ended already."""
         if self.id and not self.is_completed and not self.is_closed:
-            self.is_closed = True
             self.cancel()
 
     def _update_status(self, body: object) -> bool:

@@ -85,7 +85,7 @@ def reported_status(body: object) -> int:
     return next((status for status in statuses if status is not None and status >= 400), 0)  # noqa: PLR2004
 
 
-def read_page(body: object, *, offset: int, limit: int, has_numeric_ids: bool = False) -> Page:
+def read_page(body: object, *, offset: int, limit: int, has_numeric_ids: bool) -> Page:
     """Read a page of records, requested with this offset and limit.
 
     Raises `RetriableAPIError` as `read_result_page`, and `FatalAPIError` for a record without a primary key.

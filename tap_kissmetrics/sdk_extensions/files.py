@@ -134,13 +134,7 @@ class Folder:
             if not queue:
                 return
             block, future = queue.popleft()
-            try:
-                data = self._take(block, future)
-            except (FatalAPIError, RetriableAPIError):
-                for _, other in queue:
-                    other.cancel()
-                raise
-            yield block.file, data, block.end == block.file.size
+            yield block.file, self._take(block, future), block.end == block.file.size
 
     def close(self) -> None:
         """Close the connections, which the file system does once nothing refers to it."""
@@ -218,8 +212,6 @@ class Folder:
         future: Future[T] = Future()
 
         def run() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
             try:
                 future.set_result(function())
             except Exception as error:  # noqa: BLE001 - raised in the thread that asks for the result

@@ -117,12 +117,20 @@ class TestNights:
         (warning,) = (line for line in run.warnings if "future" not in line)
         assert "has no index.csv" in warning
 
-    @pytest.mark.parametrize("content", [b"", b"\n\n", b"<html>\n"])
-    def test_index_of_nothing(self, content: bytes, export: Export, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("content", "unread"),
+        [
+            (b"", []),
+            (b"\n\n", []),
+            (b"<html>\n<p>\n", ["2 rows of index.csv without the name of a revision, such as '<html>'"]),
+        ],
+    )
+    def test_index_of_nothing(self, content: bytes, unread: list[str], export: Export, tmp_path: Path) -> None:
         (export.folder / "index.csv").write_bytes(content)
         run = read_exports(tmp_path, export.folder).succeeded()
         assert keys(run) == []
-        assert "index.csv lists no revision" in run.warnings[-1]
+        warnings = [line.partition(f"{export.folder}: ")[2] for line in run.warnings]
+        assert warnings == [*unread, "index.csv lists no revision"]
 
     def test_start_date(self, export: Export, tmp_path: Path) -> None:
         """The end of the fifth revision is the last that lies before it."""
@@ -361,6 +369,13 @@ class TestChoices:
         assert [record["twice"] for record in run.records("visits")] == [2, 4, 6] * 9
         assert bookmarks(run.state) == {str(export.folder): 12}
 
+    def test_a_catalog_whose_schema_lacks_a_column(self, export: Export, tmp_path: Path) -> None:
+        chosen = catalog(tmp_path)
+        del chosen["streams"][0]["schema"]["properties"]["alias"]
+        run = read_exports(tmp_path, export.folder, catalog=chosen).succeeded()
+        assert len(run.records(STREAM)) == 36
+        assert not any("alias" in record for record in run.records(STREAM))
+
     def test_flattening(self, export: Export, tmp_path: Path) -> None:
         run = read_exports(tmp_path, export.folder, flattening_enabled=True, flattening_max_depth=2).succeeded()
         wanted = [line for _, line in sorted(export.expected().items())]
@@ -376,12 +391,13 @@ class TestChoices:
         assert slow.state == fast.state
         assert slow.warnings == [line for line in slow.warnings if "revision 13" in line]
 
-    def test_batch_files(self, export: Export, tmp_path: Path) -> None:
-        """A bookmark is not ahead of the file that holds its records."""
+    @pytest.mark.parametrize("batch_size", [10, 12])
+    def test_batch_files(self, batch_size: int, export: Export, tmp_path: Path) -> None:
+        """A bookmark is not ahead of the file that holds its records, nor behind where the last file is full."""
         batch_config = {
             "encoding": {"format": "jsonl"},
             "storage": {"root": (tmp_path / "batches").as_uri()},
-            "batch_size": 10,
+            "batch_size": batch_size,
         }
         (tmp_path / "batches").mkdir()
         run = read_exports(tmp_path, export.folder, batch_config=batch_config).succeeded()
@@ -441,6 +457,12 @@ class TestInputs:
         assert run.code == 1
         (line,) = run.errors
         assert line.startswith("state: ")
+
+    @pytest.mark.parametrize("bookmark", [0, 1, 12])
+    def test_bookmarks_that_are_revisions(self, bookmark: int, export: Export, tmp_path: Path) -> None:
+        partition = {"context": {"export": str(export.folder)}, "replication_key_value": bookmark}
+        state = {"bookmarks": {STREAM: {"partitions": [partition]}}}
+        assert_complete(read_exports(tmp_path, export.folder, state=state).succeeded(), export, after=bookmark)
 
     @pytest.mark.parametrize("context", [{}, {"export": 7}, {"export": ""}, {"product_id": 1}])
     def test_partitions_of_others(self, context: object, export: Export, tmp_path: Path) -> None:

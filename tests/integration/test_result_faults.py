@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.sandbox import Fault, Request
+    from tests.support.clock import Clock
     from tests.support.results import Subject
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -225,6 +226,27 @@ def test_a_query_that_never_completes(subject: Subject, tmp_path: Path) -> None:
     assert query.cancelled is (subject.api == "query")
     assert query.polls < 6
     assert_says(run, f"query {query.id} (was cancelled|is still running: the Core API cannot cancel it)")
+
+
+@pytest.mark.parametrize("place", PLACES)
+@each
+def test_credentials_that_are_rejected(subject: Subject, place: str, tmp_path: Path) -> None:
+    """The run ends there: no other query is started, and no cancellation is sent, which would be rejected as well."""
+    with subject.sandbox(2, polls_until_complete=1, faults=[faults.status(401, where=PLACES[place])]) as sandbox:
+        run = subject.read(sandbox, tmp_path, **BRIEF)
+    assert run.code == 1
+    assert run.errors[-1].startswith("HTTP 401: ")
+    assert len(sandbox.queries) == (place != "start")
+    assert "DELETE" not in {request.method for request in sandbox.requests}
+
+
+@each
+def test_when_a_query_is_asked_for(subject: Subject, clock: Clock, tmp_path: Path) -> None:
+    """The waits between polls grow up to 15 seconds; once it is completed, page follows page."""
+    with subject.sandbox(1, polls_until_complete=7, cap=7) as sandbox:
+        subject.read(sandbox, tmp_path).succeeded()
+    assert sandbox.queries[0].polls == 8
+    assert clock.slept == pytest.approx(0.5 + 1 + 2 + 4 + 8 + 15 + 15 + 15, abs=0.1)
 
 
 CORE_SUBJECTS = [subject for subject in SUBJECTS if subject.api == "core"]

@@ -288,3 +288,18 @@ def test_any_text_and_number_pass_unchanged(roomy: Sandbox, values: list[dict[st
     with roomy.lock:
         roomy.account.records["events"] = [roomy.account.fresh("events") | each for each in values]
     assert_complete(sync_here(roomy), roomy.account)
+
+
+def test_malformed_json_is_repaired_with_one_warning_per_stream(tmp_path: Path) -> None:
+    """However many pages have a defect."""
+
+    def spoil(body: bytes) -> bytes:
+        return re.sub(rb'"name": ?"', rb"\g<0>\\d", body)
+
+    with small_sandbox(faults.raw_rewrite(spoil, resource="events")) as sandbox:
+        run = watched_sync(sandbox, tmp_path).succeeded()
+        wanted = [rf"\d{event['name']}" for event in sandbox.account.records["events"]]
+    assert [event["name"] for event in run.records("events")] == wanted
+    (warning,) = run.warnings
+    assert "events: the API sends malformed JSON, which the tap repairs: " in warning
+    assert warning.endswith("in field 'name' is not a valid escape")

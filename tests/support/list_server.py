@@ -105,7 +105,7 @@ def walk(server: ListServer, page_size: int, most: int, ahead: int = 1) -> list[
         assert server.requests < most, "the walk has no end"
         offset, limit = pages.current_value, pages.page_size
         body = fetched.pop(offset) if offset in fetched else server.answer(offset, limit)
-        page = read_page(body, offset=offset, limit=limit)
+        page = read_page(body, offset=offset, limit=limit, has_numeric_ids=False)
         try:
             pages.validate(page)
         except RetriableAPIError:

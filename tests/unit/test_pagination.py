@@ -226,6 +226,14 @@ def page(ids: list[str | int], *, offset: int = 0, limit: int = 10, total: int |
     return Page(offset, limit, [{"id": key} for key in ids], total, ids=list(ids))
 
 
+def read_moving_list(pages: OverlapPaginator, first: list[str | int]) -> None:
+    """Read a list of which rows come in before what was read: its first page, one that begins too early, the end."""
+    assert pages.predict(9) == [0]
+    pages.update(page(first))
+    pages.update(page([2, 3, 4], offset=len(first) - 1))
+    pages.update(page([4], offset=len(first) + 1))
+
+
 class TestPages:
     """Single pages of a list."""
 
@@ -286,15 +294,18 @@ class TestPages:
     @pytest.mark.parametrize("finds_new", [True, False])
     def test_a_list_that_moves_is_read_until_nothing_new_is_found(self, finds_new: bool) -> None:  # noqa: FBT001
         pages = OverlapPaginator(10)
-        starts: list[list[str | int]] = [[1, 2, 3], [1, 9, 2, 3] if finds_new else [1, 2, 3]]
-        for start in starts:
-            assert pages.predict(9) == [0]
-            pages.update(page(start))
-            pages.update(page([2, 3, 4], offset=len(start) - 1))  # rows were inserted before it
-            pages.update(page([4], offset=len(start) + 1))
+        read_moving_list(pages, [1, 2, 3])
+        read_moving_list(pages, [1, 9, 2, 3] if finds_new else [1, 2, 3])
         assert pages.predict(9) == ([0] if finds_new else [])
         if finds_new:
             assert pages.update(page([1, 9, 8, 2, 3, 4])) == [{"id": 8}]
+
+    def test_a_list_that_moves_each_time_is_read_ten_times(self) -> None:
+        pages = OverlapPaginator(10)
+        for number in range(9):
+            read_moving_list(pages, [1, 10 + number, 2, 3])
+        with pytest.raises(FatalAPIError, match="the list changed each of the 10 times that it was read"):
+            read_moving_list(pages, [1, 99, 2, 3])
 
 
 class TestRows:
