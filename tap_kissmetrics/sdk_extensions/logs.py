@@ -23,6 +23,9 @@ REDACTED: t.Final = "(hidden)"
 MIN_DISTINCTIVE_LENGTH: t.Final = 12
 """Characters below which a secret may be an everyday word: only whole words are redacted."""
 
+MIN_ENCODED_LENGTH: t.Final = 6
+"""Characters below which what a secret is encoded to may be any word or number."""
+
 MAX_LINE_LENGTH: t.Final = 4000
 """Characters of a log message."""
 
@@ -76,7 +79,7 @@ def _bound(line: str) -> str:
 def _patterns_of(secret: str) -> t.Iterator[tuple[str, str]]:
     """Yield what a secret may look like, each form with its pattern: itself, hexadecimal, and in Base64."""
     encoded = secret.encode(errors="surrogatepass")
-    forms = {secret: "", encoded.hex(): ""}
+    forms = {encoded.hex(): ""}
     for shift in range(3):
         # Within the Base64 of a longer text, characters depend on where the secret begins.
         text = base64.b64encode(bytes(shift) + encoded).decode()
@@ -84,6 +87,7 @@ def _patterns_of(secret: str) -> t.Iterator[tuple[str, str]]:
         form = text[math.ceil(8 * shift / 6) : bits // 6]
         if not shift or len(form) >= MIN_DISTINCTIVE_LENGTH:
             forms[form] = f"{'[A-Za-z0-9+/_-]?' if bits % 6 else ''}={{0,2}}"
+    forms = {secret: ""} | {form: end for form, end in forms.items() if len(form) >= MIN_ENCODED_LENGTH}
     for form, end in forms.items():
         # Nobody escapes letters and digits of what is encoded.
         chars = [char if char.isalnum() and form != secret else _escaped(char) for char in form]

@@ -133,6 +133,8 @@ def test_everyday_words_stay_in_own_text() -> None:
     assert redactor.redact("api_token is wrong", is_own=True) == "api_token is wrong"
     assert redactor.redact("you sent wrong") == f"you sent {REDACTED}"
     assert redactor.redact("wrongly") == "wrongly"
+    redactor.add(["t", "12"])
+    assert redactor.redact("do 74, 3132 and t") == f"do 74, 3132 and {REDACTED}"
 
 
 def test_no_line_grows_without_bound() -> None:
