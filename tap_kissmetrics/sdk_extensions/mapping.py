@@ -36,7 +36,7 @@ def unmatched_maps(stream_maps: Mapping[str, t.Any], streams: Collection[str]) -
 
 
 def broken_expressions(stream_maps: Mapping[str, t.Any]) -> Iterator[str]:
-    """Yield what is no expression: the SDK takes `x = 1` for one, and reads no further than its first line."""
+    """Describe, as the SDK does, what is no expression: it takes `x = 1` for one, and ignores what follows a `;`."""
     for name, definition in stream_maps.items():
         for column, expression in definition.items() if isinstance(definition, dict) else ():
             if column in _NO_EXPRESSIONS or not isinstance(expression, str) or expression == NULL_STRING:
@@ -44,7 +44,7 @@ def broken_expressions(stream_maps: Mapping[str, t.Any]) -> Iterator[str]:
             try:
                 ast.parse(expression.strip(), mode="eval")
             except (SyntaxError, ValueError, RecursionError, MemoryError):
-                yield f"{name}: {column}: {truncate(expression)!r} is not an expression"
+                yield f"Failed to parse expression {truncate(expression)}. ({name}: {column})"
 
 
 def shared_table(stream_maps: Mapping[str, Iterable[StreamMap]]) -> str | None:

@@ -102,14 +102,14 @@ def test_maps_that_match_are_not_named(maps: dict[str, Any], sandbox: Sandbox, t
 @pytest.mark.parametrize(
     ("definition", "says"),
     [
-        ({"x": ""}, "events: x: ''"),
-        ({"x": " "}, "events: x: ''"),
-        ({"x": "total = 1"}, "events: x: 'total = 1'"),
-        ({"x": "import os"}, "events: x: 'import os'"),
-        ({"x": "name; id"}, "events: x: 'name; id'"),
-        ({"x": "name if"}, "events: x: 'name if'"),
-        ({"__filter__": "total = 5"}, "events: __filter__: 'total = 5'"),
-        ({"__filter__": ""}, "events: __filter__: ''"),
+        ({"x": ""}, ". (events: x)"),
+        ({"x": " "}, ". (events: x)"),
+        ({"x": "total = 1"}, "total = 1. (events: x)"),
+        ({"x": "import os"}, "import os. (events: x)"),
+        ({"x": "name; id"}, "name; id. (events: x)"),
+        ({"x": "name if"}, "name if. (events: x)"),
+        ({"__filter__": "total = 5"}, "total = 5. (events: __filter__)"),
+        ({"__filter__": ""}, ". (events: __filter__)"),
     ],
     ids=str,
 )
@@ -118,7 +118,7 @@ def test_what_is_no_expression_is_refused(
 ) -> None:
     """The SDK takes `total = 5` for 5, which lets every record pass."""
     run = sync(sandbox, tmp_path, stream_maps={"events": definition})
-    assert run.refused() == f"stream_maps: {says} is not an expression"
+    assert run.refused() == f"stream_maps: Failed to parse expression {says}"
     assert sandbox.requests == []
 
 
