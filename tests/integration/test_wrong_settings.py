@@ -57,13 +57,13 @@ def test_an_error_that_nobody_expected(sandbox: Sandbox, tmp_path: Path, monkeyp
     """One line without secrets; the traceback is for DEBUG, and has none either."""
 
     def fail(*_: object, **__: object) -> None:
-        raise LookupError(f"cannot find {sandbox.token}")
+        raise RuntimeError(f"cannot find {sandbox.token}")
 
     monkeypatch.setattr(Tap, "setup_mapper", fail)
     line = sync(sandbox, tmp_path).refused()
-    assert line == "a bug of the tap; please report it, with LOGLEVEL=DEBUG: LookupError: cannot find (hidden)"
+    assert line == "a bug of the tap; please report it, with LOGLEVEL=DEBUG: RuntimeError: cannot find (hidden)"
     run = sync(sandbox, tmp_path, env={"LOGLEVEL": "DEBUG"})
-    assert "LookupError: cannot find (hidden)\n" in run.stderr
+    assert "RuntimeError: cannot find (hidden)\n" in run.stderr
     assert sandbox.token not in run.stderr
 
 
