@@ -182,13 +182,12 @@ class ExtendedStream(RESTStream[int]):
 
     def raise_failed_partitions(self) -> None:
         """Raise `StreamError` if partitions failed. Called by the tap after the last one."""
-        if self._failed_partitions:
-            causes = (
-                f"{cause} ({', '.join(unnamed)})" if 0 < len(unnamed) < len(self.partitions or ()) else cause
-                for cause, unnamed in self._failed_partitions.items()
-            )
-            msg = f"{self.name}: {'; '.join(causes)}"
-            raise StreamError(msg)
+        causes = [
+            f"{cause} ({', '.join(unnamed)})" if 0 < len(unnamed) < len(self.partitions or ()) else cause
+            for cause, unnamed in self._failed_partitions.items()
+        ]
+        if causes:
+            raise StreamError(f"{self.name}: {'; '.join(causes)}")
 
     @contextmanager
     def wrap_errors(self) -> Iterator[None]:
