@@ -111,6 +111,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+@pytest.fixture
+def frozen_clock(clock: Clock) -> Clock:
+    """A clock that shows nothing but waits: for exact seconds, and servers that do not hang."""
+    clock.freeze()
+    return clock
+
+
 @pytest.fixture(autouse=True)
 def _signal_handlers() -> Iterator[None]:
     """Leave Ctrl-C to pytest after a test that makes a tap in this process."""

@@ -144,11 +144,6 @@ def two_nights(project: Project, sandbox: Sandbox, *command: str) -> None:
     assert len(loaded["events"]) < len(events)
 
 
-def test_el(project: Project, sandbox: Sandbox) -> None:
-    """As the README says."""
-    first_night(project, sandbox, "el", *PLUGINS, "--state-id=nightly")
-
-
 def test_el_with_state_ids(project: Project, sandbox: Sandbox) -> None:
     """Night after night under one, all again with `--full-refresh`; then two products side by side."""
     two_nights(project, sandbox, "el", *PLUGINS, "--state-id=nightly")
@@ -268,6 +263,7 @@ def test_metrics_into_postgresql(project: Project, programs: Programs, postgres:
     assert all(row["who"].startswith("bob") for row in people)
 
 
+@pytest.mark.heavy
 def test_a_fraction(project: Project, sandbox: Sandbox) -> None:
     """It works from the environment, from `meltano config set` and from meltano.yml."""
     path = project.folder / "meltano.yml"

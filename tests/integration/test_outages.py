@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from tests.sandbox import ApiName, Fault, Request
     from tests.support.clock import Clock
 
+pytestmark = pytest.mark.usefixtures("frozen_clock")
+
 PATIENT: dict[str, Any] = {"backoff_factor": 1, "retry_timeout": 120, "request_timeout": 5}
 
 

@@ -28,10 +28,10 @@ LINE = re.compile(r"\d{4}-\d\d-\d\d \S+ \| [A-Z]+ +\| tap-kissmetrics\S* +\| \S.
 
 
 @pytest.fixture
-def slow(clock: Clock) -> Iterator[Sandbox]:
+def slow(frozen_clock: Clock) -> Iterator[Sandbox]:
     """A sandbox each of whose requests takes a second of the clock."""
     with Sandbox(make_account(**{**SMALL, "events": 400})) as sandbox:
-        sandbox.on_request(lambda *_: clock.sleep(1))
+        sandbox.on_request(lambda *_: frozen_clock.sleep(1))
         yield sandbox
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Clock:
     """The real clock, ahead by what the tap has slept; `sleeps` are the seconds of each sleep.
 
-    The date and time are the real ones, unless `today` is set.
+    Once it is frozen, sleeps alone take time. The date and time are the real ones, unless `today` is set.
     """
 
     def __init__(self) -> None:
@@ -23,10 +23,15 @@ class Clock:
         self.sleeps: list[float] = []
         self.today: dt.datetime | None = None
         self._ahead = 0.0
+        self._frozen_at: float | None = None
+
+    def freeze(self) -> None:
+        """Let the work of the tap take no time, however busy the machine is."""
+        self._frozen_at = time.monotonic()
 
     def monotonic(self) -> float:
         """Seconds since an arbitrary moment."""
-        return time.monotonic() + self._ahead
+        return (time.monotonic() if self._frozen_at is None else self._frozen_at) + self._ahead
 
     def sleep(self, seconds: float) -> None:
         """Let the seconds pass."""

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from tests.support.clock import Clock
 
+pytestmark = pytest.mark.usefixtures("frozen_clock")
+
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
