@@ -42,20 +42,22 @@ class Redactor:
     """Replaces secrets in text by `REDACTED`, however they are escaped or encoded."""
 
     def __init__(self) -> None:
-        self._patterns: dict[str, re.Pattern[str]] = {}
+        self._forms: dict[str, _Form] = {}
 
     def add(self, secrets: Iterable[str]) -> None:
         """Redact these values from now on."""
-        for secret in filter(str.strip, secrets):
-            for form, pattern in _patterns_of(secret):
-                self._patterns[form] = re.compile(pattern, re.IGNORECASE)
+        forms = self._forms | {form.text: form for secret in filter(str.strip, secrets) for form in _forms_of(secret)}
+        # The longest first: one secret may begin with another.
+        self._forms = dict(sorted(forms.items(), key=lambda item: -len(item[0])))
 
     def redact(self, text: str, *, is_own: bool = False) -> str:
         """Return the text without the secrets; in the tap's own text, without those that are no everyday word."""
-        # The longest first: one secret may begin with another.
-        for form, pattern in sorted(self._patterns.items(), key=lambda item: -len(item[0])):
-            if not (is_own and form.isalpha() and len(form) < MIN_DISTINCTIVE_LENGTH):
-                text = pattern.sub(REDACTED, text)
+        # To compile a pattern takes milliseconds, and few lines need one.
+        squeezed = None if _may_be_escaped(text) else _squeeze(text)
+        for form in self._forms.values():
+            is_word = is_own and form.text.isalpha() and len(form.text) < MIN_DISTINCTIVE_LENGTH
+            if not is_word and (squeezed is None or _squeeze(form.text) in squeezed):
+                text = _compile(form).sub(REDACTED, text)
         return text
 
     def redact_record(self, record: logging.LogRecord, own_logger: str) -> None:
@@ -76,8 +78,17 @@ def _bound(line: str) -> str:
     return line if len(line) <= MAX_LINE_LENGTH else f"{line[:MAX_LINE_LENGTH]}... ({len(line):,} characters)"
 
 
-def _patterns_of(secret: str) -> t.Iterator[tuple[str, str]]:
-    """Yield what a secret may look like, each form with its pattern: itself, hexadecimal, and in Base64."""
+class _Form(t.NamedTuple):
+    """What a secret may look like: itself, or encoded; `end` is a pattern of what may follow."""
+
+    text: str
+    end: str = ""
+    is_encoded: bool = True
+
+
+def _forms_of(secret: str) -> t.Iterator[_Form]:
+    """Yield a secret as it is, in hexadecimal, and in Base64."""
+    yield _Form(secret, is_encoded=False)
     encoded = secret.encode(errors="surrogatepass")
     forms = {encoded.hex(): ""}
     for shift in range(3):
@@ -87,14 +98,28 @@ def _patterns_of(secret: str) -> t.Iterator[tuple[str, str]]:
         form = text[math.ceil(8 * shift / 6) : bits // 6]
         if not shift or len(form) >= MIN_DISTINCTIVE_LENGTH:
             forms[form] = f"{'[A-Za-z0-9+/_-]?' if bits % 6 else ''}={{0,2}}"
-    forms = {secret: ""} | {form: end for form, end in forms.items() if len(form) >= MIN_ENCODED_LENGTH}
-    for form, end in forms.items():
-        # Nobody escapes letters and digits of what is encoded.
-        chars = [char if char.isalnum() and form != secret else _escaped(char) for char in form]
-        if len(form) < MIN_DISTINCTIVE_LENGTH:
-            yield form, rf"(?<!\w){''.join(chars)}{end}(?!\w)"
-        else:  # also where a line was wrapped
-            yield form, r"(?:\s|\\[rn])*".join(chars) + end
+    yield from (_Form(*item) for item in forms.items() if len(item[0]) >= MIN_ENCODED_LENGTH and item[0] != secret)
+
+
+_may_be_escaped: t.Final = re.compile(r"%[0-9a-f]{2}|\\|&[#a-z]|[^\x00-\x7f]", re.IGNORECASE).search
+
+_BASE64_FOR_URLS: t.Final = str.maketrans("_", "/", "+-")
+
+
+def _squeeze(text: str) -> str:
+    """Return what text without escapes and a secret in it have in common."""
+    return "".join(text.split()).translate(_BASE64_FOR_URLS).lower()
+
+
+@functools.lru_cache(maxsize=64)
+def _compile(form: _Form) -> re.Pattern[str]:
+    # Nobody escapes letters and digits of what is encoded.
+    chars = [char if char.isalnum() and form.is_encoded else _escaped(char) for char in form.text]
+    if len(form.text) < MIN_DISTINCTIVE_LENGTH:
+        pattern = rf"(?<!\w){''.join(chars)}{form.end}(?!\w)"
+    else:  # also where a line was wrapped
+        pattern = r"(?:\s|\\[rn])*".join(chars) + form.end
+    return re.compile(pattern, re.IGNORECASE)
 
 
 @functools.cache
