@@ -144,6 +144,7 @@ def two_nights(project: Project, sandbox: Sandbox, *command: str) -> None:
     assert len(loaded["events"]) < len(events)
 
 
+@pytest.mark.heavy
 def test_el_with_state_ids(project: Project, sandbox: Sandbox) -> None:
     """Night after night under one, all again with `--full-refresh`; then two products side by side."""
     two_nights(project, sandbox, "el", *PLUGINS, "--state-id=nightly")

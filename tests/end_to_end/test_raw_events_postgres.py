@@ -161,6 +161,7 @@ def test_killed_at_ten_moments(export: Export, target: Target, postgres: Postgre
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.timeout(300)
 def test_meltano_el_twice(export: Export, postgres: Postgres, schema: str, programs: Programs, tmp_path: Path) -> None:
     """With `export_urls` set, and nothing else of the tap."""

@@ -20,89 +20,27 @@ pytestmark = pytest.mark.usefixtures("clock")
 
 FAILURES: list[dict[str, Any]] = [
     {"status": 500},
-    {"status": "500"},
-    {"status": "error"},
-    {"statusCode": 503},
-    {"status_code": "503"},
-    {"http_status": 502},
-    {"code": 500},
-    {"code": "INTERNAL"},
     {"meta": {"status": "error"}},
     {"meta": {"status": 200, "error": "shard down"}},
-    {"meta": {"code": 500}},
-    {"meta": {"errors": ["down"]}},
     {"messages": ["try again"]},
     {"message": "try again"},
-    {"Message": "try again"},
     {"ok": False},
-    {"ok": "false"},
-    {"success": False},
-    {"success": 0},
-    {"meta": {"success": False}},
     {"exception": "java.lang.NullPointerException"},
-    {"error_description": "down"},
-    {"errorMessage": "down"},
-    {"fault": {"faultstring": "down"}},
-    {"reason": "maintenance"},
-    {"detail": "maintenance"},
-    {"failures": 3},
-    {"status": False},
-    {"meta": {"statusCode": "500"}},
-    {"error_code": 5},
-    {"exceptions": ["x"]},
-    {"faultcode": "Server"},
-    {"successful": "no"},
-    {"meta": {"Error": {"code": 5}}},
-    {"code": "E1001"},
-    {"code": -1},
-    {"status": "500 Internal Server Error"},
-    {"status": {"code": 500}},
-    {"responseCode": 500},
-    {"err": "down"},
-    {"completed": False},
     {"pagination": {"error": "down"}},
-    {"meta": {"meta": {"error": "down"}}},
 ]
+"""`tests/unit/test_responses.py` has all forms."""
 
 HARMLESS: list[dict[str, Any]] = [
     {},
     {"meta": {"status": 200}},
-    {"meta": {"status": "ok"}},
-    {"status": 200},
-    {"code": 0},
-    {"ok": True},
-    {"success": True, "message": None},
     {"error": None, "errors": [], "messages": "", "reason": ""},
-    {"links": [{"rel": "last", "href": "/x"}]},
     {"total": 0, "limit": 20, "offset": 0, "count": "0"},
-    {"pagination": {"limit": 10, "offset": 0}},
-    {"next": None, "warnings": []},
-    {"status": "200 OK"},
-    {"status": 200.0},
-    {"status": {"code": 200}},
-    {"success": "ok", "message": "OK"},
-    {"completed": True, "code": "SUCCESS"},
 ]
 
 UNKNOWN: list[tuple[dict[str, Any], str]] = [
     ({"warning": "partial result"}, "warning"),
-    ({"degraded": True}, "degraded"),
-    ({"shards": {"down": 1}}, "shards"),
-    ({"meta": {"status": 200, "state": "starting"}}, "state"),
-    ({"total": "many"}, "total"),
     ({"total": 60}, "total"),
-    ({"meta": {"total_count": "60"}}, "total_count"),
-    ({"timed_out": True}, "timed_out"),
-    ({"partial": "yes"}, "partial"),
     ({"x": 1, "y": 2}, "x, y"),
-    ({"default_limit": 20}, "default_limit"),
-    ({"status": 1}, "status"),
-    ({"code": 17}, "code"),
-    ({"meta": "down"}, "meta"),
-    ({"meta": ["down"]}, "meta"),
-    ({"pagination": "down"}, "pagination"),
-    ({"pagination": {"total": "sixty"}}, "total"),
-    ({"pagination": {"total": -1}}, "total"),
 ]
 
 
@@ -130,19 +68,7 @@ def test_what_speaks_of_a_failure_fails_the_stream(beside: dict[str, Any], tmp_p
     assert any("retrying in" in line for line in run.warnings)
 
 
-ON_ANY_PAGE: list[dict[str, Any]] = [
-    {"status": 500},
-    {"status": "error"},
-    {"code": 503},
-    {"success": False},
-    {"ok": False},
-    {"Error": "down"},
-    {"exception": "down"},
-    {"meta": {"status": 200, "error": "shard down"}},
-]
-
-
-@pytest.mark.parametrize("beside", ON_ANY_PAGE, ids=str)
+@pytest.mark.parametrize("beside", [{"status": 500}, {"meta": {"status": 200, "error": "shard down"}}], ids=str)
 @pytest.mark.parametrize("kept", [1, 4])
 @pytest.mark.parametrize("api", BOTH)
 def test_a_failure_beside_some_of_the_records(beside: dict[str, Any], kept: int, api: ApiName, tmp_path: Path) -> None:

@@ -204,7 +204,7 @@ def snapshot(account: Account) -> Snapshot:
 @pytest.mark.slow
 @pytest.mark.usefixtures("nights_apart")
 @pytest.mark.parametrize("activates", [True, False], ids=["ACTIVATE_VERSION", "no ACTIVATE_VERSION"])
-@examples(30)
+@examples(25)
 @given(nights=st.lists(night, min_size=1, max_size=12))
 @example(nights=[CAME_AND_WENT])
 def test_many_nights(activates: bool, nights: list[dict[str, Any]]) -> None:  # noqa: FBT001

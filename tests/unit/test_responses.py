@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import functools
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.responses import read_json, read_page, read_result_page, reported_status
 from tests.unit.responses import make_response
+
+if TYPE_CHECKING:
+    from tap_kissmetrics.sdk_extensions.pagination import ResultPage
 
 ROWS = [{"id": "a"}, {"id": "b"}]
 
@@ -174,3 +177,141 @@ def test_a_record_that_a_table_cannot_take(row: object, says: str) -> None:
     with pytest.raises(FatalAPIError) as caught:
         read_page([{"id": 1}, row], offset=12, limit=10, has_numeric_ids=False)
     assert str(caught.value) == f"the record at offset 13 {says}"
+
+
+FAILURES: list[dict[str, Any]] = [
+    {"status": 500},
+    {"status": "500"},
+    {"status": "error"},
+    {"statusCode": 503},
+    {"status_code": "503"},
+    {"http_status": 502},
+    {"code": 500},
+    {"code": "INTERNAL"},
+    {"meta": {"status": "error"}},
+    {"meta": {"status": 200, "error": "shard down"}},
+    {"meta": {"code": 500}},
+    {"meta": {"errors": ["down"]}},
+    {"messages": ["try again"]},
+    {"message": "try again"},
+    {"Message": "try again"},
+    {"ok": False},
+    {"ok": "false"},
+    {"success": False},
+    {"success": 0},
+    {"meta": {"success": False}},
+    {"exception": "java.lang.NullPointerException"},
+    {"error_description": "down"},
+    {"errorMessage": "down"},
+    {"fault": {"faultstring": "down"}},
+    {"reason": "maintenance"},
+    {"detail": "maintenance"},
+    {"failures": 3},
+    {"status": False},
+    {"meta": {"statusCode": "500"}},
+    {"error_code": 5},
+    {"exceptions": ["x"]},
+    {"faultcode": "Server"},
+    {"successful": "no"},
+    {"meta": {"Error": {"code": 5}}},
+    {"code": "E1001"},
+    {"code": -1},
+    {"status": "500 Internal Server Error"},
+    {"status": {"code": 500}},
+    {"responseCode": 500},
+    {"err": "down"},
+    {"completed": False},
+    {"pagination": {"error": "down"}},
+    {"meta": {"meta": {"error": "down"}}},
+]
+
+
+def read_beside(rows: list[Any], beside: dict[str, Any]) -> ResultPage:
+    """Read a first page with these rows and this beside them; raise what makes the tap ask again or fail."""
+    body = {"data": rows, **beside}
+    if status := reported_status(body):
+        raise RetriableAPIError(f"HTTP {status}")
+    return read_page(body, offset=0, limit=10, has_numeric_ids=False)
+
+
+@pytest.mark.parametrize("beside", FAILURES, ids=str)
+def test_what_speaks_of_a_failure_beside_an_empty_list(beside: dict[str, Any]) -> None:
+    """In any of its forms."""
+    with pytest.raises(RetriableAPIError):
+        read_beside([], beside)
+
+
+ON_ANY_PAGE: list[dict[str, Any]] = [
+    {"status": 500},
+    {"status": "error"},
+    {"code": 503},
+    {"success": False},
+    {"ok": False},
+    {"Error": "down"},
+    {"exception": "down"},
+    {"meta": {"status": 200, "error": "shard down"}},
+]
+
+
+@pytest.mark.parametrize("beside", ON_ANY_PAGE, ids=str)
+def test_what_speaks_of_a_failure_beside_records(beside: dict[str, Any]) -> None:
+    """Others may be missing."""
+    with pytest.raises(RetriableAPIError, match="a list comes with "):
+        read_beside([{"id": 1}], beside)
+
+
+HARMLESS: list[dict[str, Any]] = [
+    {},
+    {"meta": {"status": 200}},
+    {"meta": {"status": "ok"}},
+    {"status": 200},
+    {"code": 0},
+    {"ok": True},
+    {"success": True, "message": None},
+    {"error": None, "errors": [], "messages": "", "reason": ""},
+    {"links": [{"rel": "last", "href": "/x"}]},
+    {"total": 0, "limit": 20, "offset": 0, "count": "0"},
+    {"pagination": {"limit": 10, "offset": 0}},
+    {"next": None, "warnings": []},
+    {"status": "200 OK"},
+    {"status": 200.0},
+    {"status": {"code": 200}},
+    {"success": "ok", "message": "OK"},
+    {"completed": True, "code": "SUCCESS"},
+]
+
+
+@pytest.mark.parametrize("beside", HARMLESS, ids=str)
+@pytest.mark.parametrize("rows", [[], [{"id": 1}]], ids=["empty", "with a record"])
+def test_what_is_known_beside_a_list(rows: list[Any], beside: dict[str, Any]) -> None:
+    """It passes in silence."""
+    assert read_beside(rows, beside).unknown == ()
+
+
+UNKNOWN: list[tuple[dict[str, Any], str]] = [
+    ({"warning": "partial result"}, "warning"),
+    ({"degraded": True}, "degraded"),
+    ({"shards": {"down": 1}}, "shards"),
+    ({"meta": {"status": 200, "state": "starting"}}, "state"),
+    ({"total": "many"}, "total"),
+    ({"total": 60}, "total"),
+    ({"meta": {"total_count": "60"}}, "total_count"),
+    ({"timed_out": True}, "timed_out"),
+    ({"partial": "yes"}, "partial"),
+    ({"x": 1, "y": 2}, "x, y"),
+    ({"default_limit": 20}, "default_limit"),
+    ({"status": 1}, "status"),
+    ({"code": 17}, "code"),
+    ({"meta": "down"}, "meta"),
+    ({"meta": ["down"]}, "meta"),
+    ({"pagination": "down"}, "pagination"),
+    ({"pagination": {"total": "sixty"}}, "total"),
+    ({"pagination": {"total": -1}}, "total"),
+]
+
+
+@pytest.mark.parametrize(("beside", "names"), UNKNOWN, ids=str)
+def test_what_is_not_known_beside_a_list(beside: dict[str, Any], names: str) -> None:
+    """It is named where the list is empty; records speak for themselves."""
+    assert ", ".join(read_beside([], beside).unknown) == names
+    assert read_beside([{"id": 1}], beside).unknown == ()
