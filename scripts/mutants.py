@@ -133,8 +133,8 @@ def find_tests(change: Change, executed: ExecutedLines, max_seconds: float) -> l
     return tests + OF_PROCESSES * (change.module.stem in {"session", "shutdown", "stream", "writer"} or not tests)
 
 
-def is_noticed(change: Change, tests: list[str]) -> bool:
-    """Return whether one of some tests fails with a change."""
+def find_failure(change: Change, tests: list[str]) -> str:
+    """Return the first of some tests that fails with a change; empty if none does."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -147,8 +147,11 @@ def is_noticed(change: Change, tests: list[str]) -> bool:
         try:
             done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, check=False, timeout=1200)
         except subprocess.TimeoutExpired:
-            return True
-    return done.returncode != 0
+            return "no end"
+    if not done.returncode:
+        return ""
+    failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout.decode(), re.MULTILINE)
+    return failed[1] if failed else "no summary"
 
 
 def main() -> int:
@@ -170,10 +173,14 @@ def main() -> int:
     for count, change in enumerate(chosen, 1):
         start = time.monotonic()
         concerned = find_tests(change, executed, options.seconds)
-        result = "noticed " if is_noticed(change, concerned) else "SURVIVED"
+        failure = find_failure(change, concerned)
+        result = "noticed " if failure else "SURVIVED"
         seconds = time.monotonic() - start
         print(f"{count:3} of {len(chosen)}  {result} {seconds:4.0f} s, {len(concerned):4} tests  {change}", flush=True)
-        survivors += [change] if result == "SURVIVED" else []
+        if failure:
+            print(f"  by {failure}", flush=True)
+        else:
+            survivors.append(change)
     print(f"{len(chosen) - len(survivors)} of {len(chosen)} changes were noticed", *survivors, sep="\n")
     return 1 if survivors else 0
 
