@@ -211,6 +211,7 @@ def test_the_environment_of_target_postgres(project: Project, tmp_path: Path) ->
     assert "PGTZ is UTC" in project.run("invoke", "target-postgres")
 
 
+@pytest.mark.heavy
 def test_the_query_api(project: Project) -> None:
     """Events by bookmark of each product, reports with their results; what belongs to the Core API is left as it is."""
     with result_sandbox("query") as sandbox:

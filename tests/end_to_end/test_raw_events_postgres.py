@@ -136,6 +136,7 @@ def test_two_nights_and_what_people_ask(
 
 
 @pytest.mark.slow
+@pytest.mark.heavy
 @pytest.mark.timeout(300)
 def test_killed_at_ten_moments(export: Export, target: Target, postgres: Postgres, schema: str, tmp_path: Path) -> None:
     """Each time the target takes in what came, and the next run begins at the state that it gave back."""
