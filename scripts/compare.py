@@ -28,17 +28,9 @@ Again = Literal["updates", "appends", "keeps"]
 def compare(
     stream: str, schema: Mapping[str, Any], records: Iterable[Record], rows: Iterable[Record], *, again: Again
 ) -> Counter[str]:
-    """Compare a table with the records of its stream; count in what known ways values are changed.
+    """Compare a table with the records of its stream, and count in what known ways values are changed.
 
-    Args:
-        stream: Name of the stream.
-        schema: Its SCHEMA message.
-        records: All its records, in their order.
-        rows: The rows of the table.
-        again: What the target does when a record comes again.
-
-    Raises:
-        DifferenceError: What was stored is wrong.
+    `schema` is the whole SCHEMA message; the records are in their order. A `DifferenceError` says what is wrong.
     """
     keys = schema["key_properties"]
     wanted, got = _by_key(keys, records), _by_key(keys, rows)

@@ -96,12 +96,9 @@ Value = tuple[str | int | None, dt.datetime | None]
 
 
 def written(instant: dt.datetime, offset: int, style: str) -> str:
-    """Write an instant as APIs do.
+    """Write an instant in UTC as APIs do, with the offset of a time zone in minutes.
 
-    Args:
-        instant: In UTC.
-        offset: Of the time zone, in minutes.
-        style: "Z" and "-00:00" are for an offset of 0; "basic" has no colon in the offset.
+    The styles "Z" and "-00:00" are for an offset of 0; "basic" has no colon in the offset.
     """
     zone = dt.timezone(dt.timedelta(minutes=offset))
     text = instant.astimezone(zone).isoformat()

@@ -21,14 +21,9 @@ _IN_QUERY = {"/core/events": "/v3/products/11001/events", "api_token": "username
 
 
 def expected(stream: str, records: Iterable[Record]) -> list[Record]:
-    """Give the records that a stream must emit.
+    """Return the records that a stream must emit for those of the API.
 
-    Args:
-        stream: Name of the stream.
-        records: The records of the API.
-
-    Returns:
-        The same; only a metric's status, text by its schema, is "true" or "false" where the API sends a boolean.
+    They are the same; only a metric's status, text by its schema, is "true" or "false" where the API sends a boolean.
     """
     if stream != "metrics":
         return list(records)
@@ -39,22 +34,13 @@ def expected(stream: str, records: Iterable[Record]) -> list[Record]:
 
 
 def in_order_of_sync(streams: Iterable[str]) -> list[str]:
-    """Give streams in the order in which a sync reads them: lists that others need come first, the rest by name.
-
-    Args:
-        streams: Names of lists.
-    """
+    """Return lists in the order in which a sync reads them: those that others need come first, the rest by name."""
     first = ("accounts", "products", "reports")
     return sorted(streams, key=lambda name: (first.index(name) if name in first else len(first), name))
 
 
 def assert_streams(run: Run, streams: Mapping[str, Iterable[Record]]) -> None:
-    """Assert that each stream brought its records, and that there is no other.
-
-    Args:
-        run: A run of the tap.
-        streams: The API's records of each stream.
-    """
+    """Assert that each stream brought the records that the API has of it, and that there is no other."""
     for stream, records in streams.items():
         got, wanted = run.records(stream), expected(stream, records)
         assert [record["id"] for record in got] == [record["id"] for record in wanted], stream
@@ -64,21 +50,12 @@ def assert_streams(run: Run, streams: Mapping[str, Iterable[Record]]) -> None:
 
 
 def assert_complete(run: Run, account: Account) -> None:
-    """Assert that each record of an account came exactly once, unchanged.
-
-    Args:
-        run: A run of the tap.
-        account: The account that it read.
-    """
+    """Assert that each record of the account that was read came exactly once, unchanged."""
     assert_streams(run, account.records)
 
 
 def exact(record: Record) -> str:
-    """Write a record so that 1, 1.0 and true differ, as they do in JSON.
-
-    Args:
-        record: Its values; those that JSON does not have are written as Python shows them.
-    """
+    """Write a record so that 1, 1.0 and true differ, as in JSON; what JSON does not have, as Python shows it."""
     return json.dumps(record, sort_keys=True, default=repr)
 
 

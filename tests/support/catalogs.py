@@ -15,13 +15,9 @@ if TYPE_CHECKING:
 
 
 def choose(**streams: str | None) -> dict[str, Any]:
-    """Make a catalog.
+    """Return a catalog as a user would edit it: its metadata selects streams, each with its replication key, or None.
 
-    Args:
-        streams: The streams to select: each with its replication key, or None for FULL_TABLE.
-
-    Returns:
-        The catalog, as a user would edit it: what was chosen is in the metadata of each stream.
+    None stands for FULL_TABLE.
     """
     with signals_kept():
         catalog: dict[str, Any] = TapKissmetrics(config={}, validate_config=False).catalog_dict

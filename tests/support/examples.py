@@ -10,9 +10,5 @@ _TIMES = int(os.environ.get("TIMES_EXAMPLES", "1"))
 
 
 def examples(number: int) -> settings:
-    """Make the decorator of a property-based test.
-
-    Args:
-        number: How many examples it tries. Each run tries others; the variable TIMES_EXAMPLES multiplies their number.
-    """
+    """Make the decorator of a property-based test that tries so many examples, times the variable TIMES_EXAMPLES."""
     return settings(max_examples=number * _TIMES, deadline=None, suppress_health_check=[HealthCheck.too_slow])

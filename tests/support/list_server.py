@@ -83,21 +83,10 @@ class ListServer:
 
 
 def walk(server: ListServer, page_size: int, most: int, ahead: int = 1) -> list[int]:
-    """Read a list as the tap does.
+    """Return the ids of a list in the order in which the tap emits them; raise a `FatalAPIError` where it gives up.
 
-    Args:
-        server: Serves it.
-        page_size: Records to ask for.
-        most: Requests after which the walk is said to have no end.
-        ahead: Pages that are under way at once; from 2 on, those foreseen are fetched before their turn, the last
-            one first.
-
-    Returns:
-        The ids, in the order in which they were emitted.
-
-    Raises:
-        FatalAPIError: The paginator gave up.
-        AssertionError: It does not come to an end.
+    After `most` requests the walk has no end. With `ahead` pages under way at once, from 2 on, those foreseen are
+    fetched before their turn, the last one first.
     """
     pages, emitted = OverlapPaginator(page_size), []
     fetched: dict[int, Any] = {}

