@@ -14,6 +14,7 @@ from typing_extensions import override
 from urllib3.exceptions import LocationValueError
 
 from tap_kissmetrics.sdk_extensions import clock
+from tap_kissmetrics.sdk_extensions.logs import plural
 from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested
 from tap_kissmetrics.sdk_extensions.transport import Limits, RootAdapter
 
@@ -56,8 +57,8 @@ class RateLimiter:
         if len(self._started) == self._requests_per_minute:
             seconds = max(self._started[0] + RATE_LIMIT_PERIOD - clock.monotonic(), 0)
             if seconds >= MIN_LOGGED_WAIT:
-                limit = self._requests_per_minute
-                self._logger.info("Waiting %.0f s before %s, to stay within %d requests a minute", seconds, name, limit)
+                limit = plural(self._requests_per_minute, "request")
+                self._logger.info("Waiting %.0f s before %s, to stay within %s a minute", seconds, name, limit)
             self._shutdown.sleep(seconds)
             self.waited += seconds
         self.record()

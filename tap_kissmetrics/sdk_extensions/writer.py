@@ -107,7 +107,6 @@ class BufferedWriter(SingerWriter):
     def write_records(self, lines: bytearray) -> None:
         """Write whole lines with RECORD messages that are encoded already."""
         self.release_schemas()
-        self.has_written = True
         self._buffer += lines
         self._after_record()
 

@@ -308,6 +308,81 @@ class TestPages:
             read_moving_list(pages, [1, 99, 2, 3])
 
 
+def read_on(pages: OverlapPaginator, length: int = 10, *, total: int | None = None) -> None:
+    """Read a page of so many records, which begins with the last one that was read."""
+    (offset,) = pages.predict(1)
+    pages.update(page(list(range(offset, offset + length)), offset=offset, total=total))
+
+
+def refused(says: str) -> Any:
+    """Expect that a list is refused with this text."""
+    return pytest.raises(FatalAPIError, match=f"^{says}$")
+
+
+class TestBounds:
+    """What a list may do while it is read, and one page more."""
+
+    def test_short_pages_at_the_end(self) -> None:
+        pages = OverlapPaginator(10)
+        read_on(pages)
+        for _ in range(150):
+            read_on(pages, 5)
+        for _ in range(100):
+            read_on(pages, 4)
+        read_on(pages, 5)
+        for _ in range(100):
+            read_on(pages, 4)
+        with refused("the list grows as fast as it is read: 100 short pages in a row, to offset 1217"):
+            read_on(pages, 4)
+
+    def test_a_total_that_grows(self) -> None:
+        pages = OverlapPaginator(10)
+        read_on(pages, total=50)
+        read_on(pages, total=1500)
+        with refused("the list grows faster than it is read: from 50 records to 1501"):
+            read_on(pages, total=1501)
+
+    def test_records_that_come_and_go(self) -> None:
+        pages = OverlapPaginator(10)
+        read_on(pages)
+        for number in range(14):
+            pages.update(page([1, *range(100 * number + 100, 100 * number + 108)], offset=1))
+        with refused("the list does not stop changing: 122 records were read up to offset 10"):
+            pages.update(page([1], offset=1))
+
+    def test_pages_without_new_records(self) -> None:
+        pages = OverlapPaginator(10)
+        read_on(pages)
+        for _ in range(50):
+            pages.update(page([1, 2, 3, 4, 5], offset=1))
+        pages.update(page([1, 2, 3, 4, 99], offset=1))
+        for _ in range(50):
+            pages.update(page([1, 2, 3, 4, 5], offset=1))
+        with refused("50 pages in a row, up to offset 1, brought no new record: the list does not stop changing"):
+            pages.update(page([1, 2, 3, 4, 5], offset=1))
+
+    def test_the_first_page_again_and_again(self) -> None:
+        first: list[str | int] = [1, 2, 3]
+        pages = OverlapPaginator(10)
+        pages.update(page(first))
+        for _ in range(9):
+            pages.update(page(first, offset=2))
+        pages.update(page([1, 2], offset=2))
+        for _ in range(9):
+            pages.update(page(first, offset=2))
+        with refused("the server ignores offset: it sends the same 3 records at 2 as before it"):
+            pages.update(page(first, offset=2))
+
+    def test_pages_of_one_record(self) -> None:
+        pages = OverlapPaginator(10)
+        for _ in range(4):
+            pages.update(page([1]))
+            pages.update(page([2], offset=1))
+        pages.update(page([1]))
+        with refused("the server sends one record a page: pages cannot overlap, .* would not be noticed"):
+            pages.update(page([2], offset=1))
+
+
 class TestRows:
     """The rows of a result, which have no ids."""
 

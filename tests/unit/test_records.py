@@ -26,6 +26,7 @@ COLUMNS: dict[str, dict[str, Any]] = {
     "id": {"type": "string"},
     "any": {},
     "either": {"type": ["integer", "string"]},
+    "unheard of": {"type": ["string", "file", "null"]},
 }
 
 
@@ -76,6 +77,7 @@ PASSING: list[tuple[str, Any]] = [
     ("any", []),
     ("either", 5),
     ("either", "text"),
+    ("unheard of", 5),
 ]
 
 

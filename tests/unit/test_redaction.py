@@ -75,7 +75,7 @@ def test_any_form_of_a_secret_is_hidden(secret: str, form: str) -> None:
     assert redactor.redact(text) == f'echo: "{REDACTED}" (from the server)'
 
 
-@examples(60)
+@examples(40)
 @given(st.text(min_size=12, max_size=30).filter(str.strip), st.sampled_from(sorted(FORMS)))
 def test_any_secret_is_hidden(secret: str, form: str) -> None:
     """Whatever characters it has."""

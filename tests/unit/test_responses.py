@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
-from tap_kissmetrics.responses import read_json, read_page, read_result_page, reported_status
+from tap_kissmetrics.responses import check_self_link, read_json, read_page, read_result_page, reported_status
 from tests.unit.responses import make_response
 
 if TYPE_CHECKING:
@@ -247,6 +248,7 @@ ON_ANY_PAGE: list[dict[str, Any]] = [
     {"code": 503},
     {"success": False},
     {"ok": False},
+    {"status": False},
     {"Error": "down"},
     {"exception": "down"},
     {"meta": {"status": 200, "error": "shard down"}},
@@ -315,3 +317,48 @@ def test_what_is_not_known_beside_a_list(beside: dict[str, Any], names: str) -> 
     """It is named where the list is empty; records speak for themselves."""
     assert ", ".join(read_beside([], beside).unknown) == names
     assert read_beside([{"id": 1}], beside).unknown == ()
+
+
+SELF_LINKS = [
+    ("/events", "/core/events"),
+    ("/events", "https://elsewhere.example/v9/Events/?limit=10#top"),
+    ("/events", "/events{?limit,offset}"),
+    ("/events", "?limit=10"),
+    ("/events", ""),
+    ("/events", "/products/2/events"),
+    ("/products/1/events", "/events"),
+    ("/products/1/events", "/v3/products/1/events"),
+    ("/products/1/events", "/persons/2/events"),
+    ("/products/1/events", None),
+]
+
+
+@pytest.mark.parametrize(("path", "href"), SELF_LINKS)
+def test_a_link_of_a_list_to_itself(path: str, href: str | None) -> None:
+    """Its host and root do not matter, nor do links with another `rel`, or what is no link."""
+    other = {"rel": "next", "href": "/core/metrics"}
+    check_self_link({"links": [other, 5, {"href": "/core/metrics"}, {"rel": "self", "href": href}]}, path)
+
+
+@pytest.mark.parametrize("links", [None, "self", {"rel": "self", "href": "/core/metrics"}])
+def test_what_is_no_list_of_links(links: object) -> None:
+    """It passes, as a list without links does."""
+    check_self_link({"links": links}, "/events")
+    check_self_link([{"links": links}], "/events")
+
+
+@pytest.mark.parametrize(
+    ("path", "href"),
+    [
+        ("/events", "/core/metrics"),
+        ("/events", "metrics?limit=10"),
+        ("/events", "/products/2/metrics"),
+        ("/products/1/events", "/metrics"),
+        ("/products/1/events", "/v3/products/1/metrics"),
+        ("/products/1/events", "/v3/products/2/events"),
+    ],
+)
+def test_a_link_of_another_list(path: str, href: str) -> None:
+    """The response belongs to another request."""
+    with pytest.raises(RetriableAPIError, match=rf"^the response is for {re.escape(href)}, not for {path}$"):
+        check_self_link({"links": [{"rel": "self", "href": href}]}, path)

@@ -70,6 +70,13 @@ class TestRateLimiter:
             clock.sleep(29)
         assert caplog.messages == []
 
+    def test_a_wait_of_five_seconds_is_logged(self, frozen_clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+        limiter = RateLimiter(1, Shutdown(), LOGGER)
+        limiter.acquire("GET /events")
+        frozen_clock.sleep(56)
+        limiter.acquire("GET /events")
+        assert caplog.messages == ["Waiting 5 s before GET /events, to stay within 1 request a minute"]
+
 
 class TestProgress:
     """The lines on a stream."""

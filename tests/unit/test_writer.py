@@ -16,6 +16,8 @@ from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
 from tap_kissmetrics.sdk_extensions.writer import BUFFER_SIZE, BufferedWriter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.clock import Clock
 
 
@@ -53,6 +55,9 @@ def writer() -> BufferedWriter:
 
 
 SCHEMA = {"$schema": "https://json-schema.org", "title": "Events", "properties": {"id": {"type": "string"}}}
+
+
+LINE = b'{"type":"RECORD","stream":"events","record":{"id":"a"}}\n'
 
 
 def messages(*kinds: str) -> list[Any]:
@@ -118,14 +123,26 @@ def test_outside_a_sync_a_schema_is_written_at_once(capsysbinary: pytest.Capture
     assert [message["schema"] for message in written(capsysbinary)] == [{"properties": SCHEMA["properties"]}]
 
 
-def test_records_are_buffered(writer: BufferedWriter, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
-    """They are written once there are `BUFFER_SIZE` bytes, without a STATE."""
-    size = len(json.dumps({"type": "RECORD", "stream": "events", "record": {"id": "a"}}, separators=(",", ":"))) + 1
-    for _ in range(BUFFER_SIZE // size):
-        writer.write_message(*messages("RECORD"))
-    assert written(capsysbinary) == []
+def write_encoded(writer: BufferedWriter) -> None:
+    """Write the line of a record that is encoded already."""
+    writer.write_records(bytearray(LINE))
+
+
+def write_record(writer: BufferedWriter) -> None:
+    """Write a record as the SDK does."""
     writer.write_message(*messages("RECORD"))
-    assert len(written(capsysbinary)) == BUFFER_SIZE // size + 1
+
+
+@pytest.mark.parametrize("write", [write_encoded, write_record])
+def test_records_are_buffered(
+    write: Callable[[BufferedWriter], None], writer: BufferedWriter, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """They are written once there are `BUFFER_SIZE` bytes, without a STATE."""
+    for _ in range(BUFFER_SIZE // len(LINE)):
+        write(writer)
+    assert written(capsysbinary) == []
+    write(writer)
+    assert len(written(capsysbinary)) == BUFFER_SIZE // len(LINE) + 1
 
 
 def test_a_record_that_cannot_be_written(writer: BufferedWriter, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
@@ -148,13 +165,17 @@ def test_a_pipe_that_takes_a_part_of_what_is_written(
         writer.write_message(message)
     assert [json.loads(line)["type"] for line in pipe.written.splitlines()] == ["SCHEMA", "RECORD", "STATE"]
     assert len(clock.sleeps) == pipe.calls / 2
+    assert max(clock.sleeps) < 0.1
 
 
-def test_a_signal_is_noticed_after_a_record(writer: BufferedWriter, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+@pytest.mark.parametrize("write", [write_encoded, write_record])
+def test_a_signal_is_noticed_after_a_record(
+    write: Callable[[BufferedWriter], None], writer: BufferedWriter, capsysbinary: pytest.CaptureFixture[bytes]
+) -> None:
     """Its line is whole, and written with the STATE that follows."""
     writer.shutdown = Shutdown()
     writer.shutdown.request(15)
     with pytest.raises(ShutdownRequested):
-        writer.write_message(*messages("RECORD"))
+        write(writer)
     writer.write_message(*messages("STATE"))
     assert [message["type"] for message in written(capsysbinary)] == ["RECORD", "STATE"]
