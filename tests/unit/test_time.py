@@ -70,12 +70,12 @@ class TestRateLimiter:
             clock.sleep(29)
         assert caplog.messages == []
 
-    def test_a_wait_of_five_seconds_is_logged(self, frozen_clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    def test_a_wait_of_some_seconds_is_logged(self, frozen_clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
         limiter = RateLimiter(1, Shutdown(), LOGGER)
         limiter.acquire("GET /events")
-        frozen_clock.sleep(56)
+        frozen_clock.sleep(55.5)
         limiter.acquire("GET /events")
-        assert caplog.messages == ["Waiting 5 s before GET /events, to stay within 1 request a minute"]
+        assert caplog.messages == ["Waiting 6 s before GET /events, to stay within 1 request a minute"]
 
 
 class TestProgress:

@@ -1,0 +1,239 @@
+"""The session by itself: what is under way, what was prefetched, and what a signal does to it."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from requests.adapters import BaseAdapter
+from typing_extensions import override
+
+from tap_kissmetrics.sdk_extensions import session as module
+from tap_kissmetrics.sdk_extensions.session import RateLimiter, Session, UnsendableRequestError, make_session
+from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
+from tap_kissmetrics.sdk_extensions.transport import Limits
+from tests.unit.responses import make_response
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.support.clock import Clock
+
+ROOT = "https://api.example.com"
+
+LOGGER = logging.getLogger("unit")
+
+
+def request(path: str, method: str = "GET") -> requests.PreparedRequest:
+    """A request for a path."""
+    return requests.Request(method, ROOT + path).prepare()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what other threads do."""
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("it did not happen within 10 s")
+
+
+class Server(BaseAdapter):
+    """Answers each request as it is told to, once it is open."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[str] = []
+        self.answers: dict[str, int | Exception] = {}
+        self.opened = threading.Event()
+
+    @override
+    def send(self, request: requests.PreparedRequest, *_args: Any, **_kwargs: Any) -> requests.Response:
+        self.asked.append(request.path_url)
+        assert self.opened.wait(30)
+        answer = self.answers.get(request.path_url, 200)
+        if isinstance(answer, Exception):
+            raise answer
+        response = make_response({}, answer, path=request.path_url)
+        response.request = request
+        return response
+
+    @override
+    def close(self) -> None:
+        pass
+
+    def has_answered(self, *paths: str) -> bool:
+        """Return whether the threads of these requests have ended."""
+        names = {f"GET {path}" for path in paths}
+        return set(paths) <= set(self.asked) and not any(each.name in names for each in threading.enumerate())
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server that is not open yet."""
+    server = Server()
+    yield server
+    server.opened.set()
+
+
+@pytest.fixture
+def shutdown() -> Shutdown:
+    """The flag that a signal sets."""
+    return Shutdown()
+
+
+@pytest.fixture
+def make(server: Server, shutdown: Shutdown) -> Callable[..., Session]:
+    """Make a session with the server."""
+
+    def make(max_concurrency: int, pace: int | None = None) -> Session:
+        session = Session(max_concurrency, RateLimiter(pace, shutdown, LOGGER) if pace else None, shutdown)
+        session.mount(ROOT, server)
+        return session
+
+    return make
+
+
+def paths(*names: str) -> list[requests.PreparedRequest]:
+    """Make requests for some paths."""
+    return [request(name) for name in names]
+
+
+class TestPrefetch:
+    """Requests that are sent before their response is asked for."""
+
+    @pytest.mark.parametrize("most", [2, 3])
+    def test_as_many_at_once_as_are_allowed(self, most: int, make: Callable[..., Session], server: Server) -> None:
+        session = make(most)
+        names = [f"/{number}" for number in range(most + 1)]
+        session.prefetch(paths(*names))
+        until(lambda: len(server.asked) == most)
+        time.sleep(0.05)
+        assert sorted(server.asked) == names[:most]
+        assert session.request_count == 0
+        server.opened.set()
+        assert [session.send(each).url for each in paths(*names)] == [f"{ROOT}{name}?limit=10" for name in names]
+        assert sorted(server.asked) == names
+        assert (session.request_count, session.prefetched) == (most + 1, 0)
+
+    def test_none_if_one_is_allowed(self, make: Callable[..., Session], server: Server) -> None:
+        session = make(1)
+        session.prefetch(paths("/a", "/b"))
+        assert (session.prefetched, server.asked) == (0, [])
+
+    def test_after_it_was_disabled_those_under_way_are_used(self, make: Callable[..., Session], server: Server) -> None:
+        session = make(3)
+        session.prefetch(paths("/a", "/b"))
+        session.disable_prefetch()
+        session.prefetch(paths("/b", "/c"))
+        assert session.prefetched == 1
+        server.opened.set()
+        assert session.send(request("/b")).ok
+        assert "/c" not in server.asked
+
+    def test_what_is_not_expected_any_more_is_not_sent(self, make: Callable[..., Session], server: Server) -> None:
+        session = make(2)
+        session.prefetch(paths("/a", "/b", "/c"))
+        until(lambda: len(server.asked) == 2)
+        session.prefetch(paths("/a", "/b"))
+        server.opened.set()
+        for name in ("/a", "/b", "/d"):
+            session.send(request(name))
+        assert sorted(server.asked) == ["/a", "/b", "/d"]
+
+    @pytest.mark.parametrize("failure", [503, requests.ConnectionError("reset")])
+    def test_after_a_failure_no_other_starts(self, failure: Any, make: Callable[..., Session], server: Server) -> None:
+        server.answers["/a"] = failure
+        session = make(3)
+        session.prefetch(paths("/a", "/b"))
+        server.opened.set()
+        until(lambda: server.has_answered("/a", "/b"))
+        session.prefetch(paths("/a", "/b", "/c"))
+        assert (session.prefetched, sorted(server.asked)) == (2, ["/a", "/b"])
+        if failure == 503:
+            assert session.send(request("/a")).status_code == 503
+        else:
+            with pytest.raises(requests.ConnectionError, match="reset") as caught:
+                session.send(request("/a"))
+            assert caught.value.request is not None
+        session.prefetch(paths("/b", "/c"))
+        assert session.prefetched == 2
+
+    def test_a_failure_is_forgotten_with_the_next_request(self, make: Callable[..., Session], server: Server) -> None:
+        server.answers["/a"] = 503
+        session = make(3)
+        session.prefetch(paths("/a", "/b"))
+        server.opened.set()
+        until(lambda: server.has_answered("/a", "/b"))
+        session.send(request("/c"))
+        assert session.prefetched == 1
+        session.prefetch(paths("/b", "/d"))
+        assert session.prefetched == 2
+
+    def test_what_is_under_way_is_no_failure(self, make: Callable[..., Session]) -> None:
+        session = make(3)
+        session.prefetch(paths("/a"))
+        session.prefetch(paths("/a", "/b"))
+        assert session.prefetched == 2
+
+
+class TestSend:
+    """A request whose response is asked for."""
+
+    def test_one_after_another_at_a_pace(self, shutdown: Shutdown) -> None:
+        session = make_session([ROOT], Limits(8, 15, 60), shutdown=shutdown, logger=LOGGER)
+        assert session.max_concurrency == 1
+        assert make_session([ROOT], Limits(8, None, 60), shutdown=shutdown, logger=LOGGER).max_concurrency == 8
+
+    def test_what_cannot_be_sent(self, make: Callable[..., Session], server: Server) -> None:
+        server.answers["/a"] = OSError("no such file")
+        server.opened.set()
+        with pytest.raises(UnsendableRequestError) as caught:
+            make(1).send(request("/a"))
+        assert isinstance(caught.value.__cause__, OSError)
+        assert caught.value.request is not None
+
+    def test_at_once(self, make: Callable[..., Session], server: Server, frozen_clock: Clock) -> None:
+        """It does not wait for the rate limiter, which counts it, nor for what hangs."""
+        server.opened.set()
+        session = make(1, pace=2)
+        start = session.working_time()
+        session.send(request("/a"))
+        assert session.send_now(request("/b", "DELETE"), timeout=10).ok
+        assert (session.request_count, frozen_clock.slept) == (2, 0)
+        session.send(request("/c"))
+        assert frozen_clock.slept == pytest.approx(61, abs=0.1)
+        assert session.working_time() == pytest.approx(start, abs=0.1)
+
+    def test_at_once_without_a_rate_limit(self, make: Callable[..., Session], server: Server) -> None:
+        session = make(1)
+        with pytest.raises(requests.Timeout, match=r"^no response within 0\.05 s$"):
+            session.send_now(request("/a"), timeout=0.05)
+        assert (session.request_count, server.asked) == (1, ["/a"])
+
+
+class TestShutdown:
+    """A signal while a response is awaited."""
+
+    @pytest.fixture(autouse=True)
+    def _signal(self, shutdown: Shutdown) -> None:
+        shutdown.request(signal.SIGTERM)
+
+    def test_what_only_reads_is_given_up(self, make: Callable[..., Session]) -> None:
+        with pytest.raises(ShutdownRequested):
+            make(1).send(request("/a"))
+
+    def test_what_starts_something_is_awaited(self, make: Callable[..., Session], server: Server) -> None:
+        """Its response names what is to be cancelled."""
+        threading.Timer(0.2, server.opened.set).start()
+        assert make(1).send(request("/a", "POST")).ok
+
+    def test_but_not_for_long(self, make: Callable[..., Session], monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(module, "GRACE_PERIOD", 0.05)
+        with pytest.raises(ShutdownRequested):
+            make(1).send(request("/a", "POST"))
