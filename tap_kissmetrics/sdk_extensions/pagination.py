@@ -134,8 +134,7 @@ class OverlapPaginator(OffsetPaginator):
             msg = "the list is empty, but was not a moment ago"
             raise RetriableAPIError(msg)
         # The first record of a page after the first is the overlap, if there is one.
-        fewest = 2 if page.offset else 1
-        brings_new = len(page.ids) >= fewest or not all(map(self._was_read, page.ids))
+        brings_new = len(page.ids) > 1 or not all(map(self._was_read, page.ids))
         if page.total is not None and page.end < page.total and not brings_new:
             msg = f"no new records at offset {page.offset} of a list of {page.total}"
             raise RetriableAPIError(msg)
@@ -262,10 +261,10 @@ class OverlapPaginator(OffsetPaginator):
         self._overlap_offset = 0
 
     def _end_pass(self) -> None:
-        if not self._has_moved or (self._pass > 1 and not self._found_new):
-            self._is_complete = True
-        else:
+        if self._has_moved and self._found_new:
             self._start_pass()
+        else:
+            self._is_complete = True
 
     def _count_page_without_new(self, page: Page) -> None:
         self._pages_without_new += 1

@@ -129,18 +129,20 @@ def test_a_long_stream_tells_how_far_it_is(clock: Clock, tmp_path: Path) -> None
         assert int(match[3]) + int(match[4]) == pytest.approx(32, abs=2)
 
 
-def test_of_the_query_api_the_product_is_told(clock: Clock, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("count", "more"), [(10, ""), (12, " and 2 more")])
+def test_of_the_query_api_the_product_is_told(count: int, more: str, clock: Clock, tmp_path: Path) -> None:
     """Lists have no total there, but the products are known. Ten of them are named."""
-    account = make_query_account(products=12, reports=0, events=60, properties=0)
+    account = make_query_account(products=count, reports=0, events=60, properties=0)
     names = [repr(product["name"]) for product in account.records["products"]]
     with Sandbox(account, api="query") as sandbox:
         each_request_takes(0.8, clock, sandbox)
         catalog = write_json(tmp_path / "catalog.json", catalog_of(tmp_path, {"api": "query"}, products={}, events={}))
         run = sync(sandbox, tmp_path, "--catalog", catalog).succeeded()
     lines = lines_of(run)
-    assert f"products: these credentials can access {', '.join(names[:10])} and 2 more" in lines
+    assert f"products: these credentials can access {', '.join(names[:10])}{more}" in lines
     assert any(
-        re.fullmatch(r"events: \d+ records, (\d/s, )?\d\d s, product \d+ of 12, stream 2 of 2", line) for line in lines
+        re.fullmatch(rf"events: \d+ records, (\d/s, )?\d\d s, product \d+ of {count}, stream 2 of 2", line)
+        for line in lines
     )
 
 

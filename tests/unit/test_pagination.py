@@ -259,11 +259,31 @@ class TestPages:
                 pages.validate(page([]))
         pages.validate(page([]))
 
-    @pytest.mark.parametrize(("count", "offsets"), [(1, [9]), (3, [9, 18, 27]), (9, [9, 18, 27, 36])])
-    def test_predictions(self, count: int, offsets: list[int]) -> None:
+    @pytest.mark.parametrize(
+        ("length", "total", "count", "offsets"),
+        [
+            (10, 40, 1, [9]),
+            (10, 40, 3, [9, 18, 27]),
+            (10, 40, 9, [9, 18, 27, 36]),
+            (10, 38, 9, [9, 18, 27, 36]),
+            (10, 37, 9, [9, 18, 27]),
+            (2, 5, 9, [1, 2, 3]),
+            (1, 5, 9, [1]),
+        ],
+    )
+    def test_predictions(self, length: int, total: int, count: int, offsets: list[int]) -> None:
         pages = OverlapPaginator(10)
-        pages.update(page(list(range(10)), total=40))
+        pages.update(page(list(range(length)), total=total))
         assert pages.predict(count) == offsets
+
+    @pytest.mark.parametrize(("limit", "offsets"), [(10, [81, 63, 27, 0]), (1, [89, 87, 83, 75])])
+    def test_steps_back(self, limit: int, offsets: list[int]) -> None:
+        """Twice as far each time; nothing else is predicted."""
+        pages = OverlapPaginator(10)
+        pages.update(page(list(range(91)), limit=100, total=200))
+        for step, offset in enumerate(offsets):
+            pages.update(page([1000 + step], offset=pages.predict(1)[0], limit=limit, total=200))
+            assert pages.predict(9) == [offset]
 
     def test_without_a_total_nothing_is_predicted(self) -> None:
         pages = OverlapPaginator(10)
@@ -300,6 +320,14 @@ class TestPages:
         if finds_new:
             assert pages.update(page([1, 9, 8, 2, 3, 4])) == [{"id": 8}]
 
+    def test_a_list_that_moves_no_more_is_complete(self) -> None:
+        """Although its second pass found something new."""
+        pages = OverlapPaginator(10)
+        read_moving_list(pages, [1, 2, 3])
+        assert pages.update(page([1, 2, 3, 9])) == [{"id": 9}]
+        pages.update(page([9], offset=3))
+        assert pages.predict(9) == []
+
     def test_a_list_that_moves_each_time_is_read_ten_times(self) -> None:
         pages = OverlapPaginator(10)
         for number in range(9):
@@ -322,18 +350,23 @@ def refused(says: str) -> Any:
 class TestBounds:
     """What a list may do while it is read, and one page more."""
 
-    def test_short_pages_at_the_end(self) -> None:
+    @pytest.mark.parametrize("has_total", [False, True])
+    def test_short_pages_at_the_end(self, has_total: bool) -> None:  # noqa: FBT001
         pages = OverlapPaginator(10)
-        read_on(pages)
-        for _ in range(150):
-            read_on(pages, 5)
+
+        def read_short(length: int) -> None:
+            (offset,) = pages.predict(1)
+            read_on(pages, length, total=offset + length if has_total else None)
+
+        read_on(pages, total=1000 if has_total else None)
         for _ in range(100):
-            read_on(pages, 4)
-        read_on(pages, 5)
+            read_short(4)
+        for _ in range(3):
+            read_short(5)
         for _ in range(100):
-            read_on(pages, 4)
-        with refused("the list grows as fast as it is read: 100 short pages in a row, to offset 1217"):
-            read_on(pages, 4)
+            read_short(4)
+        with refused("the list grows as fast as it is read: 100 short pages in a row, to offset 625"):
+            read_short(4)
 
     def test_a_total_that_grows(self) -> None:
         pages = OverlapPaginator(10)
@@ -344,11 +377,18 @@ class TestBounds:
 
     def test_records_that_come_and_go(self) -> None:
         pages = OverlapPaginator(10)
+
+        def read_others(count: int) -> None:
+            for number in range(count):
+                pages.update(page([1, *range(100 * number + 100, 100 * number + 105)], offset=1))
+
         read_on(pages)
-        for number in range(14):
-            pages.update(page([1, *range(100 * number + 100, 100 * number + 108)], offset=1))
-        with refused("the list does not stop changing: 122 records were read up to offset 10"):
-            pages.update(page([1], offset=1))
+        read_others(22)
+        pages.update(page([2204], offset=6))
+        read_on(pages)
+        read_others(23)
+        with refused("the list does not stop changing: 125 records were read up to offset 10"):
+            read_others(1)
 
     def test_pages_without_new_records(self) -> None:
         pages = OverlapPaginator(10)
@@ -375,12 +415,21 @@ class TestBounds:
 
     def test_pages_of_one_record(self) -> None:
         pages = OverlapPaginator(10)
-        for _ in range(4):
+        for fresh in (2, 3, 4, 5):
             pages.update(page([1]))
-            pages.update(page([2], offset=1))
+            pages.update(page([fresh], offset=1))
+        pages.update(page([1, 6]))
+        pages.update(page([7], offset=1))
+        for fresh in (8, 9, 10, 11):
+            pages.update(page([1]))
+            pages.update(page([fresh], offset=1))
         pages.update(page([1]))
         with refused("the server sends one record a page: pages cannot overlap, .* would not be noticed"):
-            pages.update(page([2], offset=1))
+            pages.update(page([12], offset=1))
+
+    def test_the_least_page_size(self) -> None:
+        """One record more than the overlap."""
+        assert [OverlapPaginator(size).page_size for size in (1, 2, 3)] == [2, 2, 3]
 
 
 class TestRows:

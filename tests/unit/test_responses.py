@@ -95,7 +95,8 @@ def test_a_status_in_a_body(body: object, status: int) -> None:
         ({"data": ROWS, "pagination": {"total": "many"}}, ROWS, 10, None),
         ({"data": ROWS, "pagination": {"total": True}}, ROWS, 10, None),
         ({"data": ROWS, "pagination": {"total": "²"}}, ROWS, 10, None),
-        ({"data": ROWS, "pagination": {"total": "9" * 19}}, ROWS, 10, None),
+        ({"data": ROWS, "pagination": {"total": "9" * 18}}, ROWS, 10, 10**18 - 1),
+        ({"data": ROWS, "pagination": {"total": "1" + "0" * 18}}, ROWS, 10, None),
         ({"events": ROWS}, ROWS, 10, None),
         ({"events": ROWS, "links": [], "messages": [], "columns": []}, ROWS, 10, None),
         ({"data": ROWS, "events": [1]}, ROWS, 10, None),
@@ -138,10 +139,14 @@ def test_a_body_without_a_page(body: object, says: str) -> None:
         assert str(caught.value) == says
 
 
-@pytest.mark.parametrize("key", ["a", "0", 0, -1, 2**70], ids=repr)
-def test_an_id(key: object) -> None:
+@pytest.mark.parametrize(
+    ("key", "read"), [*((key, key) for key in ("a", "0", 0, -1, 2**70)), (Decimal("7.0"), 7)], ids=repr
+)
+def test_an_id(key: object, read: object) -> None:
     """Text or an integer."""
-    assert read_page([{"id": key}], offset=0, limit=10, has_numeric_ids=False).ids == [str(key)]
+    page = read_page([{"id": key}], offset=0, limit=10, has_numeric_ids=False)
+    assert (page.ids, page.rows) == ([str(read)], [{"id": read}])
+    assert type(page.rows[0]["id"]) is type(read)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +166,7 @@ def test_ids_that_are_the_same_to_a_table(one: object, other: object, is_numeric
     assert (page.ids[0] == page.ids[1]) is same
 
 
-BAD_IDS: list[Any] = [None, "", True, {"a": 1}, 1.5, []]
+BAD_IDS: list[Any] = [None, "", True, {"a": 1}, 1.5, Decimal("1.5"), []]
 NO_OBJECTS: list[Any] = [None, "text", [], 5]
 
 

@@ -119,7 +119,7 @@ class TestPrefetch:
         server.opened.set()
         assert [session.send(each).url for each in paths(*names)] == [f"{ROOT}{name}?limit=10" for name in names]
         assert sorted(server.asked) == names
-        assert (session.request_count, session.prefetched) == (most + 1, 0)
+        assert (session.request_count, session.prefetched, session.host) == (most + 1, 0, "api.example.com")
 
     def test_none_if_one_is_allowed(self, make: Callable[..., Session], server: Server) -> None:
         session = make(1)
@@ -189,6 +189,12 @@ class TestSend:
         session = make_session([ROOT], Limits(8, 15, 60), shutdown=shutdown, logger=LOGGER)
         assert session.max_concurrency == 1
         assert make_session([ROOT], Limits(8, None, 60), shutdown=shutdown, logger=LOGGER).max_concurrency == 8
+
+    def test_credentials_that_were_accepted_may_be_rejected_twice(self, make: Callable[..., Session]) -> None:
+        session = make(1)
+        assert not session.may_be_accepted_again()
+        session.accept_credentials()
+        assert [session.may_be_accepted_again() for _ in range(3)] == [True, True, False]
 
     def test_what_cannot_be_sent(self, make: Callable[..., Session], server: Server) -> None:
         server.answers["/a"] = OSError("no such file")
