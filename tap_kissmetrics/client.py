@@ -242,8 +242,8 @@ class ListStream(KissmetricsStream):
         )
 
     def _describe_part(self, context: Context | None) -> str:
-        contexts = self.partitions
-        return f"product {contexts.index(dict(context)) + 1} of {len(contexts)}" if context and contexts else ""
+        contexts = self.partitions or []
+        return f"product {contexts.index(dict(context)) + 1} of {len(contexts)}" if context else ""
 
     def lookup_records(self) -> list[Record]:
         """Return the `lookup_columns` of each record, in the order of the list, which is read if it was not read yet.

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from concurrent.futures import wait
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import requests
 
-from tap_kissmetrics.sdk_extensions.session import make_session
-from tap_kissmetrics.sdk_extensions.shutdown import Shutdown
-from tap_kissmetrics.sdk_extensions.transport import Limits
 from tests.sandbox import Sandbox, faults, make_account
 from tests.support.assertions import assert_every_record_once
 from tests.support.cases import SMALL, watched_sync
@@ -140,24 +134,3 @@ def test_a_test_asks_no_more_than_it_needs(slow: Sandbox, tmp_path: Path) -> Non
     """`--test` wants one record of each stream."""
     watched_sync(slow, tmp_path, "--test", max_concurrency=8).succeeded()
     assert len(slow.requests) == len(slow.account.records)
-
-
-def test_after_a_failure_nothing_is_sent_ahead() -> None:
-    """Until the request that failed was asked for: a server that is down is not flooded."""
-    with Sandbox(faults=[faults.status(503, nth=1)]) as sandbox:
-        limits = Limits(max_concurrency=8, requests_per_minute=None, max_response_time=60)
-        session = make_session([sandbox.url], limits, shutdown=Shutdown(), logger=logging.getLogger())
-        session.headers["Authorization"] = f"Bearer {sandbox.token}"
-        pages = [
-            session.prepare_request(requests.Request("GET", f"{sandbox.url}/events", params={"offset": n}))
-            for n in range(3)
-        ]
-        session.prefetch(pages[:1], timeout=30)
-        wait(session._prefetched.values(), 30)  # noqa: SLF001 - there is no other way to see that it has failed
-        session.prefetch(pages, timeout=30)
-        assert session.prefetched == 1
-        assert session.send(pages[0], timeout=30).status_code == 503
-        session.prefetch(pages, timeout=30)
-        assert session.prefetched == 3
-        assert [session.send(page, timeout=30).status_code for page in pages] == [200, 200, 200]
-    assert len(sandbox.requests) == 4

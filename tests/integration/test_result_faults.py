@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.sandbox import faults
+from tests.sandbox import Sandbox, faults, make_query_account
 from tests.support.assertions import assert_every_record_once, assert_met, assert_says
-from tests.support.results import SUBJECTS, each, is_page, is_poll, is_start
+from tests.support.results import SUBJECTS, each, is_page, is_poll, is_start, read_results
 from tests.support.tap import sync, sync_here
 
 if TYPE_CHECKING:
@@ -239,6 +239,16 @@ def test_credentials_that_are_rejected(subject: Subject, place: str, tmp_path: P
     assert len(sandbox.queries) == (place != "start")
     if place == "poll":
         assert_says(run, "(was cancelled|is still running: the Core API cannot cancel it)")
+
+
+def test_credentials_that_are_rejected_while_reports_are_looked_up(tmp_path: Path) -> None:
+    """Nothing is asked for the second product."""
+    account = make_query_account(products=2, reports=1)
+    with Sandbox(account, api="query", faults=[faults.status(401, resource="reports")]) as sandbox:
+        run = read_results(sandbox, tmp_path, **BRIEF)
+    assert run.code == 1
+    assert [line[:10] for line in run.errors] == ["HTTP 401: "]
+    assert len({request.path for request in sandbox.requests if request.resource == "reports"}) == 1
 
 
 @each

@@ -121,12 +121,12 @@ def lines_of(text: str) -> list[str]:
 
 
 def environment(variables: Mapping[str, str] | None = None, *, measured: bool = True) -> dict[str, str]:
-    """This process's environment without settings of the tap, and with `variables`.
+    """This process's environment without settings of the tap and buffering of Python, and with `variables`.
 
     Coverage follows into a process unless `measured` is false: it hangs where a signal comes while it takes notes.
     """
-    dropped = ("TAP_KISSMETRICS_",) if measured else ("TAP_KISSMETRICS_", "COVERAGE_PROCESS_")
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(dropped)}
+    dropped = ["TAP_KISSMETRICS_", "PYTHONUNBUFFERED", *([] if measured else ["COVERAGE_PROCESS_"])]
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(tuple(dropped))}
     return {**kept, "NO_PROXY": "*", **(variables or {})}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tap_kissmetrics.sdk_extensions.logs import StreamLogger
-from tap_kissmetrics.sdk_extensions.records import MAX_INTEGER_DIGITS, RecordConformer
+from tap_kissmetrics.sdk_extensions.records import MAX_INTEGER_DIGITS, RecordConformer, to_number
 
 SAME: Any = "as it is"
 """Stands for the value as it is, and a warning."""
@@ -134,3 +134,15 @@ def test_a_known_shape_does_not_hide_another(conformer: RecordConformer) -> None
     assert conformer.conform({"id": "a", "integer": "8"}) == {"id": "a", "integer": 8}
     assert conformer.conform({"integer": 8, "id": 5}) == {"integer": 8, "id": "5"}
     assert conformer.conform({"id": "a", "integer": 5, "more": 1}) == {"id": "a", "integer": 5}
+
+
+@pytest.mark.parametrize("value", [0, D("0e-400"), 10**307, D("-9.9e307"), D("1e-307")], ids=repr)
+def test_a_number_that_a_float_holds(value: object) -> None:
+    """It keeps its digits."""
+    assert exact(to_number(value)) == exact(value)
+
+
+@pytest.mark.parametrize("value", [10**308, D("-1e308"), D("9.9e-308"), True, None, "1e308", "1,5", []], ids=repr)
+def test_what_is_no_number_or_too_large_or_too_small(value: object) -> None:
+    """It stays text."""
+    assert to_number(value) is None

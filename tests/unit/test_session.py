@@ -230,7 +230,8 @@ class TestShutdown:
     def _signal(self, shutdown: Shutdown) -> None:
         shutdown.request(signal.SIGTERM)
 
-    def test_what_only_reads_is_given_up(self, make: Callable[..., Session]) -> None:
+    def test_what_only_reads_is_given_up(self, make: Callable[..., Session], server: Server) -> None:
+        threading.Timer(0.2, server.opened.set).start()
         with pytest.raises(ShutdownRequested):
             make(1).send(request("/a"))
 

@@ -175,6 +175,15 @@ def test_a_pipe_that_takes_a_part_of_what_is_written(
     assert max(clock.sleeps) < 0.1
 
 
+def test_a_state_is_written_at_once(writer: BufferedWriter, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits in no buffer of Python's own."""
+    output = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=io.BufferedWriter(output)))
+    for message in messages("RECORD", "STATE"):
+        writer.write_message(message)
+    assert [json.loads(line)["type"] for line in output.getvalue().splitlines()] == ["RECORD", "STATE"]
+
+
 def test_a_schema_comes_before_records_that_are_encoded(
     writer: BufferedWriter, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
