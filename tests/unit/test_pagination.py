@@ -16,6 +16,7 @@ from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator, Page, Re
 from tap_kissmetrics.sdk_extensions.row_pagination import RowPaginator
 from tests.support.examples import examples
 from tests.support.list_server import Change, ListServer, walk
+from tests.unit.responses import make_response
 
 CALM = 8
 """Requests after which some of these accounts come to rest: fewer than the passes that the tap makes."""
@@ -259,6 +260,12 @@ class TestPages:
                 pages.validate(page([]))
         pages.validate(page([]))
 
+    def test_the_next_page(self) -> None:
+        pages = OverlapPaginator(10)
+        pages.update(page(list(range(10))))
+        pages.advance(make_response())
+        assert (pages.count, pages.current_value, pages.finished) == (1, 9, False)
+
     @pytest.mark.parametrize(
         ("length", "total", "count", "offsets"),
         [
@@ -386,8 +393,9 @@ class TestBounds:
         read_others(22)
         pages.update(page([2204], offset=6))
         read_on(pages)
-        read_others(23)
-        with refused("the list does not stop changing: 125 records were read up to offset 10"):
+        read_others(22)
+        pages.update(page([1, 2, 3, 4, 5, 9999], offset=1))
+        with refused("the list does not stop changing: 121 records were read up to offset 10"):
             read_others(1)
 
     def test_pages_without_new_records(self) -> None:
