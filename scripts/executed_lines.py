@@ -69,13 +69,14 @@ class ExecutedLines:
             print("recording which tests execute which lines", flush=True)
             folder.mkdir(parents=True, exist_ok=True)
             subprocess.run([sys.executable, "-m", "scripts.executed_lines", folder], cwd=PROJECT, check=True)
-        self._data = CoverageData(str(folder / "lines"))
-        self._data.read()
+        data = CoverageData(str(folder / "lines"))
+        data.read()
+        self._contexts = {path: data.contexts_by_lineno(path) for path in data.measured_files()}
         self._seconds: dict[str, float] = json.loads((folder / "seconds.json").read_text(encoding="utf-8"))
 
     def contexts_of(self, module: Path, lines: Iterable[int]) -> set[str]:
         """Return the tests and files of tests that execute one of some lines; "" if the import of the module does."""
-        contexts = self._data.contexts_by_lineno(str(module))
+        contexts = self._contexts.get(str(module), {})
         return {context for line in lines for context in contexts.get(line, ())}
 
     def tests_of(self, contexts: set[str], max_seconds: float) -> list[str]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import ast
 import copy
+import itertools
 import math
 import os
 import random
@@ -18,13 +19,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 from typing_extensions import override
 
 from scripts.executed_lines import PACKAGE, PROJECT, ExecutedLines
+from scripts.forked_trials import OPTIONS, Trial, Trials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -119,35 +120,37 @@ def _has_effect(node: ast.AST) -> TypeGuard[ast.stmt]:
     return any(isinstance(target, (ast.Attribute, ast.Subscript)) for target in targets)
 
 
-def find_tests(change: Change, executed: ExecutedLines, max_seconds: float) -> list[str]:
-    """Return the tests that execute a change."""
+def find_trial(change: Change, executed: ExecutedLines, max_seconds: float) -> Trial:
+    """Return how to try a change: by the tests that execute it, in a fork unless the import of the module does."""
     start, end = min(change.statement.lineno, change.part.lineno), change.part.end_lineno or change.part.lineno
     contexts = executed.contexts_of(change.module, range(start, end + 1))
-    if contexts == {""}:  # it is executed as the module is imported: take the tests that use the name it defines
+    is_imported = "" in contexts
+    if contexts == {""}:  # take the tests that use the name it defines
         targets = getattr(change.statement, "targets", [getattr(change.statement, "target", change.statement)])
         name = re.compile(rf"\b{re.escape(getattr(targets[0], 'name', ast.unparse(targets[0])))}\b")
         for module in PACKAGE.rglob("*.py"):
             lines = module.read_text(encoding="utf-8").splitlines()
             contexts |= executed.contexts_of(module, [n for n, line in enumerate(lines, 1) if name.search(line)])
     tests = executed.tests_of(contexts, max_seconds)
-    return tests + OF_PROCESSES * (change.module.stem in {"session", "shutdown", "stream", "writer"} or not tests)
+    others = OF_PROCESSES * (change.module.stem in {"session", "shutdown", "stream", "writer"} or not tests)
+    if is_imported:
+        return Trial(change.module, change.apply(), [], lambda: find_failure(change, tests + others))
+    return Trial(change.module, change.apply(), tests, lambda: find_failure(change, others))
 
 
 def find_failure(change: Change, tests: list[str]) -> str:
-    """Return the first of some tests that fails with a change; empty if none does."""
+    """Return the first of some tests that fails in a process of its own with a change; empty if none does."""
+    if not tests:
+        return ""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(PACKAGE, folder / PACKAGE.name, ignore=shutil.ignore_patterns("__pycache__"))
         (folder / change.module.relative_to(PROJECT)).write_text(change.apply(), encoding="utf-8")
         (folder / "tests").write_text("\n".join(tests), encoding="utf-8")
         # -P: the package in the working directory is not the one to import.
-        command = [sys.executable, "-P", "-m", "pytest", "-x", "-q", f"@{folder / 'tests'}"]
-        command += ["--timeout=60", "--timeout-method=thread"]  # hypothesis would repeat a test that a signal ends
+        command = [sys.executable, "-P", "-m", "pytest", *OPTIONS, f"@{folder / 'tests'}"]
         env = os.environ | {"PYTHONPATH": os.pathsep.join((name, str(PROJECT))), "PYTHONDONTWRITEBYTECODE": "1"}
-        try:
-            done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, check=False, timeout=1200)
-        except subprocess.TimeoutExpired:
-            return "no end"
+        done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, check=False)
     if not done.returncode:
         return ""
     failed = re.search(r"^(?:FAILED|ERROR) (\S+)", done.stdout.decode(), re.MULTILINE)
@@ -161,6 +164,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="which changes (default: %(default)s)")
     parser.add_argument("--module", nargs="+", default=[], help="only those of some modules, such as retry or state:87")
     parser.add_argument("--seconds", type=float, default=math.inf, help="most time of the tests of a change")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many at a time (default: %(default)s)")
     options = parser.parse_args()
     modules = sorted(path for path in PACKAGE.rglob("*.py") if path.name not in {"settings.py", "__init__.py"})
     changes = [change for module in modules for change in find_changes(module)]
@@ -169,19 +173,21 @@ def main() -> int:
         changes = [c for c in changes if asked & {c.module.stem, f"{c.module.stem}:{c.part.lineno}"}]
     chosen = random.Random(options.seed).sample(changes, min(options.sample, len(changes)))  # noqa: S311 - no secret
     executed = ExecutedLines()
+    trials = [find_trial(change, executed, options.seconds) for change in chosen]
     survivors = []
-    for count, change in enumerate(chosen, 1):
-        start = time.monotonic()
-        concerned = find_tests(change, executed, options.seconds)
-        failure = find_failure(change, concerned)
-        result = "noticed " if failure else "SURVIVED"
-        seconds = time.monotonic() - start
-        print(f"{count:3} of {len(chosen)}  {result} {seconds:4.0f} s, {len(concerned):4} tests  {change}", flush=True)
-        if failure:
-            print(f"  by {failure}", flush=True)
-        else:
-            survivors.append(change)
-    print(f"{len(chosen) - len(survivors)} of {len(chosen)} changes were noticed", *survivors, sep="\n")
+    shown = os.fdopen(os.dup(1), "w", buffering=1)
+    count = itertools.count(1)
+
+    def report(index: int, failure: str) -> None:
+        result = f"by {failure}" if failure else "SURVIVED"
+        print(f"{next(count)} of {len(chosen)}  {chosen[index]}\n  {result}", file=shown)
+        if not failure:
+            survivors.append(chosen[index])
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    os.dup2(1, 2)
+    Trials(trials, options.jobs, report).run()
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} changes were noticed", *survivors, sep="\n", file=shown)
     return 1 if survivors else 0
 
 
