@@ -81,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         runs = {"machine": machine(), "tables": [table.json() for table in tables]}
         options.json.write_text(json.dumps(runs, indent=2) + "\n", encoding="utf-8")
     if options.write:
-        write(DOCUMENT, text)
+        write(DOCUMENT, f"\n{text}\n")
         write(README, summary(text))
     return 0
 

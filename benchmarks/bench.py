@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import subprocess
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,8 +16,7 @@ from typing_extensions import override
 from benchmarks.measure import Command, run
 from benchmarks.server import sandbox_process
 from tests.support.process import TAP
-from tests.support.run import write_json
-from tests.support.tap import catalog_of
+from tests.support.run import environment, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -138,8 +139,12 @@ class Bench:
 
 @functools.cache
 def _catalog(*streams: str) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        return catalog_of(Path(folder), **{stream: {} for stream in streams})
+    done = subprocess.run([*TAP, "--discover"], env=environment(), capture_output=True, check=True)
+    catalog: dict[str, Any] = json.loads(done.stdout)
+    for entry in catalog["streams"]:
+        (root,) = [item["metadata"] for item in entry["metadata"] if not item["breadcrumb"]]
+        root["selected"] = entry["tap_stream_id"] in streams
+    return catalog
 
 
 @contextmanager

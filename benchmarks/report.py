@@ -107,4 +107,4 @@ def write(path: Path, text: str) -> None:
         message = f"{path.name} must have {_START.strip()} and {_END} once each"
         raise ValueError(message)
     before, rest = document.split(_START)
-    path.write_text(f"{before}{_START}\n{text}\n{_END}{rest.split(_END)[1]}", encoding="utf-8", newline="\n")
+    path.write_text(f"{before}{_START}{text}{_END}{rest.split(_END)[1]}", encoding="utf-8", newline="\n")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_SECONDS = 1200
+"""Of a trial."""
 
 OPTIONS = ["--exitfirst", "--quiet", "--timeout=30", "--timeout-method=thread"]
 """Of pytest; hypothesis would repeat a test that a signal ends."""
@@ -45,7 +46,7 @@ class Trials:
         self._mine: tuple[Trial, int] | None = None
 
     def run(self) -> None:
-        """Run all trials."""
+        """Run all trials; raise a `RuntimeError` if pytest cannot even find the tests."""
         # Output is not captured: forks would share the file.
         code = pytest.main([*OPTIONS, "--capture=no", *RECORDED], plugins=[self])
         if self._mine:
@@ -53,6 +54,9 @@ class Trials:
             failure = self._failure or (f"pytest, which ended with {code}" if code else trial.then())
             os.write(writer, failure.encode())
             os._exit(0)
+        if code:
+            msg = f"pytest --collect-only {' '.join(RECORDED)} ends with {code}"
+            raise RuntimeError(msg)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool | None:
@@ -69,6 +73,8 @@ class Trials:
             if not (child := os.fork()):
                 os.setsid()
                 signal.alarm(MAX_SECONDS)
+                for descriptor in (1, 2):
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
                 self._mine = trial, writer
                 session.items[:] = [items[test] for test in trial.tests]
                 if trial.tests:

@@ -175,19 +175,16 @@ def main() -> int:
     executed = ExecutedLines()
     trials = [find_trial(change, executed, options.seconds) for change in chosen]
     survivors = []
-    shown = os.fdopen(os.dup(1), "w", buffering=1)
     count = itertools.count(1)
 
     def report(index: int, failure: str) -> None:
         result = f"by {failure}" if failure else "SURVIVED"
-        print(f"{next(count)} of {len(chosen)}  {chosen[index]}\n  {result}", file=shown)
+        print(f"{next(count)} of {len(chosen)}  {chosen[index]}\n  {result}", flush=True)
         if not failure:
             survivors.append(chosen[index])
 
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    os.dup2(1, 2)
     Trials(trials, options.jobs, report).run()
-    print(f"{len(chosen) - len(survivors)} of {len(chosen)} changes were noticed", *survivors, sep="\n", file=shown)
+    print(f"{len(chosen) - len(survivors)} of {len(chosen)} changes were noticed", *survivors, sep="\n")
     return 1 if survivors else 0
 
 

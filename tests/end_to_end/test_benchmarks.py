@@ -135,7 +135,13 @@ class TestDocument:
         after = rest.partition("<!-- /benchmark -->\n")[2]
         for text in ("old\n", "new\n"):
             write(path, text)
-        assert path.read_text(encoding="utf-8") == f"{before}<!-- benchmark -->\n\nnew\n\n<!-- /benchmark -->\n{after}"
+        assert path.read_text(encoding="utf-8") == f"{before}<!-- benchmark -->\nnew\n<!-- /benchmark -->\n{after}"
+
+    def test_its_own_process_stays_small(self) -> None:
+        """No peak that it measures can be below its own."""
+        code = "import sys, benchmarks.__main__; print(*{'requests', 'tap_kissmetrics'} & sys.modules.keys())"
+        done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, check=True)
+        assert done.stdout == b"\n"
 
     def test_document_without_markers_is_refused(self, tmp_path: Path) -> None:
         path = tmp_path / "page.md"
