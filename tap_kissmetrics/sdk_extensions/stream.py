@@ -131,15 +131,14 @@ class ExtendedStream(RESTStream[int]):
 
     def retrying(self, func: Func, server: Callable[[], str]) -> Func:
         """Repeat a function that raises `RetriableAPIError`; `server` returns what it has just asked."""
-        session = self.requests_session
         return retrying(
             func,
             factor=float(self.config["backoff_factor"]),
             max_time=float(self.config["retry_timeout"]),
             sleep=self._tap.shutdown.sleep,
-            now=session.working_time,
+            now=self.requests_session.working_time,
             on_retry=self.on_retry,
-            failing=session.failing,
+            failing=self.requests_session.failing,
             server=server,
         )
 
