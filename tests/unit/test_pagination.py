@@ -246,6 +246,16 @@ class TestPages:
         with pytest.raises(RetriableAPIError, match=rf"^no new records at offset {offset} of a list of {total}$"):
             pages.validate(page(ids, offset=offset, total=total))
 
+    def test_a_step_back_that_brings_nothing_new(self) -> None:
+        """The first record alone, of a list that has more: as at any other offset."""
+        pages = OverlapPaginator(10)
+        pages.validate(page([1], total=9))
+        pages.update(page([1, 2, 3], total=9))
+        pages.update(page([7], offset=2, total=9))
+        assert pages.predict(9) == [0]
+        with pytest.raises(RetriableAPIError, match=r"^no new records at offset 0 of a list of 9$"):
+            pages.validate(page([1], total=9))
+
     @pytest.mark.parametrize(("ids", "total"), [([3, 4], 9), ([4], 9), ([3], 3), ([], 2), ([3], None)])
     def test_a_page_that_may_be_right(self, ids: list[str | int], total: int | None) -> None:
         pages = OverlapPaginator(10)
