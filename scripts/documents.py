@@ -22,8 +22,7 @@ from scripts.about import ABOUT, ENTRIES, SETTING_GROUPS, SETTINGS, TITLES, tap_
 from scripts.markdown import between, code, plain, table
 from scripts.readme import readme
 from tap_kissmetrics.apis import CORE, QUERY
-from tap_kissmetrics.client import ListStream
-from tap_kissmetrics.product_lists import ProductListStream, QueryProductListStream
+from tap_kissmetrics.client import ListStream, QueryListStream
 from tap_kissmetrics.raw_events import RawEventsStream
 from tap_kissmetrics.raw_lines import parse_line
 from tests.sandbox import make_account, make_query_account
@@ -127,10 +126,11 @@ def _overview(api: str) -> str:
 
 def _stream_row(stream: ExtendedStream) -> tuple[str, ...]:
     key = f" on `{stream.replication_key}`" if stream.replication_key else ""
+    is_scoped = isinstance(stream, QueryListStream) and stream.of_products
     return (
         f"`{stream.name}`",
-        f"`{stream.path}`" if isinstance(stream, ListStream) and not isinstance(stream, QueryProductListStream) else "",
-        f"`/products/{{id}}{stream.path}`" if isinstance(stream, (ProductListStream, QueryProductListStream)) else "",
+        f"`{stream.path}`" if isinstance(stream, ListStream) and not is_scoped else "",
+        f"`/products/{{id}}{stream.path}`" if getattr(stream, "of_products", False) else "",
         code(stream.primary_keys),
         stream.replication_method + key,
         code(stream.valid_replication_keys),

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import typing as t
 from collections import deque
-from functools import cached_property
+from contextlib import suppress
+from functools import cached_property, partial
 from http import HTTPStatus
 from importlib.resources import files
 from urllib.parse import quote
 
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
-from singer_sdk.streams.rest import PageContext
 from typing_extensions import override
 
 from tap_kissmetrics.apis import get_api, setting_of_url
@@ -23,7 +23,7 @@ from tap_kissmetrics.errors import (
     error_for_response,
     requested_url,
 )
-from tap_kissmetrics.responses import check_self_link, read_json, read_page, reported_status
+from tap_kissmetrics.responses import check_self_link, read_id, read_json, read_page, reported_status
 from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator
 from tap_kissmetrics.sdk_extensions.records import identity
@@ -57,9 +57,6 @@ class KissmetricsStream(ExtendedStream):
 
     _is_repair_reported = False
 
-    expected_redirect: int | None = None
-    """The status of a redirect that is a response of its own; it is not followed either."""
-
     @property
     def api(self) -> Api:
         """The API that is read."""
@@ -82,8 +79,7 @@ class KissmetricsStream(ExtendedStream):
 
     @override
     def validate_response(self, response: requests.Response) -> None:
-        if response.status_code != self.expected_redirect:
-            self._raise_for_status(response.status_code, response)
+        self._raise_for_status(response.status_code, response)
         super().validate_response(response)
 
     @override
@@ -96,6 +92,31 @@ class KissmetricsStream(ExtendedStream):
         self._raise_for_status(reported_status(body), response, body)
         self.requests_session.accept_credentials()
         return body
+
+    def prepare(self, method: str, url: str, **kwargs: t.Any) -> requests.PreparedRequest:
+        """Prepare a request, with the credentials."""
+        return self.build_prepared_request(method, url, headers=self.http_headers, **kwargs)
+
+    def request_json(
+        self, method: str, url: str, *, status: int | None = None, expected_redirect: int | None = None, **kwargs: t.Any
+    ) -> tuple[requests.Response, t.Any]:
+        """Send one request, without a retry; return the response and its decoded body.
+
+        `kwargs` are the `params` of the URL, or an object that is sent as `json`. Another status than `status` is
+        retriable. A redirect of the expected status is a response like any other; its body need not be JSON.
+        """
+        request = self.prepare(method, url, **kwargs)
+        response = self.requests_session.send(request, timeout=self.timeout, allow_redirects=False)
+        if response.status_code == expected_redirect:
+            super().validate_response(response)
+            with suppress(RetriableAPIError):
+                return response, self.read_json(response)
+            return response, None
+        self.validate_response(response)
+        if status and response.status_code != status:
+            msg = f"HTTP {response.status_code} is not a valid status for a list"
+            raise RetriableAPIError(msg, response)
+        return response, self.read_json(response)
 
     def warn_unknown(self, page: ResultPage) -> None:
         """Warn of what stands beside an empty list and is not known, once; the stream does not count as complete."""
@@ -133,17 +154,21 @@ class ListStream(KissmetricsStream):
     logs_account_names: t.ClassVar[bool] = False
     """Whether to log the names of its records, which show whose credentials these are."""
 
+    of_products: t.ClassVar[bool] = False
+    """Whether the list can be read for each product: for each of `product_ids`, else for all at once."""
+
     @override
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
         self._lookup_records: dict[t.Any, list[Record]] = {}
         self.lookup_failures: dict[t.Any, Exception] = {}
-        # State between the SDK's hooks, which take neither a context nor a paginator. That is safe because the SDK
-        # reads one page of one partition at a time: it requests it, parses it, and emits its records before the next.
-        self._context: Context | None = None
-        self._paginator = OverlapPaginator(0)
-        self._page: Page | None = None
         self._product_of: dict[tuple[str | int, ...], str | int] = {}
+
+    @property
+    @override
+    def partitions(self) -> list[dict[str, t.Any]] | None:
+        product_ids = self.api.product_ids(self.config) if self.of_products else ()
+        return [{"product_id": each} for each in product_ids] or None
 
     @override
     def get_url(self, context: Context | None) -> str:
@@ -151,36 +176,66 @@ class ListStream(KissmetricsStream):
         return f"{self.url_base}{scope}{self.path}"
 
     @override
-    def get_new_paginator(self) -> OverlapPaginator:
-        self._paginator = OverlapPaginator(self.api.page_size(self.config))
-        return self._paginator
-
-    @override
-    def get_url_params(self, context: Context | None, next_page_token: int | None) -> dict[str, t.Any]:
-        return {"limit": self._paginator.page_size, "offset": next_page_token}
-
-    @override
-    def request_records(self, context: Context | None) -> Iterable[Record]:
-        self._context = context
+    def request_records(self, context: Context | None) -> Iterator[Record]:
         self.progress.part = self._describe_part(context)
         lookup: list[Record] = []
-        for record in self._request_existing(context):
-            if context and self._is_in_another_list(record, context["product_id"]):
-                continue
-            if self.lookup_columns:
-                lookup.append({column: record.get(column) for column in self.lookup_columns})
-            yield record
-        self._lookup_records[context and context["product_id"]] = lookup
-
-    def _request_existing(self, context: Context | None) -> Iterator[Record]:
-        """Request the list; where there is nothing, name the products that exist if its product does not."""
         try:
-            yield from super().request_records(context)
+            for record in self._read_list(context):
+                if context and self._is_in_another_list(record, context["product_id"]):
+                    continue
+                if self.lookup_columns:
+                    lookup.append({column: record.get(column) for column in self.lookup_columns})
+                yield record
         except NotFoundError as error:
             if context and (ids := self._other_products(context["product_id"])):
                 msg = f"{error}; the products that exist: {truncate(', '.join(ids))}"
                 raise NotFoundError(msg) from error
             raise
+        self._lookup_records[context and context["product_id"]] = lookup
+
+    @override
+    def get_new_paginator(self) -> OverlapPaginator:  # type: ignore[override]  # not one of the SDK's, whose loop is not used
+        return OverlapPaginator(self.api.page_size(self.config))
+
+    def _read_list(self, context: Context | None) -> Iterator[Record]:
+        """Read a list page by page; a page that is wrong is requested again."""
+        url = self.get_url(context)
+        paginator = self.get_new_paginator()
+        request_page = self.request_decorator(partial(self._request_page, url, paginator))
+        with self.get_http_request_counter() as counter:
+            counter.with_context(context)
+            while not paginator.finished:
+                # Do not keep the page: it would stay alive while the next one is loaded.
+                records, total = paginator.update(page := request_page()), page.total
+                del page
+                counter.increment()
+                self.progress.update(len(records), None if context else total)
+                self._prefetch(url, paginator)
+                yield from self.identify(records, context)
+                del records
+
+    def _request_page(self, url: str, paginator: OverlapPaginator) -> Page:
+        params = {"offset": paginator.offset, "limit": paginator.page_size}
+        _, body = self.request_json("GET", url, status=HTTPStatus.OK, params=params)
+        check_self_link(body, url.removeprefix(self.url_base))
+        page = read_page(body, **params, has_numeric_ids=self.api.has_numeric_ids)
+        paginator.validate(page)
+        self.warn_unknown(page)
+        return page
+
+    def _prefetch(self, url: str, paginator: OverlapPaginator) -> None:
+        session = self.requests_session
+        # After a rate limit, pages that were prefetched before are still used if they come next.
+        count = max(session.max_concurrency, session.prefetched)
+        if (count == 1 and not session.prefetched) or self.ABORT_AT_RECORD_COUNT is not None:
+            return
+        params = [{"offset": offset, "limit": paginator.page_size} for offset in paginator.predict(count)]
+        upcoming = [self.prepare("GET", url, params=each) for each in params]
+        session.prefetch(upcoming, timeout=self.timeout, allow_redirects=False)
+
+    def identify(self, records: list[Record], _context: Context | None) -> Iterable[Record]:
+        """Return the records with the whole of their primary key."""
+        return records
 
     def _other_products(self, product_id: str | int) -> list[str]:
         """Return the ids of the products; none if this one is among them, or they cannot be read."""
@@ -196,50 +251,6 @@ class ListStream(KissmetricsStream):
         """Return whether the list of another product has this record too: a primary key is written once."""
         key = tuple(identity(record[column], is_numeric=self.api.has_numeric_ids) for column in self.key_columns)
         return self._product_of.setdefault(key, product_id) != product_id
-
-    @override
-    def validate_response(self, response: requests.Response) -> None:
-        # In here a page that is wrong is requested again.
-        super().validate_response(response)
-        if response.status_code != HTTPStatus.OK:
-            msg = f"HTTP {response.status_code} is not a valid status for a list"
-            raise RetriableAPIError(msg, response)
-        paginator = self._paginator
-        body = self.read_json(response)
-        check_self_link(body, self.get_url(self._context).removeprefix(self.url_base))
-        page = read_page(
-            body,
-            offset=paginator.current_value,
-            limit=paginator.page_size,
-            has_numeric_ids=self.api.has_numeric_ids,
-        )
-        paginator.validate(page)
-        self.warn_unknown(page)
-        self._page = page
-
-    @override
-    def parse_response(self, response: requests.Response) -> Iterable[Record]:
-        # Do not keep the page: it would stay alive while the next one is loaded.
-        page, self._page = t.cast("Page", self._page), None
-        records = self._paginator.update(page)
-        self.progress.update(len(records), None if self._context else page.total)
-        self._prefetch()
-        return records
-
-    def _prefetch(self) -> None:
-        session = self.requests_session
-        # After a rate limit, pages that were prefetched before are still used if they come next.
-        count = max(session.max_concurrency, session.prefetched)
-        if (count == 1 and not session.prefetched) or self.ABORT_AT_RECORD_COUNT is not None:
-            return
-        upcoming = [self._prepare_page(offset) for offset in self._paginator.predict(count)]
-        session.prefetch(upcoming, timeout=self.timeout, allow_redirects=self.allow_redirects)
-
-    def _prepare_page(self, offset: int) -> requests.PreparedRequest:
-        request = self.get_http_request(page=PageContext(stream_context=self._context, next_page_token=offset))
-        return self.build_prepared_request(
-            method=request.method, url=request.url, params=request.encode_params(), headers=request.headers
-        )
 
     def _describe_part(self, context: Context | None) -> str:
         contexts = self.partitions or []
@@ -280,6 +291,32 @@ class ListStream(KissmetricsStream):
 
 
 class QueryListStream(ListStream):
-    """A list of the Query API v3."""
+    """A list of the Query API v3. Those of products exist for each product, and only there."""
 
     schema = StreamSchema(SchemaDirectory(SCHEMAS / "query"))
+
+    # Not a child stream of the products: the SDK would write SCHEMA and ACTIVATE_VERSION once for each of them, and a
+    # list that fails would end that of the products.
+    @property
+    @override
+    def partitions(self) -> list[dict[str, t.Any]] | None:
+        chosen = super().partitions
+        if chosen or not self.of_products:
+            return chosen
+        products = t.cast("ListStream", self._tap.streams["products"]).lookup_records()
+        return [{"product_id": product["id"]} for product in products]
+
+    @override
+    def request_records(self, context: Context | None) -> Iterable[Record]:  # type: ignore[override]
+        # Without products, the SDK asks for the list without a context.
+        return super().request_records(context) if context or not self.of_products else ()
+
+    @override
+    def identify(self, records: list[Record], context: Context | None) -> Iterator[Record]:
+        for record in records:
+            if context and record.get("product_id") is None:
+                record["product_id"] = context["product_id"]
+            elif context and read_id(record, "product_id") is None:
+                msg = f"the product_id of the record {record['id']!r}, part of its primary key, is not an id"
+                raise FatalAPIError(msg)
+            yield record

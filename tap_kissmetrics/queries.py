@@ -14,7 +14,6 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
 from tap_kissmetrics.apis import metric_url, query_url
-from tap_kissmetrics.client import KissmetricsStream
 from tap_kissmetrics.errors import NotFoundError, describe_error
 from tap_kissmetrics.responses import is_id, read_core_result_page, read_result_page
 from tap_kissmetrics.sdk_extensions.logs import describe_cause, truncate
@@ -23,6 +22,7 @@ from tap_kissmetrics.sdk_extensions.records import identity
 if t.TYPE_CHECKING:
     from singer_sdk.helpers.types import Record
 
+    from tap_kissmetrics.client import KissmetricsStream
     from tap_kissmetrics.sdk_extensions.pagination import ResultPage
 
 CANCEL_TIMEOUT: t.Final = 5.0
@@ -31,41 +31,10 @@ CANCEL_TIMEOUT: t.Final = 5.0
 _is_printable_ascii: t.Final = re.compile("[ -~]+").fullmatch
 
 
-class QueryClientStream(KissmetricsStream):
-    """A stream that runs queries, each of which takes several requests."""
-
-    def request_json(
-        self, method: str, url: str, *, expected_redirect: int | None = None, **kwargs: t.Any
-    ) -> tuple[requests.Response, t.Any]:
-        """Send one request, without a retry; return the response and its decoded body.
-
-        `kwargs` are the `params` of the URL, or an object that is sent as `json`. With `expected_redirect`, the
-        status of a redirect, that one is a response like any other, and its body need not be JSON.
-        """
-        # Streams send one request at a time.
-        self.expected_redirect = expected_redirect
-        # The SDK's own step between `request_decorator` and `validate_response`; private, for want of a public one.
-        response = self._request(self.prepare(method, url, **kwargs), None)
-        return response, self.read_json(response)
-
-    @override
-    def read_json(self, response: requests.Response) -> t.Any:
-        try:
-            return super().read_json(response)
-        except RetriableAPIError:
-            if response.status_code != self.expected_redirect:
-                raise
-            return None
-
-    def prepare(self, method: str, url: str, **kwargs: t.Any) -> requests.PreparedRequest:
-        """Prepare a request, with the credentials."""
-        return self.build_prepared_request(method, url, headers=self.http_headers, **kwargs)
-
-
 class AsyncQuery(abc.ABC):
     """A query, from its start to its last row."""
 
-    def __init__(self, stream: QueryClientStream) -> None:
+    def __init__(self, stream: KissmetricsStream) -> None:
         self.stream = stream
         self.id = ""
         """Assigned by the API; empty before the query is started."""
@@ -114,7 +83,7 @@ class AsyncQuery(abc.ABC):
 class V3Query(AsyncQuery):
     """A query of the Query API v3, posted to a path below the root of the API."""
 
-    def __init__(self, stream: QueryClientStream, path: str, body: dict[str, t.Any]) -> None:
+    def __init__(self, stream: KissmetricsStream, path: str, body: dict[str, t.Any]) -> None:
         super().__init__(stream)
         self._path = path
         self._body = body
@@ -175,7 +144,7 @@ class CoreQuery(AsyncQuery):
     url_setting: t.ClassVar[str]
     """The setting that the root follows from."""
 
-    def __init__(self, stream: QueryClientStream, root: str, path: str, body: dict[str, t.Any]) -> None:
+    def __init__(self, stream: KissmetricsStream, root: str, path: str, body: dict[str, t.Any]) -> None:
         super().__init__(stream)
         self._root = root
         self._path = path
@@ -229,7 +198,7 @@ class CoreReportQuery(CoreQuery):
 
     url_setting = "query_url"
 
-    def __init__(self, stream: QueryClientStream, report: Record, body: dict[str, t.Any]) -> None:
+    def __init__(self, stream: KissmetricsStream, report: Record, body: dict[str, t.Any]) -> None:
         path = f"/products/{_quote(report['product_id'])}/reports/{_quote(report['id'])}/run"
         super().__init__(stream, query_url(stream.config), path, body)
 
@@ -239,7 +208,7 @@ class CoreMetricQuery(CoreQuery):
 
     url_setting = "api_url"
 
-    def __init__(self, stream: QueryClientStream, metric_id: object, body: dict[str, t.Any]) -> None:
+    def __init__(self, stream: KissmetricsStream, metric_id: object, body: dict[str, t.Any]) -> None:
         kind = "by-segment" if "property_id" in body else "over-time"
         super().__init__(stream, metric_url(stream.config), f"/metrics/{_quote(metric_id)}/{kind}", body)
 

@@ -9,7 +9,7 @@ from singer_sdk import typing as th
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-from tap_kissmetrics.queries import QueryClientStream
+from tap_kissmetrics.client import KissmetricsStream
 from tap_kissmetrics.rows import column_names, name_fields
 from tap_kissmetrics.sdk_extensions import clock
 from tap_kissmetrics.sdk_extensions.records import to_json
@@ -67,7 +67,7 @@ class QueryJob(t.NamedTuple):
         return ": ".join(filter(None, (self.name, self.query.id and f"query {self.query.id}", str(event))))
 
 
-class ResultStream(QueryClientStream):
+class ResultStream(KissmetricsStream):
     """The rows of queries. One that fails does not stop the others."""
 
     path = "/queries"  # the SDK requires one; each query has its own

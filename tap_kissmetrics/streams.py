@@ -6,7 +6,6 @@ import typing as t
 
 from tap_kissmetrics.apis import CORE, QUERY
 from tap_kissmetrics.client import ListStream, QueryListStream
-from tap_kissmetrics.product_lists import ProductListStream, QueryProductListStream
 
 
 class AccountsStream(ListStream):
@@ -28,34 +27,38 @@ class ProductsStream(ListStream):
     valid_replication_keys = ("created_at",)
 
 
-class ReportsStream(ProductListStream):
+class ReportsStream(ListStream):
     """Saved reports, without their results (reference: "All Reports")."""
 
+    of_products = True
     name = "reports"
     path = "/reports"
     lookup_columns = ("id", "product_id", "name", "report_type")
     valid_replication_keys = ("created_at",)
 
 
-class EventsStream(ProductListStream):
+class EventsStream(ListStream):
     """Event libraries (reference: "All Events")."""
 
+    of_products = True
     name = "events"
     path = "/events"
     valid_replication_keys = ("last_sent_at", "last_used_at")
 
 
-class PropertiesStream(ProductListStream):
+class PropertiesStream(ListStream):
     """Property libraries (reference: "All Properties")."""
 
+    of_products = True
     name = "properties"
     path = "/properties"
     valid_replication_keys = ("last_sent_at", "last_used_at")
 
 
-class MetricsStream(ProductListStream):
+class MetricsStream(ListStream):
     """Metrics (reference: "All Metrics")."""
 
+    of_products = True
     name = "metrics"
     path = "/metrics"
     lookup_columns = ("id", "product_id", "title")
@@ -71,25 +74,31 @@ class QueryProductsStream(QueryListStream):
     logs_account_names = True
 
 
-class QueryReportsStream(QueryProductListStream):
+class QueryReportsStream(QueryListStream):
     """Saved reports, without their results."""
 
+    of_products = True
+    primary_keys = key_columns = ("product_id", "id")  # an id is not documented to be unique beyond its product
     name = "reports"
     path = "/reports"
     lookup_columns = ("id", "product_id", "name", "report_type")
 
 
-class QueryEventsStream(QueryProductListStream):
+class QueryEventsStream(QueryListStream):
     """Event libraries."""
 
+    of_products = True
+    primary_keys = key_columns = ("product_id", "id")  # an id is not documented to be unique beyond its product
     name = "events"
     path = "/events"
     valid_replication_keys = ("last_sent_at", "last_used_at")
 
 
-class QueryPropertiesStream(QueryProductListStream):
+class QueryPropertiesStream(QueryListStream):
     """Property libraries."""
 
+    of_products = True
+    primary_keys = key_columns = ("product_id", "id")  # an id is not documented to be unique beyond its product
     name = "properties"
     path = "/properties"
     valid_replication_keys = ("last_sent_at", "last_used_at")

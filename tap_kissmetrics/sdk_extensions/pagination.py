@@ -6,12 +6,8 @@ import typing as t
 from dataclasses import dataclass, field
 
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
-from singer_sdk.pagination import OffsetPaginator
-from typing_extensions import override
 
 if t.TYPE_CHECKING:
-    import requests
-
     from tap_kissmetrics.sdk_extensions.records import Record
 
 RecordId: t.TypeAlias = str | int
@@ -73,7 +69,7 @@ class Page(ResultPage):
     ids: list[RecordId] = field(default_factory=list)
 
 
-class OverlapPaginator(OffsetPaginator):
+class OverlapPaginator:
     """Reads a list so that each record in it is returned exactly once, even if the list changes meanwhile.
 
     Every page after the first is requested from the offset of the last record already read. If it starts with that
@@ -90,9 +86,9 @@ class OverlapPaginator(OffsetPaginator):
     """
 
     def __init__(self, page_size: int) -> None:
-        super().__init__(start_value=0, page_size=max(page_size, 2))
-        self._next_offset = 0
-        self._is_complete = False
+        self.page_size = max(page_size, 2)
+        self.offset = 0
+        self.finished = False
         self._seen: dict[RecordId, int] = {}
         """The latest pass in which each record was read."""
         self._overlap_id: RecordId | None = None
@@ -116,17 +112,6 @@ class OverlapPaginator(OffsetPaginator):
         self._separate_pages = 0
         self._start_pass()
 
-    # The SDK stops at offset 0, and raises when an offset comes twice.
-    @override
-    def advance(self, response: requests.Response) -> None:
-        self._page_count += 1
-        self._value = self._next_offset
-        self._finished = self._is_complete
-
-    @override
-    def continue_if_empty(self, response: requests.Response) -> bool:
-        return True
-
     def validate(self, page: Page) -> None:
         """Raise `RetriableAPIError` for a page that brings nothing new although its own total promises more."""
         if not page.offset and not page.ids and self._seen and self._empty_first_pages < MAX_EMPTY_FIRST_PAGES:
@@ -145,7 +130,7 @@ class OverlapPaginator(OffsetPaginator):
         The overlaps prove completeness whatever the order in which pages were fetched, so these can be prefetched.
         None of them is at the end of the list or after it, unless it is the next one.
         """
-        return [] if self._is_complete else [self._next_offset, *self._predicted[: count - 1]]
+        return [] if self.finished else [self.offset, *self._predicted[: count - 1]]
 
     def update(self, page: Page) -> list[Record]:
         """Take in a validated page, set the next offset, and return the records that were in no page before.
@@ -173,7 +158,7 @@ class OverlapPaginator(OffsetPaginator):
         if not overlaps:
             self._count_page_without_new(page)
             self._step_back = max(2 * self._step_back, page.limit - 1, 1)
-            self._next_offset = max(page.offset - self._step_back, 0)
+            self.offset = max(page.offset - self._step_back, 0)
             return []
         if page.offset and not self._step_back and (is_probe or page.ids[0] != self._overlap_id):
             self._has_moved = True
@@ -196,7 +181,7 @@ class OverlapPaginator(OffsetPaginator):
         self._first_page_ids = self._first_page_ids if page.offset else page.ids
         self._overlap_id = page.ids[-1]
         self._overlap_offset = page.end - 1
-        self._next_offset = max(self._overlap_offset, 1)
+        self.offset = max(self._overlap_offset, 1)
         self._predict_after(page)
 
     def _predict_after(self, page: Page) -> None:
@@ -205,7 +190,7 @@ class OverlapPaginator(OffsetPaginator):
         is_steady = not page.offset or length == self._last_length
         self._last_length = length
         if is_steady and length > 1 and page.total is not None:
-            self._predicted = range(self._next_offset + length - 1, page.total - 1, length - 1)
+            self._predicted = range(self.offset + length - 1, page.total - 1, length - 1)
 
     def _read_records(self, page: Page) -> tuple[list[Record], int]:
         """Return the records never read before, and how many are new to this pass."""
@@ -250,7 +235,7 @@ class OverlapPaginator(OffsetPaginator):
                 "raise page_size, so that it is read faster, or run at a calmer time"
             )
             raise FatalAPIError(msg)
-        self._next_offset = 0
+        self.offset = 0
         self._pass += 1
         self._read_in_pass = 0
         self._has_moved = False
@@ -264,7 +249,7 @@ class OverlapPaginator(OffsetPaginator):
         if self._has_moved and self._found_new:
             self._start_pass()
         else:
-            self._is_complete = True
+            self.finished = True
 
     def _count_page_without_new(self, page: Page) -> None:
         self._pages_without_new += 1

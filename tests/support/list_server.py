@@ -6,7 +6,6 @@ import itertools
 from dataclasses import dataclass, field
 from typing import Any
 
-import requests
 from singer_sdk.exceptions import RetriableAPIError
 
 from tap_kissmetrics.responses import read_page
@@ -92,7 +91,7 @@ def walk(server: ListServer, page_size: int, most: int, ahead: int = 1) -> list[
     fetched: dict[int, Any] = {}
     while not pages.finished:
         assert server.requests < most, "the walk has no end"
-        offset, limit = pages.current_value, pages.page_size
+        offset, limit = pages.offset, pages.page_size
         body = fetched.pop(offset) if offset in fetched else server.answer(offset, limit)
         page = read_page(body, offset=offset, limit=limit, has_numeric_ids=False)
         try:
@@ -103,5 +102,4 @@ def walk(server: ListServer, page_size: int, most: int, ahead: int = 1) -> list[
         if ahead > 1:
             wanted = reversed(pages.predict(ahead))
             fetched = {at: fetched[at] if at in fetched else server.answer(at, limit) for at in wanted}
-        pages.advance(requests.Response())
     return emitted

@@ -16,7 +16,6 @@ from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator, Page, Re
 from tap_kissmetrics.sdk_extensions.row_pagination import RowPaginator
 from tests.support.examples import examples
 from tests.support.list_server import Change, ListServer, walk
-from tests.unit.responses import make_response
 
 CALM = 8
 """Requests after which some of these accounts come to rest: fewer than the passes that the tap makes."""
@@ -273,8 +272,7 @@ class TestPages:
     def test_the_next_page(self) -> None:
         pages = OverlapPaginator(10)
         pages.update(page(list(range(10))))
-        pages.advance(make_response())
-        assert (pages.count, pages.current_value, pages.finished) == (1, 9, False)
+        assert (pages.offset, pages.finished) == (9, False)
 
     @pytest.mark.parametrize(
         ("length", "total", "count", "offsets"),
