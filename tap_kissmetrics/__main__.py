@@ -18,7 +18,7 @@ from singer_sdk.exceptions import SingerSDKError
 
 from tap_kissmetrics.sdk_extensions.inputs import validate_log_level
 from tap_kissmetrics.sdk_extensions.logs import truncate
-from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested
+from tap_kissmetrics.sdk_extensions.waiting import ShutdownRequested
 from tap_kissmetrics.sdk_extensions.writer import abandon_stdout
 from tap_kissmetrics.tap import TapKissmetrics
 

@@ -26,8 +26,8 @@ from tap_kissmetrics.errors import (
 from tap_kissmetrics.responses import check_self_link, read_id, read_json, read_page, reported_status
 from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator
-from tap_kissmetrics.sdk_extensions.records import identity
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError, ExtendedStream
+from tap_kissmetrics.sdk_extensions.values import identity
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -37,11 +37,10 @@ from requests.utils import get_environ_proxies, select_proxy
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.apis import METRIC_PATH
+from tap_kissmetrics.sdk_extensions.http import UnsendableRequestError, bundle_variable, is_not_trusted, speaks_no_tls
 from tap_kissmetrics.sdk_extensions.logs import REDACTOR, describe_cause, first_cause, truncate
 from tap_kissmetrics.sdk_extensions.retry import RateLimitError, parse_retry_after
-from tap_kissmetrics.sdk_extensions.session import UnsendableRequestError
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError
-from tap_kissmetrics.sdk_extensions.transport import bundle_variable, is_not_trusted, speaks_no_tls
 
 if t.TYPE_CHECKING:
     from tap_kissmetrics.apis import Api

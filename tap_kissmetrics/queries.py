@@ -17,7 +17,7 @@ from tap_kissmetrics.apis import metric_url, query_url
 from tap_kissmetrics.errors import NotFoundError, describe_error
 from tap_kissmetrics.responses import is_id, read_core_result_page, read_result_page
 from tap_kissmetrics.sdk_extensions.logs import describe_cause, truncate
-from tap_kissmetrics.sdk_extensions.records import identity
+from tap_kissmetrics.sdk_extensions.values import identity
 
 if t.TYPE_CHECKING:
     from singer_sdk.helpers.types import Record

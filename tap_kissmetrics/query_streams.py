@@ -11,11 +11,11 @@ from typing_extensions import override
 
 from tap_kissmetrics.client import KissmetricsStream
 from tap_kissmetrics.rows import column_names, name_fields
-from tap_kissmetrics.sdk_extensions import clock
-from tap_kissmetrics.sdk_extensions.records import to_json
-from tap_kissmetrics.sdk_extensions.row_pagination import RowPaginator
-from tap_kissmetrics.sdk_extensions.shutdown import ShutdownRequested
+from tap_kissmetrics.sdk_extensions import waiting
+from tap_kissmetrics.sdk_extensions.pagination import RowPaginator
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError
+from tap_kissmetrics.sdk_extensions.values import to_json
+from tap_kissmetrics.sdk_extensions.waiting import ShutdownRequested
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -173,14 +173,14 @@ class ResultStream(KissmetricsStream):
 
     def _poll(self, job: QueryJob, request: t.Callable[[], ResultPage | None]) -> ResultPage:
         timeout = float(self.config["query_timeout"])
-        end = clock.monotonic() + timeout
+        end = waiting.monotonic() + timeout
         interval = 0.0 if job.query.is_completed else MIN_POLL_INTERVAL
         while True:
-            self._tap.shutdown.sleep(min(interval, max(end - clock.monotonic(), 0)))
+            self._tap.shutdown.sleep(min(interval, max(end - waiting.monotonic(), 0)))
             if (page := request()) is not None:
                 return page
             self.progress.refresh()
-            if clock.monotonic() >= end:
+            if waiting.monotonic() >= end:
                 done = "" if job.query.progress is None else f", {job.query.progress:.0%} done"
                 msg = f"not completed after {timeout:g} s{done}; raise query_timeout or ask for less"
                 raise FatalAPIError(msg)

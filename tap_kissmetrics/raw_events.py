@@ -16,8 +16,7 @@ from typing_extensions import override
 from tap_kissmetrics.client import SCHEMAS
 from tap_kissmetrics.exports import INDEX, REVISIONS, Export, split_lines
 from tap_kissmetrics.raw_lines import LineEncoder, RevisionReader
-from tap_kissmetrics.sdk_extensions.files import Folder
-from tap_kissmetrics.sdk_extensions.folder_urls import parse_folder_url
+from tap_kissmetrics.sdk_extensions.files import Folder, parse_folder_url
 from tap_kissmetrics.sdk_extensions.logs import plural
 from tap_kissmetrics.sdk_extensions.state import NumberStateManager, parse_instant
 from tap_kissmetrics.sdk_extensions.stream import ExtendedStream

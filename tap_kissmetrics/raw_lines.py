@@ -9,8 +9,8 @@ import typing as t
 
 import msgspec
 
-from tap_kissmetrics.sdk_extensions.decoding import decode_json
 from tap_kissmetrics.sdk_extensions.logs import plural
+from tap_kissmetrics.sdk_extensions.values import decode_json
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -12,7 +12,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from tap_kissmetrics.errors import describe_error
 from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.pagination import Page, ResultPage
-from tap_kissmetrics.sdk_extensions.records import identity, to_integer
+from tap_kissmetrics.sdk_extensions.values import identity, to_integer
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ if t.TYPE_CHECKING:
     import requests
 
     from tap_kissmetrics.sdk_extensions.pagination import RecordId
-    from tap_kissmetrics.sdk_extensions.records import Record
+    from tap_kissmetrics.sdk_extensions.values import Record
 
 MAX_NUMBER_DIGITS: t.Final = 18
 """Digits of a status or a number of records that makes sense."""

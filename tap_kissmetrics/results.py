@@ -10,13 +10,12 @@ from singer_sdk import typing as th
 from singer_sdk.exceptions import FatalAPIError
 from typing_extensions import override
 
-from tap_kissmetrics.apis import CORE, get_api
-from tap_kissmetrics.dates import find_zone, resolve_preset
+from tap_kissmetrics.apis import CORE, find_zone, get_api, resolve_preset
 from tap_kissmetrics.queries import CoreMetricQuery, CoreReportQuery, V3Query
 from tap_kissmetrics.query_streams import DATE_RANGE, ROW_COLUMNS, ROW_KEY, QueryJob, ResultStream
 from tap_kissmetrics.rows import METRIC_COLUMNS, fit_property_id, metric_columns
-from tap_kissmetrics.sdk_extensions import clock
-from tap_kissmetrics.sdk_extensions.records import identity, to_json
+from tap_kissmetrics.sdk_extensions import waiting
+from tap_kissmetrics.sdk_extensions.values import identity, to_json
 from tap_kissmetrics.settings import ALL
 
 if t.TYPE_CHECKING:
@@ -93,7 +92,7 @@ class SavedQueryStream(ResultStream):
 
     @cached_property
     def _now(self) -> dt.datetime:
-        return clock.now().replace(microsecond=0)
+        return waiting.now().replace(microsecond=0)
 
     @cached_property
     def _zones(self) -> dict[object, dt.tzinfo | None]:

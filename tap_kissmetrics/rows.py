@@ -10,8 +10,8 @@ import typing as t
 from singer_sdk import typing as th
 
 from tap_kissmetrics.responses import is_id
-from tap_kissmetrics.sdk_extensions.records import to_integer, to_number, to_text
 from tap_kissmetrics.sdk_extensions.state import parse_instant
+from tap_kissmetrics.sdk_extensions.values import to_integer, to_number, to_text
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable

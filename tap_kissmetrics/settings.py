@@ -6,8 +6,7 @@ import typing as t
 
 from singer_sdk import typing as th
 
-from tap_kissmetrics.apis import APIS, CORE, QUERY
-from tap_kissmetrics.dates import PRESETS
+from tap_kissmetrics.apis import APIS, CORE, PRESETS, QUERY
 
 NUMBER_OR_TEXT: t.Final = th.CustomType({"type": ["string", "integer"]})
 """The ids of the Core API are text, those of the Query API are numbers."""

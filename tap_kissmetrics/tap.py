@@ -12,12 +12,10 @@ from tap_kissmetrics.apis import APIS, CORE, get_api, metric_url, query_url, rea
 from tap_kissmetrics.client import columns_of
 from tap_kissmetrics.raw_events import RawEventsStream
 from tap_kissmetrics.results import RESULTS, UserQueryStream
-from tap_kissmetrics.sdk_extensions.files import CREDENTIAL_VARIABLES, S3_BUNDLE_VARIABLES
-from tap_kissmetrics.sdk_extensions.folder_urls import S3, parse_folder_url
+from tap_kissmetrics.sdk_extensions.files import CREDENTIAL_VARIABLES, S3, S3_BUNDLE_VARIABLES, parse_folder_url
+from tap_kissmetrics.sdk_extensions.http import Limits, find_bundle, make_session
 from tap_kissmetrics.sdk_extensions.inputs import InputError
-from tap_kissmetrics.sdk_extensions.session import make_session
 from tap_kissmetrics.sdk_extensions.tap import ExtendedTap
-from tap_kissmetrics.sdk_extensions.transport import Limits, find_bundle
 from tap_kissmetrics.settings import SETTINGS
 from tap_kissmetrics.streams import LISTS
 from tap_kissmetrics.validation import normalize_settings, validate_settings
@@ -27,8 +25,8 @@ if t.TYPE_CHECKING:
 
     from singer_sdk import Stream
 
+    from tap_kissmetrics.sdk_extensions.http import Session
     from tap_kissmetrics.sdk_extensions.inputs import Settings
-    from tap_kissmetrics.sdk_extensions.session import Session
     from tap_kissmetrics.sdk_extensions.stream import ExtendedStream
 
 MAX_RESPONSE_TIMEOUTS: t.Final = 5

@@ -5,22 +5,17 @@ It knows nothing of Kissmetrics, and imports nothing from the rest of the tap.
 | Module | Replaces in the SDK | Because the SDK |
 | --- | --- | --- |
 | `tap` | `Tap.sync_all`, the signal handlers, `--test` | ends with the first failing stream, and code 0 on a signal |
-| `stream` | the retries and messages of `RESTStream` | retries HTTP errors only, five times, without `Retry-After` |
+| `stream` | the loop and the messages of `RESTStream` | passes data through hooks, and costs a multiple of the request |
 | `pagination` | `OffsetPaginator` | adds `limit` to the offset, and loses or doubles records of a list that changes |
-| `session` | `requests.Session` | sends one request at a time, and follows redirects with the token |
-| `transport` | `requests.adapters.HTTPAdapter` | has no deadline for a whole response |
-| `retry` | `request_decorator` | has no budget in seconds, and none for rate limits |
-| `decoding` | `Response.json` | loses digits, and refuses raw control characters and `NaN` |
-| `records` | `conform_record_data_types` | walks over each value of each record, and changes some |
+| `http` | `requests.Session` | sends one request at a time, has no deadline, and follows redirects with the token |
+| `retry` | `request_decorator` | retries five times, has no budget in seconds, and ignores `Retry-After` |
+| `values` | `Response.json`, `conform_record_data_types` | loses digits, refuses control characters, changes values |
 | `state` | `StreamStateManager` | compares bookmarks as text, and lets them move back |
-| `writer` | `SingerWriter` | flushes each line, and writes ACTIVATE_VERSION before the records |
-| `batches` | `Stream.get_batches` | names deselected columns, and ends with a traceback if the disk is full |
-| `shutdown` | `Tap._handle_termination` | exits wherever a signal arrives, even within a line |
-| `logs` | log lines | shows secrets, and the name of a stream only as that of the logger |
-| `progress` | the counters of `singer_sdk.metrics` | counts records, but not how many there are in all |
-| `files`, `folder_urls` | `Stream.get_records` | reads no files |
-| `inputs`, `catalog` | the reading of config, environment, state and catalog | ends with a traceback on many errors |
-| `clock` | `time` | has no clock that a test can set |
+| `writer` | `SingerWriter`, `Stream.get_batches` | flushes each line, and writes ACTIVATE_VERSION before the records |
+| `waiting` | `Tap._handle_termination` | exits wherever a signal arrives, even within a line |
+| `logs` | log lines, the counters of `singer_sdk.metrics` | shows secrets, no stream names, and no total |
+| `files` | `Stream.get_records` | reads no files |
+| `inputs` | the reading of config, environment, state and catalog | ends with a traceback on many errors |
 
 Private names of the SDK that are in use, and the test that fails when one of them changes:
 

@@ -14,32 +14,46 @@ from singer_sdk.singerlib import StateMessage
 from singer_sdk.tap_base import CliTestOptionValue
 from typing_extensions import override
 
-from tap_kissmetrics.sdk_extensions import clock
-from tap_kissmetrics.sdk_extensions.catalog import read_catalog, validate_state
+from tap_kissmetrics.sdk_extensions import waiting
+from tap_kissmetrics.sdk_extensions.http import logins_in_environment
 from tap_kissmetrics.sdk_extensions.inputs import (
     InputError,
     name_variables,
+    read_catalog,
     read_environment,
     read_json_file,
     read_json_stream,
     read_numbers,
     suggest_names,
+    validate_state,
 )
-from tap_kissmetrics.sdk_extensions.logs import drop_redundant, is_log_detailed, plural, redact_logs, shorten
-from tap_kissmetrics.sdk_extensions.mapping import broken_expressions, shared_table, unmatched_maps
-from tap_kissmetrics.sdk_extensions.progress import summary, terminal_line
-from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
+from tap_kissmetrics.sdk_extensions.logs import (
+    drop_redundant,
+    is_log_detailed,
+    plural,
+    redact_logs,
+    shorten,
+    summary,
+    terminal_line,
+)
 from tap_kissmetrics.sdk_extensions.state import parse_instant
-from tap_kissmetrics.sdk_extensions.stream import AbortRunError, ExtendedStream, StreamError
-from tap_kissmetrics.sdk_extensions.transport import logins_in_environment
+from tap_kissmetrics.sdk_extensions.stream import (
+    AbortRunError,
+    ExtendedStream,
+    StreamError,
+    broken_expressions,
+    shared_table,
+    unmatched_maps,
+)
+from tap_kissmetrics.sdk_extensions.waiting import Shutdown, ShutdownRequested
 from tap_kissmetrics.sdk_extensions.writer import BufferedWriter
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from tap_kissmetrics.sdk_extensions.http import Session
     from tap_kissmetrics.sdk_extensions.inputs import Settings
-    from tap_kissmetrics.sdk_extensions.progress import TerminalLine
-    from tap_kissmetrics.sdk_extensions.session import Session
+    from tap_kissmetrics.sdk_extensions.logs import TerminalLine
 
 
 MAX_CAUSE_LENGTH: t.Final = 250
@@ -171,7 +185,7 @@ class ExtendedTap(Tap):
             msg = f"catalog: selects no stream; the streams are {', '.join(self.streams)}"
             raise InputError(msg)
         session = self.session  # which logs what is read
-        started_at = clock.monotonic()
+        started_at = waiting.monotonic()
         self._reset_state_progress_markers()
         if self.state:
             self.state_writer.write_state(self.state)
@@ -192,7 +206,7 @@ class ExtendedTap(Tap):
                 self.message_writer.write_message(StateMessage(value=self.state))
             raise
         records, skipped = (sum(getattr(each.progress, name) for each in streams) for name in ("records", "skipped"))
-        seconds = clock.monotonic() - started_at
+        seconds = waiting.monotonic() - started_at
         self.logger.info("Total: %s", summary(records, skipped, session.request_count, seconds))
         if failures:
             # With the causes, for Meltano shows the last lines of a log.

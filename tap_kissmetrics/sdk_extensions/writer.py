@@ -1,4 +1,4 @@
-"""Write Singer messages in whole lines, buffered, with ACTIVATE_VERSION after the records."""
+"""Write Singer messages in whole lines, with ACTIVATE_VERSION after the records, and batch files."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ import sys
 import typing as t
 
 import msgspec
+from singer_sdk.batch import Batcher
 from singer_sdk.exceptions import SingerSDKError
 from singer_sdk.io_base import SingerWriter
 from singer_sdk.singerlib import ActivateVersionMessage, RecordMessage, SchemaMessage, StateMessage
 from typing_extensions import override
 
-from tap_kissmetrics.sdk_extensions import clock
+from tap_kissmetrics.sdk_extensions import waiting
+from tap_kissmetrics.sdk_extensions.inputs import InputError
+from tap_kissmetrics.sdk_extensions.logs import describe_cause, is_disk_full
 
 if t.TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from singer_sdk.helpers._batch import BatchConfig
     from singer_sdk.singerlib import Message
 
-    from tap_kissmetrics.sdk_extensions.shutdown import Shutdown
+    from tap_kissmetrics.sdk_extensions.values import Record
+    from tap_kissmetrics.sdk_extensions.waiting import Shutdown
+
 
 BUFFER_SIZE: t.Final = 2**16
 """Bytes of RECORD lines that are written at once: the capacity of a pipe on Linux."""
@@ -152,7 +160,7 @@ def _write_all(lines: bytearray) -> None:
             # None: a pipe that does not block is full, and nothing was written.
             written = t.cast("int | None", sys.stdout.buffer.write(view[done:]))
             if written is None:
-                clock.sleep(0.01)
+                waiting.sleep(0.01)
             done += written or 0
     sys.stdout.buffer.flush()
 
@@ -160,3 +168,36 @@ def _write_all(lines: bytearray) -> None:
 def abandon_stdout() -> None:
     """Keep the interpreter from writing the rest of its buffer again when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_batches(
+    records: Iterator[Record], batch_config: BatchConfig, *, tap_name: str, stream_name: str
+) -> Iterator[list[str]]:
+    """Write records to files, and yield the names of the files of each batch.
+
+    Raises `InputError` for a format that needs a package that is not installed, and `OutputError` for a file that
+    cannot be written.
+    """
+    encoding = batch_config.encoding
+    if encoding.format == "jsonl" and not encoding.compression:
+        encoding.compression = "gzip"  # which the SDK does, and a target has to know
+    own: list[BaseException] = []
+
+    def read() -> Iterator[Record]:
+        try:
+            yield from records
+        except BaseException as error:
+            own.append(error)
+            raise
+
+    batcher = Batcher(tap_name=tap_name, stream_name=stream_name, batch_config=batch_config)
+    try:
+        yield from batcher.get_batches(records=read())
+    except ImportError as error:
+        msg = f"batch_config: {error}"
+        raise InputError(msg) from error
+    except Exception as error:  # of any library that writes to a storage
+        if error in own:
+            raise
+        msg = f"batch_config: {'no space left on the disk' if is_disk_full(error) else describe_cause(error)}"
+        raise OutputError(msg) from error

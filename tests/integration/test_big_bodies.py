@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_kissmetrics.sdk_extensions import transport
+from tap_kissmetrics.sdk_extensions import http
 from tests.sandbox import Fault
 from tests.support.assertions import assert_every_record_once
 from tests.support.cases import small_sandbox, watched_sync
@@ -39,7 +39,7 @@ def packed(body: bytes, times: int) -> Fault:
 @pytest.mark.parametrize("times", [1, 2])
 def test_what_is_unpacked_is_bounded(times: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """In pieces: memory does not grow with what a body would unpack to."""
-    monkeypatch.setattr(transport, "MAX_BODY_SIZE", LIMIT)
+    monkeypatch.setattr(http, "MAX_BODY_SIZE", LIMIT)
     bomb = packed(b" " * (200 * LIMIT), times)
     tracemalloc.start()
     try:
@@ -59,7 +59,7 @@ def test_what_is_unpacked_is_bounded(times: int, monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize("times", [1, 2])
 def test_a_body_below_the_limit_is_read(times: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Packed twice as well."""
-    monkeypatch.setattr(transport, "MAX_BODY_SIZE", LIMIT)
+    monkeypatch.setattr(http, "MAX_BODY_SIZE", LIMIT)
     with small_sandbox(packed(b"[]" + b" " * (LIMIT - 2), times)) as sandbox:
         run = watched_sync(sandbox, tmp_path, max_concurrency=1).succeeded()
     assert run.records("events") == []

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from tap_kissmetrics.sdk_extensions import transport
-from tap_kissmetrics.sdk_extensions.session import make_session
-from tap_kissmetrics.sdk_extensions.shutdown import Shutdown
-from tap_kissmetrics.sdk_extensions.transport import Limits
+from tap_kissmetrics.sdk_extensions import http
+from tap_kissmetrics.sdk_extensions.http import Limits, make_session
+from tap_kissmetrics.sdk_extensions.waiting import Shutdown
 from tap_kissmetrics.tap import max_response_time
 from tests.sandbox import Sandbox, faults
 from tests.support.cases import small_sandbox, watched_sync
@@ -86,7 +85,7 @@ def test_out_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     def decode(*_: Any, **__: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(transport, "decode_json", decode)
+    monkeypatch.setattr(http, "decode_json", decode)
     with small_sandbox() as sandbox:
         run = watched_sync(sandbox, tmp_path)
     assert run.code == 1

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tap_kissmetrics import raw_events
-from tap_kissmetrics.sdk_extensions import files, progress
+from tap_kissmetrics.sdk_extensions import files, logs
 from tests.sandbox.export import SPAN, START, Export
 from tests.support.exports import STREAM, assert_complete, bookmarks, keys, read_exports
 from tests.support.tables import code_block
@@ -338,8 +338,8 @@ class TestFiles:
     def test_progress_has_per_cent_and_the_time_left(
         self, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(progress, "LOG_INTERVAL", 0)
-        monkeypatch.setattr(progress, "MIN_MEASURED_TIME", 0)
+        monkeypatch.setattr(logs, "LOG_INTERVAL", 0)
+        monkeypatch.setattr(logs, "MIN_MEASURED_TIME", 0)
         other = Export(tmp_path / "other")
         other.grow()
         run = read_exports(tmp_path, export.folder, other.folder).succeeded()

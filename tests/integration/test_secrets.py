@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tap_kissmetrics.sdk_extensions.session import make_session
-from tap_kissmetrics.sdk_extensions.shutdown import Shutdown
-from tap_kissmetrics.sdk_extensions.transport import Limits
+from tap_kissmetrics.sdk_extensions.http import Limits, make_session
+from tap_kissmetrics.sdk_extensions.waiting import Shutdown
 from tests.sandbox import faults
 from tests.support.assertions import assert_discreet, secrets_of
 from tests.support.cases import BOTH, small_sandbox, watched_sync

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tap_kissmetrics.sdk_extensions.progress import TerminalLine
+from tap_kissmetrics.sdk_extensions.logs import TerminalLine
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account
 from tests.support.cases import SMALL
 from tests.support.run import environment

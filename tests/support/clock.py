@@ -6,7 +6,7 @@ import datetime as dt
 import time
 from typing import TYPE_CHECKING
 
-from tap_kissmetrics.sdk_extensions import clock
+from tap_kissmetrics.sdk_extensions import waiting
 
 if TYPE_CHECKING:
     import pytest
@@ -49,6 +49,6 @@ class Clock:
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Let the tap use it."""
-        monkeypatch.setattr(clock, "monotonic", self.monotonic)
-        monkeypatch.setattr(clock, "sleep", self.sleep)
-        monkeypatch.setattr(clock, "now", self.now)
+        monkeypatch.setattr(waiting, "monotonic", self.monotonic)
+        monkeypatch.setattr(waiting, "sleep", self.sleep)
+        monkeypatch.setattr(waiting, "now", self.now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from tap_kissmetrics.sdk_extensions.transport import Response
+from tap_kissmetrics.sdk_extensions.http import Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_kissmetrics.dates import PRESETS, describe_core_range_error, find_zone, resolve_preset
+from tap_kissmetrics.apis import PRESETS, describe_core_range_error, find_zone, resolve_preset
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tap_kissmetrics.sdk_extensions.decoding import decode_json
+from tap_kissmetrics.sdk_extensions.values import decode_json
 from tests.support.examples import examples
 
 

@@ -16,7 +16,7 @@ from singer_sdk import RESTStream
 from singer_sdk.singerlib import RecordMessage
 from singer_sdk.singerlib.encoding import SimpleSingerWriter
 
-from tap_kissmetrics.sdk_extensions.decoding import decode_json
+from tap_kissmetrics.sdk_extensions.values import decode_json
 from tap_kissmetrics.sdk_extensions.writer import BufferedWriter
 from tap_kissmetrics.tap import TapKissmetrics
 from tests.sandbox import RESOURCES, make_account

@@ -12,8 +12,7 @@ from hypothesis import strategies as st
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator, Page, ResultPage
-from tap_kissmetrics.sdk_extensions.row_pagination import RowPaginator
+from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator, Page, ResultPage, RowPaginator
 from tests.support.examples import examples
 from tests.support.list_server import Change, ListServer, walk
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tap_kissmetrics.sdk_extensions.logs import StreamLogger
-from tap_kissmetrics.sdk_extensions.records import MAX_INTEGER_DIGITS, RecordConformer, to_number
+from tap_kissmetrics.sdk_extensions.values import MAX_INTEGER_DIGITS, RecordConformer, to_number
 
 SAME: Any = "as it is"
 """Stands for the value as it is, and a warning."""

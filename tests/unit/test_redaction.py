@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tap_kissmetrics.sdk_extensions import logs
+from tap_kissmetrics.sdk_extensions.http import logins_in_environment
 from tap_kissmetrics.sdk_extensions.logs import MAX_LINE_LENGTH, REDACTED, Redactor, shorten, truncate
-from tap_kissmetrics.sdk_extensions.transport import logins_in_environment
 from tests.support.examples import examples
 
 if TYPE_CHECKING:

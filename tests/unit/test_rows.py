@@ -10,8 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tap_kissmetrics.rows import column_names, fit_property_id, metric_columns, name_fields, unique_names
-from tap_kissmetrics.sdk_extensions.decoding import decode_json
-from tap_kissmetrics.sdk_extensions.records import to_json
+from tap_kissmetrics.sdk_extensions.values import decode_json, to_json
 
 UUID = "5d7ff8b0-0edf-4131-aad4-12313b0d181e"
 

@@ -13,10 +13,9 @@ import requests
 from requests.adapters import BaseAdapter
 from typing_extensions import override
 
-from tap_kissmetrics.sdk_extensions import session as module
-from tap_kissmetrics.sdk_extensions.session import RateLimiter, Session, UnsendableRequestError, make_session
-from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
-from tap_kissmetrics.sdk_extensions.transport import Limits
+from tap_kissmetrics.sdk_extensions import http as module
+from tap_kissmetrics.sdk_extensions.http import Limits, RateLimiter, Session, UnsendableRequestError, make_session
+from tap_kissmetrics.sdk_extensions.waiting import Shutdown, ShutdownRequested
 from tests.unit.responses import make_response
 
 if TYPE_CHECKING:

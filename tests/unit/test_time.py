@@ -12,10 +12,9 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from tap_kissmetrics.sdk_extensions.logs import StreamLogger
-from tap_kissmetrics.sdk_extensions.progress import Progress, duration
-from tap_kissmetrics.sdk_extensions.session import RateLimiter
-from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
+from tap_kissmetrics.sdk_extensions.http import RateLimiter
+from tap_kissmetrics.sdk_extensions.logs import Progress, StreamLogger, duration
+from tap_kissmetrics.sdk_extensions.waiting import Shutdown, ShutdownRequested
 from tests.support.clock import Clock
 
 if TYPE_CHECKING:

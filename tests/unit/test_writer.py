@@ -12,7 +12,7 @@ import pytest
 from singer_sdk.singerlib import ActivateVersionMessage, RecordMessage, SchemaMessage, StateMessage
 from typing_extensions import override
 
-from tap_kissmetrics.sdk_extensions.shutdown import Shutdown, ShutdownRequested
+from tap_kissmetrics.sdk_extensions.waiting import Shutdown, ShutdownRequested
 from tap_kissmetrics.sdk_extensions.writer import BUFFER_SIZE, BufferedWriter
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
-"""Orderly shutdown on a signal: the handler sets a flag, which the tap checks where it waits and after each record."""
+"""What the tap waits with: a clock that tests replace, and a flag that ends every wait when a signal arrives."""
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import signal
 import threading
@@ -9,10 +10,24 @@ import time
 import typing as t
 from concurrent.futures import wait
 
-from tap_kissmetrics.sdk_extensions import clock
-
 if t.TYPE_CHECKING:
     from concurrent.futures import Future
+
+
+def monotonic() -> float:
+    """Seconds since an arbitrary moment; never goes back."""
+    return time.monotonic()
+
+
+def sleep(seconds: float) -> None:
+    """Block the calling thread."""
+    time.sleep(seconds)
+
+
+def now() -> dt.datetime:
+    """Return the date and time, in UTC."""
+    return dt.datetime.now(dt.UTC)
+
 
 CHECK_INTERVAL: t.Final = 0.2
 """Seconds between two checks of the flag during a wait."""
@@ -67,10 +82,10 @@ class Shutdown:
 
     def sleep(self, seconds: float) -> None:
         """Sleep, or raise `ShutdownRequested` as soon as a signal arrives."""
-        end = clock.monotonic() + seconds
+        end = monotonic() + seconds
         self.check()
-        while (left := end - clock.monotonic()) > 0:
-            clock.sleep(min(left, CHECK_INTERVAL))
+        while (left := end - monotonic()) > 0:
+            sleep(min(left, CHECK_INTERVAL))
             self.check()
 
     def wait_for(self, future: Future[T]) -> T:
