@@ -5,7 +5,7 @@ It knows nothing of Kissmetrics, and imports nothing from the rest of the tap.
 | Module | Replaces in the SDK | Because the SDK |
 | --- | --- | --- |
 | `tap` | `Tap.sync_all`, the signal handlers, `--test` | ends with the first failing stream, and code 0 on a signal |
-| `stream` | the loop and the messages of `RESTStream` | passes data through hooks, and costs a multiple of the request |
+| `stream` | the loop and the messages of `RESTStream` | hands data from hook to hook, and takes long for each record |
 | `pagination` | `OffsetPaginator` | adds `limit` to the offset, and loses or doubles records of a list that changes |
 | `http` | `requests.Session` | sends one request at a time, has no deadline, and follows redirects with the token |
 | `retry` | `request_decorator` | retries five times, has no budget in seconds, and ignores `Retry-After` |

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import os
 import signal
 import threading
 import time
 import typing as t
-from concurrent.futures import wait
-
-if t.TYPE_CHECKING:
-    from concurrent.futures import Future
+from concurrent.futures import Future, wait
 
 
 def monotonic() -> float:
@@ -88,10 +86,35 @@ class Shutdown:
             sleep(min(left, CHECK_INTERVAL))
             self.check()
 
-    def wait_for(self, future: Future[T]) -> T:
-        """Wait for the result of another thread, or raise `ShutdownRequested` as soon as a signal arrives."""
+    def start(self, func: t.Callable[[], T]) -> Future[T]:
+        """Run a function in a thread of its own, which nobody waits for when the process exits."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(func())
+                except Exception as error:  # noqa: BLE001 - raised in the thread that asks for the result
+                    future.set_exception(error)
+
+        try:
+            # Not a thread pool, which the interpreter waits for when it exits; a tap that is stopped exits at once.
+            threading.Thread(target=run, daemon=True).start()
+        except RuntimeError:  # the system allows no more threads
+            run()
+        return future
+
+    def wait_for(self, future: Future[T], seconds: float = math.inf) -> T:
+        """Wait for the result of a function that was started, in seconds of real time.
+
+        Raises `ShutdownRequested` as soon as a signal arrives, and `TimeoutError` if there is no result in time.
+        """
+        deadline = time.monotonic() + seconds
         self.check()
         while not future.done():
-            wait([future], CHECK_INTERVAL)
+            if (left := deadline - time.monotonic()) <= 0:
+                msg = f"no result within {seconds:g} s"
+                raise TimeoutError(msg)
+            wait([future], min(left, CHECK_INTERVAL))
             self.check()
         return future.result()
