@@ -12,7 +12,7 @@ import backoff
 from singer_sdk.exceptions import RetriableAPIError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Iterator
 
     import requests
 
@@ -80,54 +80,42 @@ def retrying(  # noqa: PLR0913 - a budget needs a clock
 ) -> Func:
     """Repeat a function while it raises `RetriableAPIError`; raise the last error once a budget is used up.
 
-    Failures may take `max_time` seconds and wait `factor` seconds before the second attempt, then twice as long each
-    time. Waiting for a rate limit is no failure and has a budget of its own; it waits as long as that, or as the API
-    requires if that is longer. Budgets are measured by `now`, a clock in seconds. `on_retry` is called with the error
-    and the seconds before each wait. An outage uses up one budget: `failing` has, for each server that used one up and
-    has given no good response since, the types of its errors, for which it gets one attempt each time.
+    Failures may take `max_time` seconds of the clock `now`; the waits between them begin with `factor` seconds and
+    double. A rate limit is no failure: it has a budget of its own, and waits at least as long as the API asks. An
+    outage uses up one budget: until it gives a good response, what `server` returns is in `failing`, with the types of
+    its errors, and gets one attempt each time. `on_retry` is called with the error and the seconds of each wait.
     """
 
-    def exponential(jitter: float = 0.0) -> Iterator[float]:
-        waits = backoff.expo(factor=factor, max_value=MAX_WAIT * factor)
-        next(waits)  # backoff's generators yield nothing at first
-        return (wait + backoff.random_jitter(0) * jitter for wait in waits)
-
-    def wait_generator(budget: float, waits: Iterator[float]) -> Generator[float, Exception, None]:
-        """Wait in here: `backoff` itself would sleep through a signal. Ends when the budget does."""
-        start = now()
-        error = yield 0.0
-        while type(error) not in failing.get(server(), ()) and (left := start + budget - now()) > 0:
-            seconds = min(max(next(waits), _minimum_wait(error, factor)), left)
-            on_retry(error, seconds)
-            sleep(seconds)
-            error = yield 0.0
-
-    on_transient_error = backoff.on_exception(
-        lambda: wait_generator(max_time, exponential(jitter=factor)),
-        RetriableAPIError,
-        giveup=lambda error: isinstance(error, RateLimitError),
-        jitter=None,
-        logger=None,
-    )
-    on_rate_limit = backoff.on_exception(
-        lambda: wait_generator(MAX_RATE_LIMIT_TIME * factor, exponential()),
-        RateLimitError,
-        jitter=None,
-        logger=None,
-    )
-    repeated = on_rate_limit(on_transient_error(func))
-
     @functools.wraps(func)
-    def request(*args: t.Any, **kwargs: t.Any) -> t.Any:
-        try:
-            result = repeated(*args, **kwargs)
-        except RetriableAPIError as error:
-            failing.setdefault(server(), set()).add(type(error))
-            raise
-        failing.pop(server(), None)
-        return result
+    def repeat(*args: t.Any, **kwargs: t.Any) -> t.Any:
+        waits = {RetriableAPIError: _exponential(factor, factor), RateLimitError: _exponential(factor)}
+        ends = {RetriableAPIError: now() + max_time, RateLimitError: now() + MAX_RATE_LIMIT_TIME * factor}
+        while True:
+            try:
+                result = func(*args, **kwargs)
+            except RetriableAPIError as error:
+                kind = RateLimitError if isinstance(error, RateLimitError) else RetriableAPIError
+                errors = failing.setdefault(server(), set())
+                left = ends[kind] - now()
+                if left <= 0 or type(error) in errors:
+                    errors.add(type(error))
+                    raise
+                seconds = min(max(next(waits[kind]), _minimum_wait(error, factor)), left)
+                on_retry(error, seconds)
+                sleep(seconds)  # `backoff` itself would sleep through a signal
+                if kind is RateLimitError:  # failures after it have their whole budget
+                    waits[RetriableAPIError], ends[RetriableAPIError] = _exponential(factor, factor), now() + max_time
+            else:
+                failing.pop(server(), None)
+                return result
 
-    return t.cast("Func", request)
+    return t.cast("Func", repeat)
+
+
+def _exponential(factor: float, jitter: float = 0.0) -> Iterator[float]:
+    waits = backoff.expo(factor=factor, max_value=MAX_WAIT * factor)
+    next(waits)  # backoff's generators yield nothing at first
+    return (wait + backoff.random_jitter(0) * jitter for wait in waits)
 
 
 def _minimum_wait(error: Exception, factor: float) -> float:
