@@ -17,7 +17,6 @@ from typing_extensions import override
 
 from tap_kissmetrics.apis import get_api, setting_of_url
 from tap_kissmetrics.errors import (
-    AuthenticationError,
     NotFoundError,
     error_for_exception,
     error_for_response,
@@ -90,7 +89,6 @@ class KissmetricsStream(ExtendedStream):
         """Decode the body of a response; raise the error that it reports inside HTTP 200."""
         body = read_json(response, self._warn_repaired)
         self._raise_for_status(reported_status(body), response, body)
-        self.requests_session.accept_credentials()
         return body
 
     def prepare(self, method: str, url: str, **kwargs: t.Any) -> requests.PreparedRequest:
@@ -132,8 +130,6 @@ class KissmetricsStream(ExtendedStream):
     def _raise_for_status(self, status: int, response: requests.Response, body: object = None) -> None:
         setting = setting_of_url(response.url, self.config)
         error = error_for_response(status, response, api=self.api, setting=setting, body=body)
-        if isinstance(error, AuthenticationError) and self.requests_session.may_be_accepted_again():
-            raise RetriableAPIError(str(error), response)
         if error:
             raise error
 
@@ -240,7 +236,7 @@ class ListStream(KissmetricsStream):
     def _other_products(self, product_id: str | int) -> list[str]:
         """Return the ids of the products; none if this one is among them, or they cannot be read."""
         try:
-            records = t.cast("ListStream", self._tap.streams["products"]).lookup_records()
+            records = t.cast("ListStream", self.services.streams["products"]).lookup_records()
         except (FatalAPIError, RetriableAPIError):
             return []
         ids = [identity(record["id"], is_numeric=self.api.has_numeric_ids) for record in records]
@@ -303,7 +299,7 @@ class QueryListStream(ListStream):
         chosen = super().partitions
         if chosen or not self.of_products:
             return chosen
-        products = t.cast("ListStream", self._tap.streams["products"]).lookup_records()
+        products = t.cast("ListStream", self.services.streams["products"]).lookup_records()
         return [{"product_id": product["id"]} for product in products]
 
     @override

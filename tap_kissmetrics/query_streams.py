@@ -176,7 +176,7 @@ class ResultStream(KissmetricsStream):
         end = waiting.monotonic() + timeout
         interval = 0.0 if job.query.is_completed else MIN_POLL_INTERVAL
         while True:
-            self._tap.shutdown.sleep(min(interval, max(end - waiting.monotonic(), 0)))
+            self.services.shutdown.sleep(min(interval, max(end - waiting.monotonic(), 0)))
             if (page := request()) is not None:
                 return page
             self.progress.refresh()

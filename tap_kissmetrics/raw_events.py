@@ -8,7 +8,6 @@ import typing as t
 from contextlib import suppress
 
 from singer_sdk.exceptions import FatalAPIError
-from singer_sdk.mapper import SameRecordTransform
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
@@ -22,11 +21,10 @@ from tap_kissmetrics.sdk_extensions.state import NumberStateManager, parse_insta
 from tap_kissmetrics.sdk_extensions.stream import ExtendedStream
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator
 
     from singer_sdk.helpers._batch import BatchConfig
     from singer_sdk.helpers.types import Context, Record
-    from singer_sdk.metrics import Counter
 
     from tap_kissmetrics.exports import Plan
     from tap_kissmetrics.sdk_extensions.files import File
@@ -53,7 +51,6 @@ class RawEventsStream(ExtendedStream):
     @override
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
-        self._counter: Counter | None = None
         self._held: dict[str, tuple[Context | None, int]] = {}
         self._revisions = self._revisions_read = self._size = 0
 
@@ -97,20 +94,35 @@ class RawEventsStream(ExtendedStream):
     def partitions(self) -> list[dict[str, t.Any]]:
         return [{"export": export} for export in self._exports]
 
-    @override
-    def get_record_counter(self, **kwargs: t.Any) -> Counter:
-        self._counter = super().get_record_counter(**kwargs)
-        return self._counter
-
     # Files
 
     @override
     def request_records(self, context: Context | None) -> Iterator[Record]:
+        for reader, lines in self._read_lines(context):
+            for record in reader.records(lines):
+                self.progress.update(1, done=self._revisions_read)
+                yield record
+
+    @override
+    def write_plain(self, context: Context | None) -> None:
+        for reader, lines in self._read_lines(context):
+            for piece in reader.messages(lines):
+                if isinstance(piece, dict):
+                    count = 1
+                    self.write_record(t.cast("Record", self.post_process(piece, context)))
+                else:
+                    messages, count = piece
+                    self.services.writer.write_records(messages)
+                    self.record_counter.increment(count)
+                self.progress.update(count, done=self._revisions_read)
+
+    def _read_lines(self, context: Context | None) -> Iterator[tuple[RevisionReader, list[bytes]]]:
+        """Yield lines of the revisions, each list with the reader of its revision."""
         name = t.cast("str", context["export"]) if context else ""
         url = parse_folder_url(name)
         folder = Folder(
             url,
-            shutdown=self._tap.shutdown,
+            shutdown=self.services.shutdown,
             retry=lambda function: self.retrying(function, lambda: url.protocol),
             max_concurrency=int(self.config["max_concurrency"]),
             timeout=self.timeout,
@@ -120,14 +132,14 @@ class RawEventsStream(ExtendedStream):
         finally:
             folder.close()
 
-    def _read_export(self, export: Export, context: Context | None) -> Iterator[Record]:
+    def _read_export(self, export: Export, context: Context | None) -> Iterator[tuple[RevisionReader, list[bytes]]]:
         is_incremental = self.replication_method == REPLICATION_INCREMENTAL
         start_date = parse_instant(self.config.get("start_date"))
         plan = export.make_plan(
             self.state_manager.bookmark(context) if is_incremental else None,
             start_date.timestamp() if start_date else None,
         )
-        self._tap.message_writer.release_schemas()
+        self.services.writer.release_schemas()
         self._expect(export, plan)
         encoder = LineEncoder(self.name, export.name)
         blocks = export.folder.read(file for _, file in plan.revisions)
@@ -135,7 +147,7 @@ class RawEventsStream(ExtendedStream):
         for revision, file in plan.revisions:
             reader = RevisionReader(export.name, revision, encoder)
             for lines in split_lines(self._blocks_of(file, blocks)):
-                yield from self._write(reader, lines, context) if self.is_plain else self._read(reader, lines)
+                yield reader, lines
             if defects := reader.describe_defects():
                 self.stream_logger.warning("%s: revision %d: %s", export.name, revision, defects)
             empty += reader.empty
@@ -175,43 +187,6 @@ class RawEventsStream(ExtendedStream):
             if is_last:
                 return
 
-    # Records
-
-    @functools.cached_property
-    def is_plain(self) -> bool:
-        """Whether each line becomes one RECORD with all of its columns, which the SDK need not look at."""
-        first, *others = self.stream_maps
-        return (
-            not others
-            and type(first) is SameRecordTransform
-            and not first.flattening_enabled
-            and first.stream_alias == self.name
-            and all(self.mask.values())
-            and self.effective_schema["properties"] == self.schema["properties"]
-            and self.ABORT_AT_RECORD_COUNT is None
-            and not self.config.get("batch_config")
-        )
-
-    def _read(self, reader: RevisionReader, lines: Sequence[bytes]) -> Iterator[Record]:
-        for record in reader.records(lines):
-            self.progress.update(1, done=self._revisions_read)
-            yield record
-
-    def _write(self, reader: RevisionReader, lines: Sequence[bytes], context: Context | None) -> Iterator[Record]:
-        """Write what `_read` yields, past the SDK, whose own steps take several times as long for each record."""
-        for piece in reader.messages(lines):
-            if isinstance(piece, dict):
-                count = 1
-                for message in self._generate_record_messages(t.cast("Record", self.post_process(piece, context))):
-                    self._tap.message_writer.write_message(message)
-            else:
-                messages, count = piece
-                self._tap.message_writer.write_records(messages)
-            self.progress.update(count, done=self._revisions_read)
-            if self._counter:
-                self._counter.increment(count)
-        yield from ()
-
     # State
 
     def _advance(self, context: Context | None, revision: int) -> None:
@@ -220,7 +195,7 @@ class RawEventsStream(ExtendedStream):
             self._held[str(context)] = (context, revision)
             return
         self.state_manager.advance(context, self.replication_key, revision)
-        self._tap.state_writer.write_state(self.tap_state)
+        self.services.write_state(self.tap_state)
 
     @override
     def get_batches(

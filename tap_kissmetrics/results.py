@@ -26,6 +26,7 @@ if t.TYPE_CHECKING:
 
     from tap_kissmetrics.apis import Settings
     from tap_kissmetrics.client import ListStream
+    from tap_kissmetrics.sdk_extensions.stream import Services
 
 RUNNABLE_REPORT_TYPE: t.Final = "people_search_v2"
 """The only type of report of the Core API that can be run."""
@@ -62,7 +63,7 @@ class SavedQueryStream(ResultStream):
 
     def find_choices(self) -> Iterator[tuple[Choice, Record] | Exception]:
         """Yield what to run, each with its record in the list, and an exception for what is not there."""
-        stream, kind = t.cast("ListStream", self._tap.streams[self.lookup]), self.lookup.removesuffix("s")
+        stream, kind = t.cast("ListStream", self.services.streams[self.lookup]), self.lookup.removesuffix("s")
         records: dict[str | int, list[Record]] = {}  # records of two products may have the same id
         for record in stream.lookup_records():
             records.setdefault(self._identity(record["id"]), []).append(record)
@@ -96,7 +97,7 @@ class SavedQueryStream(ResultStream):
 
     @cached_property
     def _zones(self) -> dict[object, dt.tzinfo | None]:
-        products = t.cast("ListStream", self._tap.streams["products"])
+        products = t.cast("ListStream", self.services.streams["products"])
         return {self._identity(record["id"]): find_zone(record["timezone"]) for record in products.lookup_records()}
 
     def _zone_of(self, product_id: object) -> dt.tzinfo:
@@ -139,13 +140,13 @@ class ReportResultsStream(SavedQueryStream):
     lookup = "reports"
 
     @override
-    def __init__(self, tap: Tap) -> None:
+    def __init__(self, tap: Tap, services: Services) -> None:
         id_type = _id_type(tap.config)
         columns = (
             th.Property("report_id", id_type, required=True, description="The report that was run."),
             th.Property("product_id", id_type, description="The product that the report belongs to."),
         )
-        super().__init__(tap, schema=th.PropertiesList(*columns, DATE_RANGE, *ROW_COLUMNS).to_dict())
+        super().__init__(tap, services, schema=th.PropertiesList(*columns, DATE_RANGE, *ROW_COLUMNS).to_dict())
 
     @override
     def jobs(self) -> Iterable[QueryJob | Exception]:
@@ -184,12 +185,12 @@ class MetricResultsStream(SavedQueryStream):
     lookup = "metrics"
 
     @override
-    def __init__(self, tap: Tap) -> None:
+    def __init__(self, tap: Tap, services: Services) -> None:
         id_type = _id_type(tap.config)
         metric = th.Property("metric_id", id_type, required=True, description="The metric that was queried.")
         segment = th.Property("property_id", id_type, description="The property whose values are the segments.")
         columns = (metric, DATE_RANGE, *METRIC_COLUMNS, segment, *ROW_COLUMNS)
-        super().__init__(tap, schema=th.PropertiesList(*columns).to_dict())
+        super().__init__(tap, services, schema=th.PropertiesList(*columns).to_dict())
 
     @override
     def jobs(self) -> Iterable[QueryJob | Exception]:
@@ -225,13 +226,13 @@ class UserQueryStream(ResultStream):
     """The rows of a user-defined query."""
 
     @override
-    def __init__(self, tap: Tap, query: dict[str, t.Any]) -> None:
+    def __init__(self, tap: Tap, services: Services, query: dict[str, t.Any]) -> None:
         schema = query.get("schema")
         self._has_schema = schema is not None
         product = th.Property("product_id", th.IntegerType, description="The product that was queried.")
         # Some targets require the type, which many leave out.
         rows = {"type": "object", **schema} if schema else th.PropertiesList(product, *ROW_COLUMNS).to_dict()
-        super().__init__(tap, name=query["name"], schema=rows)
+        super().__init__(tap, services, name=query["name"], schema=rows)
         self.primary_keys = tuple(query.get("primary_key") or ()) if schema else ROW_KEY
         self._query = {name: query[name] for name in ("product_id", "query_type", "query_params")}
 

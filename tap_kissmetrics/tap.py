@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import typing as t
-from functools import cached_property
 
 from typing_extensions import override
 
@@ -13,9 +12,9 @@ from tap_kissmetrics.client import columns_of
 from tap_kissmetrics.raw_events import RawEventsStream
 from tap_kissmetrics.results import RESULTS, UserQueryStream
 from tap_kissmetrics.sdk_extensions.files import CREDENTIAL_VARIABLES, S3, S3_BUNDLE_VARIABLES, parse_folder_url
-from tap_kissmetrics.sdk_extensions.http import Limits, find_bundle, make_session
+from tap_kissmetrics.sdk_extensions.http import Limits, Session, find_bundle
 from tap_kissmetrics.sdk_extensions.inputs import InputError
-from tap_kissmetrics.sdk_extensions.tap import ExtendedTap
+from tap_kissmetrics.sdk_extensions.tap import Definition, ExtendedTap
 from tap_kissmetrics.settings import SETTINGS
 from tap_kissmetrics.streams import LISTS
 from tap_kissmetrics.validation import normalize_settings, validate_settings
@@ -25,7 +24,6 @@ if t.TYPE_CHECKING:
 
     from singer_sdk import Stream
 
-    from tap_kissmetrics.sdk_extensions.http import Session
     from tap_kissmetrics.sdk_extensions.inputs import Settings
     from tap_kissmetrics.sdk_extensions.stream import ExtendedStream
 
@@ -44,61 +42,66 @@ def max_response_time(settings: Mapping[str, t.Any]) -> float:
     return max(timeout, min(MAX_RESPONSE_TIMEOUTS * timeout, float(settings["retry_timeout"]) / 2))
 
 
+def validate(settings: Settings, schema: Mapping[str, t.Any], *, is_complete: bool) -> None:
+    """Validate the settings; see `validate_settings`."""
+    if settings.get("api") == "":  # as Meltano passes on a variable without a value
+        del settings["api"]
+    validate_settings(settings, schema, is_complete=is_complete, reserved_names=_BUILT_IN_NAMES)
+
+
+def secrets(settings: Settings) -> Iterable[str]:
+    """Return the credentials of both APIs and of S3."""
+    return [*secrets_of(settings), *filter(None, map(os.environ.get, CREDENTIAL_VARIABLES))]
+
+
+def replication_keys(settings: Settings) -> Mapping[str, Sequence[str]]:
+    """Return the possible replication keys of each stream that exists with these settings."""
+    exports = {RawEventsStream.name: RawEventsStream.valid_replication_keys} if settings.get("export_urls") else {}
+    if not reads_api(settings):
+        return exports
+    lists = LISTS[get_api(settings).name]
+    results = [*(stream.name for setting, stream in RESULTS.items() if settings.get(setting))]
+    results += [query["name"] for query in settings.get("queries") or ()]
+    keys = {stream.name: stream.valid_replication_keys for stream in lists}  # type: ignore[misc]
+    return keys | dict.fromkeys(results, ()) | exports
+
+
+def validate_catalog(catalog: Settings, settings: Settings) -> None:
+    """Refuse a catalog of the other API, whose columns are others even where the keys are the same."""
+    own = get_api(settings)
+    for entry in catalog["streams"]:
+        extra = entry["schema"]["properties"].keys() - columns_of(own, entry["tap_stream_id"])
+        for other in APIS.values():
+            if extra & columns_of(other, entry["tap_stream_id"]):
+                msg = f"catalog: was made for the {other.title}, not for the {own.title}; make a new one with "
+                raise InputError(msg + "--discover and the settings of the sync")
+
+
 class TapKissmetrics(ExtendedTap):
     """Extracts account data, the results of reports, and raw events from Kissmetrics."""
 
     name = "tap-kissmetrics"
 
+    definition = Definition(
+        schema=SETTINGS,
+        secrets=secrets,
+        normalize=normalize_settings,
+        validate=validate,
+        validate_catalog=validate_catalog,
+        replication_keys=replication_keys,
+        numbered_streams={RawEventsStream.name},
+    )
     config_jsonschema: t.ClassVar[dict[str, t.Any]] = SETTINGS
-    numbered_streams = frozenset({RawEventsStream.name})
-
-    @override
-    def normalize_settings(self, settings: Settings) -> Settings:
-        return normalize_settings(settings)
-
-    @override
-    def secrets(self, settings: Settings) -> Iterable[str]:
-        return [*secrets_of(settings), *filter(None, map(os.environ.get, CREDENTIAL_VARIABLES))]
-
-    @override
-    def validate_settings(self, settings: Settings, schema: Mapping[str, t.Any], *, is_complete: bool) -> None:
-        if settings.get("api") == "":  # as Meltano passes on a variable without a value
-            del settings["api"]
-        validate_settings(settings, schema, is_complete=is_complete, reserved_names=_BUILT_IN_NAMES)
-
-    @override
-    def replication_keys(self, settings: Settings) -> Mapping[str, Sequence[str]]:
-        exports = {RawEventsStream.name: RawEventsStream.valid_replication_keys} if settings.get("export_urls") else {}
-        if not reads_api(settings):
-            return exports
-        lists = LISTS[get_api(settings).name]
-        results = [*(stream.name for setting, stream in RESULTS.items() if settings.get(setting))]
-        results += [query["name"] for query in settings.get("queries") or ()]
-        keys = {stream.name: stream.valid_replication_keys for stream in lists}  # type: ignore[misc]
-        return keys | dict.fromkeys(results, ()) | exports
-
-    @override
-    def validate_catalog(self, catalog: Settings, settings: Settings) -> None:
-        """Refuse a catalog of the other API, whose columns are others even where the keys are the same."""
-        own = get_api(settings)
-        for entry in catalog["streams"]:
-            extra = entry["schema"]["properties"].keys() - columns_of(own, entry["tap_stream_id"])
-            for other in APIS.values():
-                if extra & columns_of(other, entry["tap_stream_id"]):
-                    msg = f"catalog: was made for the {other.title}, not for the {own.title}; make a new one with "
-                    raise InputError(msg + "--discover and the settings of the sync")
 
     @override
     def discover_streams(self) -> list[ExtendedStream]:
-        exports = [RawEventsStream(self)] if self.config.get("export_urls") else []
-        if not reads_api(self.config):
-            return list(exports)
-        return [
-            *exports,
-            *(stream(self) for stream in LISTS[get_api(self.config).name]),
-            *(stream(self) for setting, stream in RESULTS.items() if self.config.get(setting)),
-            *(UserQueryStream(self, query) for query in self.config.get("queries") or ()),
-        ]
+        config, services = self.config, self.services
+        streams: list[ExtendedStream] = [RawEventsStream(self, services)] if config.get("export_urls") else []
+        if reads_api(config):
+            streams += [stream(self, services) for stream in LISTS[get_api(config).name]]
+            streams += [stream(self, services) for setting, stream in RESULTS.items() if config.get(setting)]
+            streams += [UserQueryStream(self, services, query) for query in config.get("queries") or ()]
+        return streams
 
     @property
     @override
@@ -110,9 +113,8 @@ class TapKissmetrics(ExtendedTap):
         first = [name for name in looked_up if name in streams]
         return {name: streams[name] for name in (*first, *streams)}
 
-    @cached_property
     @override
-    def session(self) -> Session:
+    def connect(self) -> Session:
         api = get_api(self.config)
         url = api.url(self.config)
         roots = [url, query_url(self.config), metric_url(self.config)] if api is CORE else [url]
@@ -120,13 +122,9 @@ class TapKissmetrics(ExtendedTap):
             find_bundle(S3_BUNDLE_VARIABLES)
         if reads_api(self.config):
             self.logger.info("Reading the %s at %s", api.title, url)
-        return make_session(
-            roots if reads_api(self.config) else [],
-            Limits(
-                max_concurrency=int(self.config["max_concurrency"]),
-                requests_per_minute=api.requests_per_minute(self.config),
-                max_response_time=max_response_time(self.config),
-            ),
-            shutdown=self.shutdown,
-            logger=self.logger,
+        limits = Limits(
+            max_concurrency=int(self.config["max_concurrency"]),
+            requests_per_minute=api.requests_per_minute(self.config),
+            max_response_time=max_response_time(self.config),
         )
+        return Session(roots if reads_api(self.config) else [], limits, shutdown=self.shutdown, logger=self.logger)

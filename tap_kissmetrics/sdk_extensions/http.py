@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import email.message
-import http.client
-import io
 import os
 import re
-import socket
 import ssl
-import threading
-import time
 import typing as t
 from collections import deque
-from concurrent.futures import Future, wait
-from contextlib import AbstractContextManager, nullcontext
+from concurrent.futures import wait
+from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
@@ -22,8 +18,6 @@ from urllib.request import getproxies
 import requests
 from requests.adapters import HTTPAdapter
 from typing_extensions import override
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import LocationValueError
 
 from tap_kissmetrics.sdk_extensions import waiting
@@ -35,11 +29,9 @@ from tap_kissmetrics.sdk_extensions.waiting import ShutdownRequested
 if t.TYPE_CHECKING:
     import logging
     from collections.abc import Iterable, Iterator
-
-    from typing_extensions import Buffer
+    from concurrent.futures import Future
 
     from tap_kissmetrics.sdk_extensions.waiting import Shutdown
-
 
 RATE_LIMIT_PERIOD: t.Final = 61.0
 """Seconds; one more than a minute, because servers count a request when it arrives."""
@@ -47,11 +39,38 @@ RATE_LIMIT_PERIOD: t.Final = 61.0
 GRACE_PERIOD: t.Final = 5.0
 """Seconds that a shutdown waits for the response to a request that changes something on the server."""
 
-MAX_REJECTIONS: t.Final = 2
-"""Times that accepted credentials may be rejected in a row."""
-
 MIN_LOGGED_WAIT: t.Final = 5.0
 """Seconds from which on a wait for the rate limit is logged."""
+
+MAX_BODY_SIZE: t.Final = 2**27
+"""Bytes of an unpacked body; a page of 10,000 usual records has some 10 MiB."""
+
+READ_SIZE: t.Final = 2**18
+"""Bytes that are read from a connection at once."""
+
+BUNDLE_VARIABLES: t.Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+"""Where the environment names a file or folder of certificates; requests itself does not know the last one."""
+
+is_not_trusted: t.Final = re.compile(r"\[\w+: CERTIFICATE_VERIFY_FAILED\]").search
+"""Finds in an error of OpenSSL that it does not accept a certificate."""
+
+speaks_no_tls: t.Final = re.compile(
+    r"\[\w+: (WRONG_VERSION_NUMBER|HTTP_REQUEST|UNKNOWN_PROTOCOL|PACKET_LENGTH_TOO_LONG|RECORD_LAYER_FAILURE)\]"
+).search
+"""Finds in an error of OpenSSL that the server does not speak TLS."""
+
+
+class Limits(t.NamedTuple):
+    """What a session allows at most."""
+
+    max_concurrency: int
+    requests_per_minute: int | None
+    max_response_time: float
+    """Seconds that a whole response may take."""
+
+
+class UnsendableRequestError(requests.RequestException):
+    """A request could not even be sent; its cause says why."""
 
 
 class RateLimiter:
@@ -81,31 +100,36 @@ class RateLimiter:
         self.record()
 
 
-class UnsendableRequestError(requests.RequestException):
-    """A request could not even be sent; its cause says why."""
-
-
 class Session(requests.Session):
     """Sends each request in a thread of its own, so that a signal is noticed while it hangs, and prefetches some.
 
-    `max_concurrency` requests run at once; 1 disables prefetching.
+    It sends to URLs below the roots only, through the proxies and with the certificates that the environment names for
+    each. With `requests_per_minute`, requests are sent one after the other.
     """
 
-    def __init__(self, max_concurrency: int, rate_limiter: RateLimiter | None, shutdown: Shutdown) -> None:
+    def __init__(self, roots: Iterable[str], limits: Limits, *, shutdown: Shutdown, logger: logging.Logger) -> None:
         super().__init__()
         self.trust_env = False  # each adapter has read the environment for its root
-        self.max_concurrency = max_concurrency
+        self.max_concurrency = 1 if limits.requests_per_minute else limits.max_concurrency
+        """Requests that run at once; 1 disables prefetching."""
         self.request_count = 0
         """Requests whose response was asked for, retries included."""
         self.failing: dict[str, set[type[Exception]]] = {}
         """Servers that used up a retry budget; see `retrying`."""
         self.host = ""
         """The host of the last request whose response was asked for."""
-        self._rejections_left = 0
-        self._rate_limiter = rate_limiter
+        self._limits = limits
         self._shutdown = shutdown
-        self._slots = threading.Semaphore(max_concurrency)
+        self._rate_limiter = None
+        if limits.requests_per_minute:
+            self._rate_limiter = RateLimiter(limits.requests_per_minute, shutdown, logger)
+        self._running: dict[Future[requests.Response], list[requests.Response]] = {}
+        """The requests that run, each with its response once the head of that has arrived."""
         self._prefetched: dict[str | None, Future[requests.Response]] = {}
+        # The only adapters: a request to any other place cannot even be sent.
+        self.adapters.clear()
+        for root in roots:
+            self.mount(f"{root}/", RootAdapter(root, limits))
 
     @override
     def send(self, request: requests.PreparedRequest, **kwargs: t.Any) -> requests.Response:
@@ -113,15 +137,17 @@ class Session(requests.Session):
         self.request_count += 1
         self.host = urlsplit(str(request.url)).netloc
         future = self._prefetched.pop(request.url, None)
-        if future is None:
-            self._prefetched = {url: other for url, other in self._prefetched.items() if not _has_failed(other)}
-            if self._rate_limiter:
-                self._rate_limiter.acquire(f"{request.method} {urlsplit(str(request.url)).path}")
-            future = self._start(request, kwargs, self._slots)
         try:
-            return self._shutdown.wait_for(future)
+            if future is None:
+                future = self._start_when_possible(request, kwargs)
+            return self._shutdown.wait_for(future, self._limits.max_response_time)
+        except TimeoutError:
+            if future:
+                self._abandon(future)
+            msg = f"the response took more than {self._limits.max_response_time:g} s"
+            raise requests.Timeout(msg, request=request) from None
         except ShutdownRequested:
-            if request.method == "GET":
+            if request.method == "GET" or future is None:
                 raise
             # What it starts on the server can be cancelled only once the response names it.
             wait([future], GRACE_PERIOD)
@@ -129,30 +155,20 @@ class Session(requests.Session):
                 raise
             return future.result()
 
-    def working_time(self) -> float:
-        """Return the time of a clock that stands still while requests wait for the rate limiter."""
-        return waiting.monotonic() - (self._rate_limiter.waited if self._rate_limiter else 0.0)
-
-    def accept_credentials(self) -> None:
-        """Note that the API accepts the credentials."""
-        self._rejections_left = MAX_REJECTIONS
-
-    def may_be_accepted_again(self) -> bool:
-        """Return whether credentials that were accepted before, and are rejected now, are worth another attempt."""
-        self._rejections_left -= 1
-        return self._rejections_left >= 0
-
     def send_now(self, request: requests.PreparedRequest, *, timeout: float) -> requests.Response:
         """Send a request that waits neither for the rate limiter nor for a shutdown, for `timeout` seconds at most."""
         self.request_count += 1
         if self._rate_limiter:
             self._rate_limiter.record()
         try:
-            # Without a slot: what hangs may hold all of them.
-            return self._start(request, {"timeout": timeout, "allow_redirects": False}, nullcontext()).result(timeout)
+            return self._start(request, {"timeout": timeout, "allow_redirects": False}).result(timeout)
         except TimeoutError:
             msg = f"no response within {timeout:g} s"
             raise requests.Timeout(msg, request=request) from None
+
+    def working_time(self) -> float:
+        """Return the time of a clock that stands still while requests wait for the rate limiter."""
+        return waiting.monotonic() - (self._rate_limiter.waited if self._rate_limiter else 0.0)
 
     @property
     def prefetched(self) -> int:
@@ -169,35 +185,42 @@ class Session(requests.Session):
         for request in upcoming:
             if under_way := before.pop(request.url, None):
                 self._prefetched[request.url] = under_way
-            elif not has_failed and self.max_concurrency > 1:
-                self._prefetched[request.url] = self._start(request, kwargs, self._slots)
+            elif not has_failed and self._count_running() < self.max_concurrency > 1:
+                self._prefetched[request.url] = self._start(request, kwargs)
         for future in before.values():
-            future.cancel()
+            self._abandon(future)
 
     def disable_prefetch(self) -> None:
         """Start no more requests ahead of time; those under way are still used."""
         self.max_concurrency = 1
 
-    def _start(
-        self, request: requests.PreparedRequest, kwargs: dict[str, t.Any], slot: AbstractContextManager[t.Any]
+    def _count_running(self) -> int:
+        """Return the number of requests that run, those that were abandoned included."""
+        self._running = {future: responses for future, responses in self._running.items() if not future.done()}
+        return len(self._running)
+
+    def _abandon(self, future: Future[requests.Response]) -> None:
+        """End a request that nobody waits for any more; before the head of its response, it goes on."""
+        for response in self._running.get(future, ()):
+            with suppress(RuntimeError, ValueError):  # it has just ended by itself
+                response.raw.shutdown()
+
+    def _start_when_possible(
+        self, request: requests.PreparedRequest, kwargs: dict[str, t.Any]
     ) -> Future[requests.Response]:
-        future: Future[requests.Response] = Future()
+        self._prefetched = {url: other for url, other in self._prefetched.items() if not _has_failed(other)}
+        if self._rate_limiter:
+            self._rate_limiter.acquire(f"{request.method} {urlsplit(str(request.url)).path}")
+        if self._count_running() >= max(self._limits.max_concurrency, 2):
+            self._shutdown.wait_for_any(self._running, self._limits.max_response_time)
+        return self._start(request, kwargs)
 
-        def fetch() -> None:
-            with slot:
-                if not future.set_running_or_notify_cancel():
-                    return
-                try:
-                    future.set_result(self._send(request, kwargs))
-                except Exception as error:  # noqa: BLE001 - raised in the thread that asks for the result
-                    future.set_exception(error)
-
-        # Not a thread pool, which the interpreter waits for when it exits; a tap that is stopped exits at once.
-        thread = threading.Thread(target=fetch, name=f"{request.method} {request.path_url}", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the system allows no more threads
-            fetch()
+    def _start(self, request: requests.PreparedRequest, kwargs: dict[str, t.Any]) -> Future[requests.Response]:
+        responses: list[requests.Response] = []
+        # Called before the body is read.
+        request.hooks["response"].append(lambda response, **_: responses.append(response))
+        future = self._shutdown.start(partial(self._send, request, kwargs))
+        self._running[future] = responses
         return future
 
     def _send(self, request: requests.PreparedRequest, kwargs: dict[str, t.Any]) -> requests.Response:
@@ -220,54 +243,36 @@ def _has_failed(future: Future[requests.Response]) -> bool:
     return future.done() and (future.exception() is not None or not future.result().ok)
 
 
-def make_session(roots: Iterable[str], limits: Limits, *, shutdown: Shutdown, logger: logging.Logger) -> Session:
-    """Make a session that sends to URLs below the roots only.
+class RootAdapter(HTTPAdapter):
+    """Sends through the proxy and with the certificates that the environment names for one root."""
 
-    Proxies and certificates are those that the environment names for each root. With `requests_per_minute`, requests
-    are sent one after the other.
-    """
-    pace = limits.requests_per_minute
-    rate_limiter = RateLimiter(pace, shutdown, logger) if pace else None
-    session = Session(1 if rate_limiter else limits.max_concurrency, rate_limiter, shutdown)
-    # The only adapters: a request to any other place cannot even be sent.
-    session.adapters.clear()
-    for root in roots:
-        session.mount(f"{root}/", RootAdapter(root, limits))
-    return session
+    def __init__(self, root: str, limits: Limits) -> None:
+        with requests.Session() as environment:
+            # Plain HTTP is for this machine only, and never goes through a proxy.
+            environment.trust_env = urlsplit(root).scheme != "http"
+            self._environment = environment.merge_environment_settings(root, {}, None, None, None)
+            if environment.trust_env:
+                self._environment["verify"] = find_bundle(BUNDLE_VARIABLES) or True
+        super().__init__(pool_maxsize=limits.max_concurrency)
 
+    @override
+    def build_response(self, *args: t.Any, **kwargs: t.Any) -> requests.Response:
+        response = super().build_response(*args, **kwargs)
+        response.__class__ = Response
+        return response
 
-MAX_BODY_SIZE: t.Final = 2**27
-"""Bytes of an unpacked body; a page of 10,000 usual records has some 10 MiB."""
-
-MAX_INTERIM_RESPONSES: t.Final = 10
-"""Responses with a status of 1xx before the response itself."""
-
-READ_SIZE: t.Final = 2**18
-"""Bytes that are read from a socket at once. Threads that read 10 KiB at a time wait for each other."""
-
-BUNDLE_VARIABLES: t.Final = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-"""Where the environment names a file or folder of certificates; requests itself does not know the last one."""
-
-is_not_trusted: t.Final = re.compile(r"\[\w+: CERTIFICATE_VERIFY_FAILED\]").search
-"""Finds in an error of OpenSSL that it does not accept a certificate."""
-
-speaks_no_tls: t.Final = re.compile(
-    r"\[\w+: (WRONG_VERSION_NUMBER|HTTP_REQUEST|UNKNOWN_PROTOCOL|PACKET_LENGTH_TOO_LONG|RECORD_LAYER_FAILURE)\]"
-).search
-"""Finds in an error of OpenSSL that the server does not speak TLS."""
-
-
-class Limits(t.NamedTuple):
-    """What a session allows at most."""
-
-    max_concurrency: int
-    requests_per_minute: int | None
-    max_response_time: float
-    """Seconds that a whole response may take."""
+    @override
+    def send(self, request: requests.PreparedRequest, *args: t.Any, **kwargs: t.Any) -> requests.Response:
+        kwargs |= {name: self._environment[name] for name in ("cert", "proxies", "verify")}
+        response = super().send(request, *args, **kwargs)
+        if response.status_code < HTTPStatus.OK:
+            # http.client takes an interim response for the response, and the next request would get the real one.
+            self.close()
+        return response
 
 
 class Response(requests.Response):
-    """A response whose body is read in large pieces and decoded exactly."""
+    """A response whose body is read in large pieces, and decoded exactly."""
 
     @override
     def iter_content(self, chunk_size: int | None = 1, decode_unicode: bool = False) -> Iterator[t.Any]:
@@ -286,42 +291,6 @@ class Response(requests.Response):
         content_type = email.message.Message()
         content_type["Content-Type"] = self.headers.get("Content-Type", "")
         return decode_json(body, charset=content_type.get_content_charset(), on_repair=on_repair)
-
-
-class RootAdapter(HTTPAdapter):
-    """Sends over bounded connections, through the proxy that the environment names for one root."""
-
-    def __init__(self, root: str, limits: Limits) -> None:
-        self._pools = _pools(limits.max_response_time)
-        with requests.Session() as environment:
-            # Plain HTTP is for this machine only, and never goes through a proxy.
-            environment.trust_env = urlsplit(root).scheme != "http"
-            self._environment = environment.merge_environment_settings(root, {}, None, None, None)
-            if environment.trust_env:
-                self._environment["verify"] = find_bundle(BUNDLE_VARIABLES) or True
-        super().__init__(pool_maxsize=limits.max_concurrency)
-
-    @override
-    def init_poolmanager(self, *args: t.Any, **kwargs: t.Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._pools
-
-    @override
-    def proxy_manager_for(self, *args: t.Any, **kwargs: t.Any) -> t.Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = self._pools
-        return manager
-
-    @override
-    def build_response(self, *args: t.Any, **kwargs: t.Any) -> requests.Response:
-        response = super().build_response(*args, **kwargs)
-        response.__class__ = Response
-        return response
-
-    @override
-    def send(self, request: requests.PreparedRequest, *args: t.Any, **kwargs: t.Any) -> requests.Response:
-        kwargs |= {name: self._environment[name] for name in ("cert", "proxies", "verify")}
-        return super().send(request, *args, **kwargs)
 
 
 def bundle_variable() -> str:
@@ -352,98 +321,3 @@ def logins_in_environment() -> Iterator[str]:
         if url and (match := re.search("(?:.*//)?(.*)@", url)):
             for login in (match[1], unquote(match[1])):
                 yield from (login, login.partition(":")[2], *re.split("[:/?#]", login)[1:])
-
-
-class _DeadlineReader(io.RawIOBase):
-    """Raw socket reader with one deadline for the whole response. A socket's own timeout starts anew with each byte."""
-
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket, max_time: float) -> None:
-        super().__init__()
-        self._raw = raw
-        self._sock = sock
-        self._timeout = sock.gettimeout() or 0.0
-        self._max_time = max_time
-        self._deadline = time.monotonic() + max_time
-        self.is_finished = False
-        """Whether to read nothing more from the socket."""
-
-    @override
-    def readable(self) -> bool:
-        return True
-
-    @override
-    def readinto(self, buffer: Buffer, /) -> int | None:
-        if self.is_finished:
-            return 0
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            msg = f"the response took more than {self._max_time:g} s"
-            raise TimeoutError(msg)
-        self._sock.settimeout(min(left, self._timeout))
-        return t.cast("int | None", self._raw.readinto(buffer))
-
-    @override
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _StrictResponse(http.client.HTTPResponse):
-    """A response that arrives before a deadline, and after which its connection is used again only if nothing is odd.
-
-    Otherwise each request could get the response to the one before: http.client takes any interim response but 100 for
-    the response, and leaves what follows a response on the connection.
-    """
-
-    max_time: t.ClassVar[float]
-
-    @override
-    def __init__(self, sock: socket.socket, *args: t.Any, **kwargs: t.Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self._reader = _DeadlineReader(self.fp.detach(), sock, self.max_time)
-        self._socket = sock
-        self.fp = io.BufferedReader(self._reader, READ_SIZE)
-
-    @override
-    def begin(self) -> None:
-        super().begin()
-        interim = 0
-        while HTTPStatus.CONTINUE < self.status < HTTPStatus.OK:
-            interim += 1
-            if interim > MAX_INTERIM_RESPONSES:
-                msg = f"more than {MAX_INTERIM_RESPONSES} interim responses"
-                raise http.client.HTTPException(msg)
-            self.headers = self.msg = None  # type: ignore[assignment]  # so that the next one is read
-            super().begin()
-        if interim:
-            self.will_close = True
-
-    # Private, and the only place where a body is known to have ended.
-    def _close_conn(self) -> None:
-        self._reader.is_finished = True
-        if not self.fp.closed and self.fp.peek(1):
-            self._socket.shutdown(socket.SHUT_RDWR)  # urllib3 opens another connection then
-        super()._close_conn()  # type: ignore[misc]
-
-
-def _pools(max_time: float) -> dict[str, type[HTTPConnectionPool]]:
-    """Return the connection pools of a session whose responses arrive within some seconds."""
-
-    class StrictResponse(_StrictResponse):
-        pass
-
-    StrictResponse.max_time = max_time
-
-    class Connection(HTTPConnection):
-        response_class = StrictResponse
-
-    class SecureConnection(HTTPSConnection):
-        response_class = StrictResponse
-
-    class Pool(HTTPConnectionPool):
-        ConnectionCls = Connection
-
-    class SecurePool(HTTPSConnectionPool):
-        ConnectionCls = SecureConnection
-
-    return {"http": Pool, "https": SecurePool}

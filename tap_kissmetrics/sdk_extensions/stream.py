@@ -10,6 +10,7 @@ import re
 import traceback
 import typing as t
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import msgspec
@@ -17,9 +18,9 @@ import requests
 from singer_sdk import RESTStream
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SingerSDKError
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import NULL_STRING, CustomStreamMap, RemoveRecordTransform
+from singer_sdk.mapper import NULL_STRING, CustomStreamMap, RemoveRecordTransform, SameRecordTransform
 from singer_sdk.singerlib import RecordMessage
-from singer_sdk.singerlib.catalog import Metadata
+from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
 from typing_extensions import override
 
 from tap_kissmetrics.sdk_extensions.inputs import InputError, read_primary_key
@@ -37,13 +38,13 @@ from tap_kissmetrics.sdk_extensions.values import RecordConformer
 from tap_kissmetrics.sdk_extensions.writer import write_batches
 
 if t.TYPE_CHECKING:
-    import logging
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
-    from singer_sdk import Stream
+    from singer_sdk import Tap
     from singer_sdk.helpers._batch import BatchConfig
-    from singer_sdk.helpers.types import Context
+    from singer_sdk.helpers.types import Context, TapState
     from singer_sdk.mapper import StreamMap
+    from singer_sdk.metrics import Counter
     from singer_sdk.singerlib import Catalog, MetadataMapping
 
     from tap_kissmetrics.sdk_extensions.http import Session
@@ -145,21 +146,26 @@ class AbortRunError(FatalAPIError):
     """No stream can be read, so the run ends; for instance because the credentials are wrong."""
 
 
-class TapServices(t.Protocol):
-    """What a stream uses of its tap, besides the settings."""
+@dataclass(kw_only=True)
+class Services:
+    """What the streams of a tap share."""
 
-    logger: logging.Logger
-    initialized_at: int
-    plugin_version: str
-    message_writer: BufferedWriter
-    state_writer: t.Any  # of a private module
+    connect: Callable[[], Session]
+    """Makes the HTTP session, once the first request is to be sent."""
+
+    writer: BufferedWriter
+    write_state: Callable[[TapState], None]
     shutdown: Shutdown
+    user_agent: str
+    sync_start: dt.datetime
 
-    @property
-    def session(self) -> Session: ...  # noqa: D102
+    streams: dict[str, ExtendedStream] = field(default_factory=dict)
+    """The streams by their names: one may look another up."""
 
-    @property
-    def streams(self) -> Mapping[str, Stream]: ...  # noqa: D102
+    @cached_property
+    def session(self) -> Session:
+        """The HTTP session."""
+        return self.connect()
 
 
 class ExtendedStream(RESTStream[int]):
@@ -174,20 +180,17 @@ class ExtendedStream(RESTStream[int]):
     allow_redirects = False
     TYPE_CONFORMANCE_LEVEL = TypeConformanceLevel.NONE  # RecordConformer does it
 
-    # Private, and without a public switch: the SDK logs a line for each request.
-    _LOG_REQUEST_METRICS = False
-
-    _tap: TapServices  # type: ignore[assignment]
-
     @override
-    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, tap: Tap, services: Services, **kwargs: t.Any) -> None:
+        super().__init__(tap, **kwargs)
+        self.services = services
+        services.streams[self.name] = self
         self._bookmark: dt.datetime | None = None
         self._is_syncing = False
         self._failed_partitions: dict[str, list[str]] = {}
         self.is_complete = True
-        """Whether nothing speaks against that all records were read: only then ACTIVATE_VERSION is sent."""
-        self._tap.logger.getChild(self.name).addFilter(drop_redundant)
+        """False if records may be missing; then no ACTIVATE_VERSION is sent."""
+        self.logger.addFilter(drop_redundant)
         self.stream_logger = StreamLogger(self.logger, self.name)
         self.progress = Progress(self.stream_logger)
 
@@ -196,12 +199,12 @@ class ExtendedStream(RESTStream[int]):
     @property
     @override
     def requests_session(self) -> Session:
-        return self._tap.session
+        return self.services.session
 
     @cached_property
     @override
     def user_agent(self) -> str:
-        return f"{self.tap_name}/{self._tap.plugin_version}"
+        return self.services.user_agent
 
     @property
     @override
@@ -215,13 +218,13 @@ class ExtendedStream(RESTStream[int]):
     @override
     def request_decorator(self, func: Func) -> Func:
         def attempt(*args: t.Any, **kwargs: t.Any) -> t.Any:
-            self._tap.message_writer.flush()  # a target should not wait for records while the tap waits for the API
+            self.services.writer.flush()  # a target should not wait for records while the tap waits for the API
             try:
                 result = func(*args, **kwargs)
             except requests.RequestException as error:
                 raise self.error_for_exception(error) from None
             if self._is_syncing:  # and not looked up by another stream, whose SCHEMA may be held
-                self._tap.message_writer.release_schemas()
+                self.services.writer.release_schemas()
             return result
 
         return t.cast("Func", self.retrying(attempt, lambda: self.requests_session.host))
@@ -232,7 +235,7 @@ class ExtendedStream(RESTStream[int]):
             func,
             factor=float(self.config["backoff_factor"]),
             max_time=float(self.config["retry_timeout"]),
-            sleep=self._tap.shutdown.sleep,
+            sleep=self.services.shutdown.sleep,
             now=self.requests_session.working_time,
             on_retry=self.on_retry,
             failing=self.requests_session.failing,
@@ -263,7 +266,10 @@ class ExtendedStream(RESTStream[int]):
         self._is_syncing = True
         try:
             with self.wrap_errors(), self.progress.count_requests(lambda: self.requests_session.request_count):
-                yield from super().get_records(context)
+                if self.is_plain:
+                    self.write_plain(context)  # and the SDK gets none
+                else:
+                    yield from self.request_records(context)
         except StreamError as error:
             if context is None or self.ABORT_AT_RECORD_COUNT is not None:
                 raise
@@ -274,7 +280,45 @@ class ExtendedStream(RESTStream[int]):
             self._failed_partitions.setdefault(message, []).extend(unnamed)
         finally:
             self._is_syncing = False
-            self._tap.message_writer.flush()  # the SDK writes no STATE, which would flush, if it has not changed
+            self.services.writer.flush()  # the SDK writes no STATE, which would flush, if it has not changed
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether each record becomes one RECORD with all of its columns: the SDK's own steps would change nothing."""
+        first, *others = self.stream_maps
+        return (
+            not others
+            and type(first) is SameRecordTransform
+            and not first.flattening_enabled
+            and first.stream_alias == self.name
+            and all(self.mask.values())
+            and self.effective_schema["properties"] == self.schema["properties"]
+            and self.ABORT_AT_RECORD_COUNT is None
+            and not self.config.get("batch_config")
+        )
+
+    def write_plain(self, context: Context | None) -> None:
+        """Write the records past the SDK, whose own steps for each record take longer than to request and decode it."""
+        key = self.replication_key if self.replication_method == REPLICATION_INCREMENTAL else None
+        for record in self.request_records(context):
+            if (row := self.post_process(record, context)) is not None:
+                self.write_record(row)
+                if key:
+                    self.state_manager.increment_state(row, context=context, replication_key=key)
+
+    def write_record(self, record: Record) -> None:
+        """Write a record that was conformed."""
+        self.services.writer.write_record(self.name, record, self._stream_version)
+        self.record_counter.increment()
+
+    @cached_property
+    def record_counter(self) -> Counter:
+        """The SDK's metric of the records that were written."""
+        return super().get_record_counter()
+
+    @override
+    def get_record_counter(self, **kwargs: t.Any) -> Counter:
+        return self.record_counter
 
     def raise_failed_partitions(self) -> None:
         """Raise `StreamError` if partitions failed. Called by the tap after the last one."""
@@ -384,7 +428,7 @@ class ExtendedStream(RESTStream[int]):
             stream_name=self.name,
             tap_state=self.tap_state,
             tap_name=self.tap_name,
-            sync_start=dt.datetime.fromtimestamp(self._tap.initialized_at / 1000, tz=dt.UTC),
+            sync_start=self.services.sync_start,
             logger=self.stream_logger,
         )
 

@@ -6,6 +6,8 @@ import abc
 import datetime as dt
 import logging
 import typing as t
+from dataclasses import dataclass
+from functools import cached_property
 
 import click
 from singer_sdk import Tap, metrics
@@ -40,6 +42,7 @@ from tap_kissmetrics.sdk_extensions.state import parse_instant
 from tap_kissmetrics.sdk_extensions.stream import (
     AbortRunError,
     ExtendedStream,
+    Services,
     StreamError,
     broken_expressions,
     shared_table,
@@ -49,7 +52,7 @@ from tap_kissmetrics.sdk_extensions.waiting import Shutdown, ShutdownRequested
 from tap_kissmetrics.sdk_extensions.writer import BufferedWriter
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from tap_kissmetrics.sdk_extensions.http import Session
     from tap_kissmetrics.sdk_extensions.inputs import Settings
@@ -64,14 +67,39 @@ class StreamsFailedError(SingerSDKError):
     """Some of the selected streams failed; the others are complete."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """What a tap says about its settings and what follows from them."""
+
+    schema: dict[str, t.Any]
+    """JSON Schema of the settings, without those that the SDK adds."""
+
+    secrets: Callable[[Settings], Iterable[str]]
+    """Return what no log line may show; the settings need not be valid."""
+
+    normalize: Callable[[Settings], Settings]
+    """Return the settings in canonical form; they need not be valid."""
+
+    validate: Callable[..., None]
+    """Raise `InputError` for wrong `settings` by this `schema`, and for missing ones if `is_complete`."""
+
+    validate_catalog: Callable[[Settings, Settings], None]
+    """Raise `InputError` for a catalog that does not belong to the settings."""
+
+    replication_keys: Callable[[Settings], Mapping[str, Sequence[str]]]
+    """Return the possible replication keys of each stream that exists with these settings."""
+
+    numbered_streams: Collection[str]
+    """Streams whose bookmarks are numbers; those of others are date-times."""
+
+
 class ExtendedTap(Tap):
     """Base class of a tap whose streams are `ExtendedStream`s and share one session."""
 
+    definition: t.ClassVar[Definition]
+
     message_writer_class = BufferedWriter
     message_writer: BufferedWriter
-
-    numbered_streams: t.ClassVar[frozenset[str]] = frozenset()
-    """Streams whose bookmarks are numbers; those of others are date-times."""
 
     @override
     def __init__(
@@ -93,23 +121,24 @@ class ExtendedTap(Tap):
             from_environment = read_environment(schema, self.env_prefix(), self.logger)
             variables = {name: f"{self.env_prefix()}{name.upper()}" for name in from_environment}
             settings |= from_environment
-        settings = self.normalize_settings(read_numbers(settings, schema))
-        redact_logs([*self.secrets(settings), *logins_in_environment()], self.name)
+        definition = self.definition
+        settings = definition.normalize(read_numbers(settings, schema))
+        redact_logs([*definition.secrets(settings), *logins_in_environment()], self.name)
         if unknown := sorted(settings.keys() - schema["properties"].keys()):
             self.logger.warning("Unknown settings are ignored: %s", suggest_names(unknown, schema["properties"]))
         try:
-            self.validate_settings(settings, schema, is_complete=validate_config)
+            definition.validate(settings, schema, is_complete=validate_config)
         except InputError as error:
             raise InputError(name_variables(str(error), variables)) from None
         start_date = parse_instant(settings.get("start_date"))
         if start_date and start_date > dt.datetime.now(dt.UTC):
             self.logger.warning("start_date %s is in the future: INCREMENTAL streams write nothing", start_date)
-        replication_keys = self.replication_keys(settings)
+        replication_keys = definition.replication_keys(settings)
         if isinstance(catalog, dict):
             catalog = read_catalog(catalog, replication_keys, self.logger)
-            self.validate_catalog(catalog, settings)
+            definition.validate_catalog(catalog, settings)
         if isinstance(state, dict):
-            validate_state(state, replication_keys, self.numbered_streams, self.logger)
+            validate_state(state, replication_keys, definition.numbered_streams, self.logger)
         super().__init__(config=settings, catalog=catalog, state=state, validate_config=validate_config, **kwargs)
         if not is_log_detailed():
             # They say the same as the lines of the streams, at more than twice the length.
@@ -117,29 +146,21 @@ class ExtendedTap(Tap):
         self.message_writer.shutdown = self.shutdown
         self.shutdown.install(self._handle_termination)  # the SDK leaves out SIGHUP
 
-    def normalize_settings(self, settings: Settings) -> Settings:
-        """Return the settings with what is meant in the place of what may be written for it."""
-        return settings
+    @cached_property
+    def services(self) -> Services:
+        """What the streams share."""
+        return Services(
+            connect=self.connect,
+            writer=self.message_writer,
+            write_state=self.state_writer.write_state,
+            shutdown=self.shutdown,
+            user_agent=f"{self.name}/{self.plugin_version}",
+            sync_start=dt.datetime.fromtimestamp(self.initialized_at / 1000, tz=dt.UTC),
+        )
 
     @abc.abstractmethod
-    def secrets(self, settings: Settings) -> Iterable[str]:
-        """Return what no log line may show; the settings need not be valid."""
-
-    @abc.abstractmethod
-    def validate_settings(self, settings: Settings, schema: Mapping[str, t.Any], *, is_complete: bool) -> None:
-        """Raise `InputError` for wrong settings, and for missing ones if they have to be complete."""
-
-    def validate_catalog(self, catalog: Settings, settings: Settings) -> None:
-        """Raise `InputError` for a catalog that does not belong to the settings."""
-
-    @abc.abstractmethod
-    def replication_keys(self, settings: Settings) -> Mapping[str, Sequence[str]]:
-        """Return the possible replication keys of each stream that exists with these settings."""
-
-    @property
-    @abc.abstractmethod
-    def session(self) -> Session:
-        """The HTTP session that all streams share."""
+    def connect(self) -> Session:
+        """Make the HTTP session that all streams share."""
 
     @classmethod
     def env_prefix(cls) -> str:
@@ -149,7 +170,7 @@ class ExtendedTap(Tap):
     @classmethod
     def settings_schema(cls) -> dict[str, t.Any]:
         """Return the JSON Schema of the settings, together with those that the SDK adds."""
-        schema = {**cls.config_jsonschema, "properties": {**cls.config_jsonschema["properties"]}}
+        schema = {**cls.definition.schema, "properties": {**cls.definition.schema["properties"]}}
         cls.append_builtin_config(schema)
         return schema
 
@@ -184,7 +205,7 @@ class ExtendedTap(Tap):
         if not selected:
             msg = f"catalog: selects no stream; the streams are {', '.join(self.streams)}"
             raise InputError(msg)
-        session = self.session  # which logs what is read
+        session = self.services.session  # which logs what is read
         started_at = waiting.monotonic()
         self._reset_state_progress_markers()
         if self.state:

@@ -9,7 +9,10 @@ import signal
 import threading
 import time
 import typing as t
-from concurrent.futures import Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+
+if t.TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 def monotonic() -> float:
@@ -97,24 +100,26 @@ class Shutdown:
                 except Exception as error:  # noqa: BLE001 - raised in the thread that asks for the result
                     future.set_exception(error)
 
-        try:
-            # Not a thread pool, which the interpreter waits for when it exits; a tap that is stopped exits at once.
-            threading.Thread(target=run, daemon=True).start()
-        except RuntimeError:  # the system allows no more threads
-            run()
+        # Not a thread pool, which the interpreter waits for when it exits; a tap that is stopped exits at once.
+        threading.Thread(target=run, daemon=True).start()
         return future
 
     def wait_for(self, future: Future[T], seconds: float = math.inf) -> T:
-        """Wait for the result of a function that was started, in seconds of real time.
+        """Wait for the result of a function that was started; raises as `wait_for_any` does."""
+        self.wait_for_any([future], seconds)
+        return future.result()
 
-        Raises `ShutdownRequested` as soon as a signal arrives, and `TimeoutError` if there is no result in time.
+    def wait_for_any(self, futures: Iterable[Future[t.Any]], seconds: float = math.inf) -> None:
+        """Wait until one of these is done, in seconds of real time.
+
+        Raises `ShutdownRequested` as soon as a signal arrives, and `TimeoutError` if none is done in time.
         """
+        pending = list(futures)
         deadline = time.monotonic() + seconds
         self.check()
-        while not future.done():
+        while not any(future.done() for future in pending):
             if (left := deadline - time.monotonic()) <= 0:
                 msg = f"no result within {seconds:g} s"
                 raise TimeoutError(msg)
-            wait([future], min(left, CHECK_INTERVAL))
+            wait(pending, min(left, CHECK_INTERVAL), FIRST_COMPLETED)
             self.check()
-        return future.result()

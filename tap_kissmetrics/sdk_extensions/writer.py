@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import sys
 import typing as t
@@ -11,6 +12,7 @@ from singer_sdk.batch import Batcher
 from singer_sdk.exceptions import SingerSDKError
 from singer_sdk.io_base import SingerWriter
 from singer_sdk.singerlib import ActivateVersionMessage, RecordMessage, SchemaMessage, StateMessage
+from singer_sdk.singerlib.json import serialize_json
 from typing_extensions import override
 
 from tap_kissmetrics.sdk_extensions import waiting
@@ -112,6 +114,16 @@ class BufferedWriter(SingerWriter):
         finally:
             self._buffer.clear()
 
+    def write_record(self, stream: str, record: Record, version: int | None = None) -> None:
+        """Write a RECORD message, as the SDK would write it."""
+        line: dict[str, t.Any] = {"type": "RECORD", "stream": stream, "record": record}
+        if version is not None:
+            line["version"] = version
+        line["time_extracted"] = dt.datetime.now(dt.UTC)
+        self.release_schemas()
+        self._append(line)
+        self._after_record()
+
     def write_records(self, lines: bytearray) -> None:
         """Write whole lines with RECORD messages that are encoded already."""
         self.release_schemas()
@@ -119,21 +131,24 @@ class BufferedWriter(SingerWriter):
         self._after_record()
 
     def _write(self, message: Message) -> None:
+        self._append(message.to_dict())
+        if isinstance(message, RecordMessage):
+            self._after_record()
+        else:
+            self.flush()
+
+    def _append(self, line: dict[str, t.Any]) -> None:
         self.has_written = True
         start = len(self._buffer)
         try:
-            _encode_into(message.to_dict(), self._buffer, -1)
+            _encode_into(line, self._buffer, -1)
         except UnicodeEncodeError:  # a lone surrogate, which only the SDK's slower encoder escapes
             del self._buffer[start:]
-            self._buffer += self.format_message(message).encode()
+            self._buffer += serialize_json(line).encode()
         except BaseException:
             del self._buffer[start:]  # no part of a line may be written
             raise
         self._buffer += b"\n"
-        if not isinstance(message, RecordMessage):
-            self.flush()
-            return
-        self._after_record()
 
     def _after_record(self) -> None:
         if len(self._buffer) >= BUFFER_SIZE:

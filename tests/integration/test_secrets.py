@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from tap_kissmetrics.sdk_extensions.http import Limits, make_session
+from tap_kissmetrics.sdk_extensions.http import Limits, Session
 from tap_kissmetrics.sdk_extensions.waiting import Shutdown
 from tests.sandbox import faults
 from tests.support.assertions import assert_discreet, secrets_of
@@ -109,7 +109,7 @@ def test_a_session_sends_to_its_roots_only(tmp_path: Path, monkeypatch: pytest.M
     """Whoever asks it to send elsewhere; and it takes no login from a `.netrc`."""
     with small_sandbox() as sandbox, small_sandbox() as other:
         limits = Limits(max_concurrency=1, requests_per_minute=None, max_response_time=30)
-        session = make_session([sandbox.url], limits, shutdown=Shutdown(), logger=logging.getLogger())
+        session = Session([sandbox.url], limits, shutdown=Shutdown(), logger=logging.getLogger())
         for url in (other.url, f"{sandbox.url}x", sandbox.url.removesuffix("/core")):
             with pytest.raises(requests.exceptions.InvalidSchema):
                 session.get(f"{url}/accounts", timeout=5)

@@ -14,7 +14,7 @@ from requests.adapters import BaseAdapter
 from typing_extensions import override
 
 from tap_kissmetrics.sdk_extensions import http as module
-from tap_kissmetrics.sdk_extensions.http import Limits, RateLimiter, Session, UnsendableRequestError, make_session
+from tap_kissmetrics.sdk_extensions.http import Limits, Session, UnsendableRequestError
 from tap_kissmetrics.sdk_extensions.waiting import Shutdown, ShutdownRequested
 from tests.unit.responses import make_response
 
@@ -66,11 +66,6 @@ class Server(BaseAdapter):
     def close(self) -> None:
         pass
 
-    def has_answered(self, *paths: str) -> bool:
-        """Return whether the threads of these requests have ended."""
-        names = {f"GET {path}" for path in paths}
-        return set(paths) <= set(self.asked) and not any(each.name in names for each in threading.enumerate())
-
 
 @pytest.fixture
 def server() -> Iterator[Server]:
@@ -91,7 +86,7 @@ def make(server: Server, shutdown: Shutdown) -> Callable[..., Session]:
     """Make a session with the server."""
 
     def make(max_concurrency: int, pace: int | None = None) -> Session:
-        session = Session(max_concurrency, RateLimiter(pace, shutdown, LOGGER) if pace else None, shutdown)
+        session = Session([], Limits(max_concurrency, pace, 30), shutdown=shutdown, logger=LOGGER)
         session.mount(ROOT, server)
         return session
 
@@ -151,7 +146,7 @@ class TestPrefetch:
         session = make(3)
         session.prefetch(paths("/a", "/b"))
         server.opened.set()
-        until(lambda: server.has_answered("/a", "/b"))
+        until(lambda: not session._count_running())  # noqa: SLF001 - what is public does not tell
         session.prefetch(paths("/a", "/b", "/c"))
         assert (session.prefetched, sorted(server.asked)) == (2, ["/a", "/b"])
         if failure == 503:
@@ -168,7 +163,7 @@ class TestPrefetch:
         session = make(3)
         session.prefetch(paths("/a", "/b"))
         server.opened.set()
-        until(lambda: server.has_answered("/a", "/b"))
+        until(lambda: not session._count_running())  # noqa: SLF001 - what is public does not tell
         session.send(request("/c"))
         assert session.prefetched == 1
         session.prefetch(paths("/b", "/d"))
@@ -185,15 +180,9 @@ class TestSend:
     """A request whose response is asked for."""
 
     def test_one_after_another_at_a_pace(self, shutdown: Shutdown) -> None:
-        session = make_session([ROOT], Limits(8, 15, 60), shutdown=shutdown, logger=LOGGER)
+        session = Session([ROOT], Limits(8, 15, 60), shutdown=shutdown, logger=LOGGER)
         assert session.max_concurrency == 1
-        assert make_session([ROOT], Limits(8, None, 60), shutdown=shutdown, logger=LOGGER).max_concurrency == 8
-
-    def test_credentials_that_were_accepted_may_be_rejected_twice(self, make: Callable[..., Session]) -> None:
-        session = make(1)
-        assert not session.may_be_accepted_again()
-        session.accept_credentials()
-        assert [session.may_be_accepted_again() for _ in range(3)] == [True, True, False]
+        assert Session([ROOT], Limits(8, None, 60), shutdown=shutdown, logger=LOGGER).max_concurrency == 8
 
     def test_what_cannot_be_sent(self, make: Callable[..., Session], server: Server) -> None:
         server.answers["/a"] = OSError("no such file")
