@@ -191,7 +191,7 @@ def messages_and_state(
         stream.sync()
         tap.message_writer.release()
         tap.message_writer.flush()
-        written = re.sub(rb',"time_extracted":"[^"]*"', b"", stdout.buffer.getvalue())
+        written = re.sub(rb'(?<="version":)[0-9]+|,"time_extracted":"[^"]*"', b"", stdout.buffer.getvalue())
     return written, tap.state, stream.progress.skipped
 
 
