@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
+import datetime as dt
 import decimal
 import re
 import typing as t
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -13,11 +15,10 @@ import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-from tap_kissmetrics.apis import metric_url, query_url
+from tap_kissmetrics.apis import setting_of_url
 from tap_kissmetrics.errors import NotFoundError, describe_error
 from tap_kissmetrics.responses import is_id, read_core_result_page, read_result_page
 from tap_kissmetrics.sdk_extensions.logs import describe_cause, truncate
-from tap_kissmetrics.sdk_extensions.values import identity
 
 if t.TYPE_CHECKING:
     from singer_sdk.helpers.types import Record
@@ -31,37 +32,66 @@ CANCEL_TIMEOUT: t.Final = 5.0
 _is_printable_ascii: t.Final = re.compile("[ -~]+").fullmatch
 
 
-class AsyncQuery(abc.ABC):
-    """A query, from its start to its last row."""
+def quote_id(value: object) -> str:
+    """Quote an id as a segment of a path."""
+    return quote(str(value), safe="", errors="surrogatepass")
 
-    def __init__(self, stream: KissmetricsStream) -> None:
-        self.stream = stream
-        self.id = ""
-        """Assigned by the API; empty before the query is started."""
-        self.is_completed = False
-        self.is_closed = False
-        """Whether it failed or is gone."""
-        self.progress: float | None = None
-        """The part that is done, 0 to 1, if the API reports it."""
-        self.columns: list[t.Any] | None = None
-        """What the API reports about the columns of its rows, if anything."""
+
+@dataclass(eq=False)
+class Query(abc.ABC):
+    """A query, from its start to its last row. No method waits or repeats a request: the caller does."""
+
+    stream: KissmetricsStream
+    root: str
+    """The URL that everything about the query is below, without a slash at its end."""
+    path: str
+    """Below `root`, where `body` is sent to start the query."""
+    body: dict[str, t.Any]
+    name: str
+    """What messages call it; empty if the stream has no other query."""
+    columns: Record
+    """What all its records have in common."""
+
+    id: str = field(default="", init=False)
+    """Assigned by the API; empty before the query is started."""
+    started_at: str = field(default="", init=False)
+    is_completed: bool = field(default=False, init=False)
+    is_closed: bool = field(default=False, init=False)
+    """Whether it failed or is gone."""
+    progress: float | None = field(default=None, init=False)
+    """The part that is done, 0 to 1, if the API reports it."""
+    reported_columns: list[t.Any] | None = field(default=None, init=False)
+    """What the API reports about the columns of its rows, if anything."""
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the query was started, and has not ended."""
+        return bool(self.id) and not self.is_completed and not self.is_closed
+
+    def start(self) -> None:
+        """Start the query; raise `FatalAPIError` if the API refuses it or does not say where it is."""
+        self.started_at = dt.datetime.now(dt.UTC).isoformat()
+        response, body = self.stream.request_json("POST", f"{self.root}{self.path}", json=self.body)
+        self.id = self._find_id(response, body)
 
     @abc.abstractmethod
-    def start(self) -> None:
-        """Start the query; raise `FatalAPIError` if the API refuses it."""
+    def _find_id(self, response: requests.Response, body: object) -> str:
+        """Return the id of the query that a response to its start names."""
 
     @abc.abstractmethod
     def request_page(self, *, offset: int, limit: int) -> ResultPage | None:
-        """Request rows, once; None while the query runs. Raises `FatalAPIError` if it failed."""
+        """Request rows; return None while the query runs, and raise `FatalAPIError` if it failed.
+
+        There is no other poll: the Query API answers one with the rows as soon as there are any.
+        """
 
     @abc.abstractmethod
     def cancel(self) -> None:
         """Cancel the query if the API can do that, and log the outcome."""
 
-    def abandon(self) -> None:
-        """Cancel the query unless it has ended already."""
-        if self.id and not self.is_completed and not self.is_closed:
-            self.cancel()
+    def describe(self, event: object) -> str:
+        """Name the query in front of what happened to it."""
+        return ": ".join(filter(None, (self.name, self.id and f"query {self.id}", str(event))))
 
     def _update_status(self, body: object) -> bool:
         """Take in what a body reports about the query; return whether it is completed."""
@@ -80,26 +110,20 @@ class AsyncQuery(abc.ABC):
         return self.is_completed
 
 
-class V3Query(AsyncQuery):
-    """A query of the Query API v3, posted to a path below the root of the API."""
-
-    def __init__(self, stream: KissmetricsStream, path: str, body: dict[str, t.Any]) -> None:
-        super().__init__(stream)
-        self._path = path
-        self._body = body
+class V3Query(Query):
+    """A query of the Query API v3: one URL reports its progress and has its rows."""
 
     @property
     def _url(self) -> str:
-        return f"{self.stream.url_base}/queries/{quote(self.id, safe='')}"
+        return f"{self.root}/queries/{quote_id(self.id)}"
 
     @override
-    def start(self) -> None:
-        _, body = self.stream.request_json("POST", f"{self.stream.url_base}{self._path}", json=self._body)
+    def _find_id(self, response: requests.Response, body: object) -> str:
         query_id = body.get("id") if isinstance(body, dict) else None
         if not is_id(query_id) or not _is_printable_ascii(str(query_id)):
             msg = "the response does not name the query that was started"
             raise FatalAPIError(msg)
-        self.id = str(query_id)
+        return str(query_id)
 
     @override
     def request_page(self, *, offset: int, limit: int) -> ResultPage | None:
@@ -111,12 +135,12 @@ class V3Query(AsyncQuery):
             msg = f"the server has ended the query or dropped its result: {error}"
             raise FatalAPIError(msg) from error
         named = body.get("id") if isinstance(body, dict) else None
-        if is_id(named) and identity(named, is_numeric=True) != identity(self.id, is_numeric=True):
+        if named and str(named).lower() != self.id.lower():
             msg = f"the response is for query {truncate(str(named))}"
             raise RetriableAPIError(msg)
         if not self._update_status(body):
             return None
-        self.columns = body.get("columns")
+        self.reported_columns = body.get("columns")
         return read_result_page(body, **params)
 
     @override
@@ -135,45 +159,45 @@ class V3Query(AsyncQuery):
             self.stream.stream_logger.info("query %s was cancelled", self.id)
 
 
-class CoreQuery(AsyncQuery):
-    """A query of the Core API: a POST starts it, its status is polled, its results have a URL of their own.
+@dataclass(eq=False)
+class CoreQuery(Query):
+    """A query of the Core API: its status and its results have URLs of their own.
 
     No host that a link or a `Location` names is ever requested, only its path below `root`.
     """
 
-    url_setting: t.ClassVar[str]
-    """The setting that the root follows from."""
-
-    def __init__(self, stream: KissmetricsStream, root: str, path: str, body: dict[str, t.Any]) -> None:
-        super().__init__(stream)
-        self._root = root
-        self._path = path
-        self._body = body
-        self._status_url = ""
-        self._results_url = ""
+    _status_url: str = field(default="", init=False)
+    _results_url: str = field(default="", init=False)
 
     @override
-    def start(self) -> None:
-        response, body = self.stream.request_json("POST", f"{self._root}{self._path}", json=self._body)
+    def _find_id(self, response: requests.Response, body: object) -> str:
         self._status_url = self._find_url(response, body, "query-status")
-        self.id = self._status_url.removeprefix(f"{self._root}/").removeprefix("queries/")
+        return self._status_url.removeprefix(f"{self.root}/").removeprefix("queries/")
 
     @override
     def request_page(self, *, offset: int, limit: int) -> ResultPage | None:
-        if not self._results_url:
-            response, body = self._request_status(self._status_url)
-            if not self.is_completed:
-                return None
-            self._results_url = self._find_url(response, body, "query-results")
+        if not self._results_url and not self._poll():
+            return None
         params = {"offset": offset, "limit": limit}
         _, body = self.stream.request_json("GET", self._results_url, params=params)
-        self.columns = body.get("columns") if isinstance(body, dict) else None
+        self.reported_columns = body.get("columns") if isinstance(body, dict) else None
         return read_core_result_page(body, **params)
 
-    def _request_status(self, url: str) -> tuple[requests.Response, t.Any]:
-        response, body = self.stream.request_json("GET", url)
-        self._update_status(_flatten(body))
-        return response, body
+    def _poll(self) -> bool:
+        """Request the status; once the query is completed, take in where its results are, and return True.
+
+        A report is completed when its status says so. A metric reports its progress alone, until its status redirects.
+        """
+        response, body = self.stream.request_json("GET", self._status_url, expected_redirect=HTTPStatus.SEE_OTHER)
+        envelope = body if isinstance(body, dict) else {}
+        data = envelope.get("data")
+        status = {**envelope, **data} if isinstance(data, dict) else {**envelope}
+        is_redirect = response.status_code == HTTPStatus.SEE_OTHER
+        if is_redirect or (status.get("completed") is None and "progress" in status):
+            status["completed"] = is_redirect
+        if self._update_status(status):
+            self._results_url = self._find_url(response, body, "query-results")
+        return self.is_completed
 
     @override
     def cancel(self) -> None:
@@ -184,59 +208,14 @@ class CoreQuery(AsyncQuery):
         links = body.get("links") if isinstance(body, dict) else None
         links = links if isinstance(links, list) else []
         hrefs = [link.get("href") for link in links if isinstance(link, dict) and link.get("rel") == rel]
-        root = urlsplit(self._root)
+        root = urlsplit(self.root)
         for url in (response.headers.get("Location"), *hrefs):
-            path = _path_of(response.url, url)
+            try:
+                path = urlsplit(urljoin(response.url, url)).path if isinstance(url, str) and url else ""
+            except ValueError:  # it is no URL
+                continue
             if path.startswith(f"{root.path}/") and ".." not in unquote(path).split("/"):
                 return root._replace(path=path).geturl()
-        msg = f"the response names no {rel} below {self._root}; check {self.url_setting}"
+        setting = setting_of_url(f"{self.root}/", self.stream.config)
+        msg = f"the response names no {rel} below {self.root}; check {setting}"
         raise FatalAPIError(msg)
-
-
-class CoreReportQuery(CoreQuery):
-    """A run of a report, by the endpoints of 2015."""
-
-    url_setting = "query_url"
-
-    def __init__(self, stream: KissmetricsStream, report: Record, body: dict[str, t.Any]) -> None:
-        path = f"/products/{_quote(report['product_id'])}/reports/{_quote(report['id'])}/run"
-        super().__init__(stream, query_url(stream.config), path, body)
-
-
-class CoreMetricQuery(CoreQuery):
-    """A query of a metric over time, or by the values of the property that `body` names."""
-
-    url_setting = "api_url"
-
-    def __init__(self, stream: KissmetricsStream, metric_id: object, body: dict[str, t.Any]) -> None:
-        kind = "by-segment" if "property_id" in body else "over-time"
-        super().__init__(stream, metric_url(stream.config), f"/metrics/{_quote(metric_id)}/{kind}", body)
-
-    @override
-    def _request_status(self, url: str) -> tuple[requests.Response, t.Any]:
-        response, body = self.stream.request_json("GET", url, expected_redirect=HTTPStatus.SEE_OTHER)
-        status = _flatten(body)
-        is_redirect = response.status_code == HTTPStatus.SEE_OTHER
-        if is_redirect or (status.get("completed") is None and "progress" in status):
-            status["completed"] = is_redirect
-        self._update_status(status)
-        return response, body
-
-
-def _flatten(body: object) -> dict[str, t.Any]:
-    """Return the members of a body, and those of its `data` beside them."""
-    envelope = body if isinstance(body, dict) else {}
-    data = envelope.get("data")
-    return {**envelope, **data} if isinstance(data, dict) else {**envelope}
-
-
-def _path_of(base: str, url: object) -> str:
-    """Return the path that a URL, which may be relative, points to; empty if it is none."""
-    try:
-        return urlsplit(urljoin(base, url)).path if isinstance(url, str) and url else ""
-    except ValueError:
-        return ""
-
-
-def _quote(value: object) -> str:
-    return quote(str(value), safe="", errors="surrogatepass")

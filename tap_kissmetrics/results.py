@@ -4,40 +4,164 @@ from __future__ import annotations
 
 import datetime as dt
 import typing as t
-from functools import cached_property
+from functools import cached_property, partial
 
 from singer_sdk import typing as th
-from singer_sdk.exceptions import FatalAPIError
+from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-from tap_kissmetrics.apis import CORE, find_zone, get_api, resolve_preset
-from tap_kissmetrics.queries import CoreMetricQuery, CoreReportQuery, V3Query
-from tap_kissmetrics.query_streams import DATE_RANGE, ROW_COLUMNS, ROW_KEY, QueryJob, ResultStream
-from tap_kissmetrics.rows import METRIC_COLUMNS, fit_property_id, metric_columns
+from tap_kissmetrics.apis import CORE, find_zone, get_api, metric_url, query_url, resolve_preset
+from tap_kissmetrics.client import KissmetricsStream
+from tap_kissmetrics.queries import CoreQuery, V3Query, quote_id
+from tap_kissmetrics.rows import (
+    DATE_RANGE,
+    METRIC_COLUMNS,
+    ROW_COLUMNS,
+    ROW_KEY,
+    column_names,
+    fit_property_id,
+    json_or_none,
+    metric_columns,
+    name_fields,
+)
 from tap_kissmetrics.sdk_extensions import waiting
+from tap_kissmetrics.sdk_extensions.pagination import RowPaginator
+from tap_kissmetrics.sdk_extensions.stream import AbortRunError
 from tap_kissmetrics.sdk_extensions.values import identity, to_json
+from tap_kissmetrics.sdk_extensions.waiting import ShutdownRequested
 from tap_kissmetrics.settings import ALL
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from singer_sdk import Tap
-    from singer_sdk.helpers.types import Record
+    from singer_sdk.helpers.types import Context, Record
 
     from tap_kissmetrics.apis import Settings
     from tap_kissmetrics.client import ListStream
+    from tap_kissmetrics.queries import Query
+    from tap_kissmetrics.sdk_extensions.pagination import ResultPage
     from tap_kissmetrics.sdk_extensions.stream import Services
+
+MIN_POLL_INTERVAL: t.Final = 0.5
+"""Seconds before the first poll of a query; each further interval is twice as long."""
+
+MAX_POLL_INTERVAL: t.Final = 15.0
+"""Most seconds between two polls."""
 
 RUNNABLE_REPORT_TYPE: t.Final = "people_search_v2"
 """The only type of report of the Core API that can be run."""
+
+
+class ResultStream(KissmetricsStream):
+    """The rows of queries. One that fails does not stop the others."""
+
+    path = "/queries"  # the SDK requires one; each query has its own
+
+    noun: t.ClassVar = "query"
+    """What is run, as progress lines count it."""
+
+    @property
+    @override
+    def emit_activate_version_messages(self) -> bool:
+        return False  # results are a history: never delete earlier rows
+
+    def queries(self, failures: list[str]) -> Iterable[Query]:
+        """Yield the queries to run, and append to `failures` why others cannot be run."""
+        raise NotImplementedError
+
+    def make_record(self, row: t.Any, fields: Record | None, columns: Record) -> Record:
+        """Return the record of a row: `fields` are its values by name, `columns` the others without `data`."""
+        return {**columns, "data": to_json(row), "fields": json_or_none(fields)}
+
+    @override
+    def request_records(self, context: Context | None) -> Iterator[Record]:
+        failures: list[str] = []
+        read_ids: set[str] = set()
+        queries = list(self.queries(failures))
+        for number, query in enumerate(queries, 1):
+            self.progress.part = f"{self.noun} {number} of {len(queries)}" if len(queries) > 1 else ""
+            try:
+                self._start(query, read_ids)
+                yield from self._read(query)
+            except AbortRunError:
+                raise
+            except (FatalAPIError, RetriableAPIError) as error:
+                failures.append(query.describe(error))
+            finally:
+                if query.is_running:
+                    query.cancel()
+        if failures:
+            raise FatalAPIError("; ".join(failures))
+
+    def _start(self, query: Query, read_ids: set[str]) -> None:
+        """Start a query; refuse one whose id, a part of the primary key, was read before."""
+        try:
+            self.request_decorator(query.start)()
+        except ShutdownRequested:
+            event = "stopped while the query was being started; it may be running"
+            self.stream_logger.warning("%s", query.describe(event))
+            raise
+        self.stream_logger.info("%s", query.describe("started"))
+        if query.id in read_ids:
+            msg = "the API gave it the id of a query that was read before"
+            raise FatalAPIError(msg)
+        read_ids.add(query.id)
+
+    def _read(self, query: Query) -> Iterator[Record]:
+        """Request the first page until the query is completed, then the others; yield a record for each row."""
+        paginator = RowPaginator(self.api.page_size(self.config))
+        request_page = self.request_decorator(partial(self._request_page, query, paginator))
+        timeout = float(self.config["query_timeout"])
+        deadline = waiting.monotonic() + timeout
+        interval = MIN_POLL_INTERVAL
+        has_warned = False
+        while not paginator.finished:
+            if not query.is_completed:
+                self.services.shutdown.sleep(min(interval, max(deadline - waiting.monotonic(), 0)))
+                interval = min(2 * interval, MAX_POLL_INTERVAL)
+            page = request_page()
+            if page is None:
+                self.progress.refresh()
+                if waiting.monotonic() >= deadline:
+                    done = "" if query.progress is None else f", {query.progress:.0%} done"
+                    msg = f"not completed after {timeout:g} s{done}; raise query_timeout or ask for less"
+                    raise FatalAPIError(msg)
+                continue
+            rows = paginator.update(page)
+            self.progress.update(len(rows), None)
+            names = column_names(query.reported_columns)
+            columns = {
+                **query.columns,
+                "query_id": query.id,
+                "columns": json_or_none(query.reported_columns),
+                "extracted_at": query.started_at,
+            }
+            for position, row in rows:
+                fields = name_fields(row, names)
+                if names and fields is None and not has_warned:
+                    has_warned = True
+                    size = len(row) if isinstance(row, list) else "no"
+                    event = f"its columns do not fit a row of {size} values; fields is null"
+                    self.stream_logger.warning("%s", query.describe(event))
+                yield self.make_record(row, fields, {**columns, "position": position})
+
+    def _request_page(self, query: Query, paginator: RowPaginator) -> ResultPage | None:
+        page = query.request_page(offset=paginator.offset, limit=paginator.page_size)
+        if page is not None:
+            paginator.validate(page)
+            self.warn_unknown(page)
+        return page
 
 
 class Choice(t.NamedTuple):
     """An item of `report_ids` or `metric_ids`."""
 
     id: str | int
+    date_range: dict[str, t.Any] | None
+    """That of the item, else that of the settings."""
     members: dict[str, t.Any]
-    """Goes into the body of the query unchanged, except `date_range`, which replaces that of the settings."""
+    """Goes into the body of the query unchanged."""
 
 
 class SavedQueryStream(ResultStream):
@@ -47,6 +171,11 @@ class SavedQueryStream(ResultStream):
     lookup: t.ClassVar[str]
     """The list of what can be chosen."""
 
+    @cached_property
+    def _default_range(self) -> dict[str, t.Any] | None:
+        this_month = None if self.api is CORE else {"type": "preset", "preset": "this_month_to_date"}
+        return self.config.get("report_date_range") or this_month
+
     @property
     def choices(self) -> list[Choice]:
         """What to run, each once; empty stands for everything."""
@@ -54,42 +183,44 @@ class SavedQueryStream(ResultStream):
         unique: dict[tuple[str | int, str], Choice] = {}
         for item in items if items != [ALL] else ():
             members = {**item} if isinstance(item, dict) else {"id": item}
-            choice = Choice(self.api.parse_id(members.pop("id")), members)
-            unique.setdefault((self._identity(choice.id), to_json(sorted(members.items()))), choice)
+            key = self.api.parse_id(members.pop("id"))
+            same = self._identity(key), to_json(sorted(members.items()))
+            unique.setdefault(same, Choice(key, members.pop("date_range", self._default_range), members))
         return list(unique.values())
 
     def _identity(self, value: str | int) -> str | int:
         return identity(value, is_numeric=self.api.has_numeric_ids)
 
-    def find_choices(self) -> Iterator[tuple[Choice, Record] | Exception]:
-        """Yield what to run, each with its record in the list, and an exception for what is not there."""
-        stream, kind = t.cast("ListStream", self.services.streams[self.lookup]), self.lookup.removesuffix("s")
+    def find_choices(self, failures: list[str]) -> Iterator[tuple[Choice, Record]]:
+        """Yield what to run, each with its record in the list; append to `failures` what is not there."""
+        stream = t.cast("ListStream", self.services.streams[self.lookup])
         records: dict[str | int, list[Record]] = {}  # records of two products may have the same id
         for record in stream.lookup_records():
             records.setdefault(self._identity(record["id"]), []).append(record)
         for product_id, error in stream.lookup_failures.items():
-            yield FatalAPIError(f"the {self.lookup} of product {product_id} cannot be read: {error}")
-        for choice in self.choices or [Choice(key, {}) for key in records]:
+            failures.append(f"the {self.lookup} of product {product_id} cannot be read: {error}")
+        for choice in self.choices or [Choice(key, self._default_range, {}) for key in records]:
             found = records.get(self._identity(choice.id), ())
             if not found:
-                yield FatalAPIError(
-                    f"{kind} {choice.id} is not among the {self.lookup}; check {self.choices_setting} and product_ids"
+                failures.append(
+                    f"{self.noun} {choice.id} is not among the {self.lookup}; "
+                    f"check {self.choices_setting} and product_ids"
                 )
             yield from ((choice, record) for record in found)
 
-    def v3_range(self, choice: Choice) -> t.Any:
-        """Return the date range for the Query API."""
-        default = self.config.get("report_date_range") or {"type": "preset", "preset": "this_month_to_date"}
-        return choice.members.get("date_range", default)
-
-    def core_range(self, choice: Choice, product_id: object) -> tuple[str, str]:
-        """Return the start and the end of the date range for the Core API."""
-        chosen = choice.members.get("date_range") or self.config.get("report_date_range")
+    def core_range(self, choice: Choice, product_id: t.Any) -> tuple[str, str]:
+        """Return the start and the end of the date range for the Core API: this month to date if none is set."""
+        chosen = choice.date_range
         if not chosen:
             return self._now.replace(day=1, hour=0, minute=0, second=0).isoformat(), self._now.isoformat()
-        if preset := chosen.get("preset"):
-            return resolve_preset(preset, self._now, self._zone_of(product_id))
-        return chosen["start_date"], chosen["end_date"]
+        if "preset" not in chosen:
+            return chosen["start_date"], chosen["end_date"]
+        key = self._identity(product_id)
+        zone = self._zones.get(key)
+        if zone is None:
+            zone = self._zones[key] = dt.UTC  # and warn once
+            self.stream_logger.warning("the time zone of product %s is not known: its days are taken in UTC", key)
+        return resolve_preset(chosen["preset"], self._now, zone)
 
     @cached_property
     def _now(self) -> dt.datetime:
@@ -100,41 +231,17 @@ class SavedQueryStream(ResultStream):
         products = t.cast("ListStream", self.services.streams["products"])
         return {self._identity(record["id"]): find_zone(record["timezone"]) for record in products.lookup_records()}
 
-    def _zone_of(self, product_id: object) -> dt.tzinfo:
-        key = None if product_id is None else self._identity(t.cast("str", product_id))
-        if zone := self._zones.get(key):
-            return zone
-        if key not in self._without_zone:
-            self._without_zone.add(key)
-            self.stream_logger.warning("the time zone of product %s is not known: its days are taken in UTC", key)
-        return dt.UTC
 
-    @override
-    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._without_zone: set[object] = set()
-
-
-def _body(choice: Choice, **body: object) -> dict[str, t.Any]:
-    return {**body, **{name: value for name, value in choice.members.items() if name != "date_range"}}
-
-
-def _range_columns(body: dict[str, t.Any], *names: str) -> Record:
-    """Return the column `date_range`: what of a body is its date range."""
-    sent = {name: body[name] for name in names} or body["date_range"]
-    return {"date_range": None if sent is None else to_json(sent)}
-
-
-def _id_type(settings: Settings) -> th.CustomType:
+def _id_type(settings: Settings) -> th.JSONTypeHelper[t.Any]:
     """Return the type of ids, which is that of the streams that they refer to."""
-    return th.CustomType((th.IntegerType if get_api(settings).has_numeric_ids else th.StringType).type_dict)
+    return th.IntegerType() if get_api(settings).has_numeric_ids else th.StringType()
 
 
 class ReportResultsStream(SavedQueryStream):
     """The rows of saved reports."""
 
     name = "report_results"
-    job_noun = "report"
+    noun = "report"
     primary_keys = ROW_KEY
     choices_setting = "report_ids"
     lookup = "reports"
@@ -149,37 +256,32 @@ class ReportResultsStream(SavedQueryStream):
         super().__init__(tap, services, schema=th.PropertiesList(*columns, DATE_RANGE, *ROW_COLUMNS).to_dict())
 
     @override
-    def jobs(self) -> Iterable[QueryJob | Exception]:
-        for found in self.find_choices():
-            if isinstance(found, Exception):
-                yield found
-                continue
-            choice, report = found
-            if self.api is CORE and report["product_id"] is None:
-                yield FatalAPIError(f"report {choice.id} cannot be run: the API does not name its product")
-            elif self.api is not CORE or report["report_type"] == RUNNABLE_REPORT_TYPE:
-                yield self._make_job(choice, report)
-            elif self.choices:
-                yield FatalAPIError(f"report {choice.id} cannot be run: it is not of type {RUNNABLE_REPORT_TYPE}")
-
-    def _make_job(self, choice: Choice, report: Record) -> QueryJob:
-        report_id = self._identity(report["id"]) if self.api.has_numeric_ids else report["id"]
-        columns = {"report_id": report_id, "product_id": report["product_id"]}
-        name = f"report {report_id} ({report['name']!r})"
-        if self.api is CORE:
-            start, end = self.core_range(choice, report["product_id"])
-            body = _body(choice, start_date=start, end_date=end)
-            columns |= _range_columns(body, "start_date", "end_date")
-            return QueryJob(name, CoreReportQuery(self, report, body), columns)
-        body = _body(choice, report_id=report_id, date_range=self.v3_range(choice))
-        return QueryJob(name, V3Query(self, "/queries/report", body), columns | _range_columns(body))
+    def queries(self, failures: list[str]) -> Iterator[Query]:
+        for choice, report in self.find_choices(failures):
+            name = f"report {choice.id} ({report['name']!r})"
+            columns = {"report_id": report["id"], "product_id": report["product_id"]}
+            if self.api is not CORE:
+                body = {"report_id": choice.id, "date_range": choice.date_range, **choice.members}
+                columns["date_range"] = json_or_none(choice.date_range)
+                yield V3Query(self, self.url_base, "/queries/report", body, name, columns)
+            elif report["report_type"] != RUNNABLE_REPORT_TYPE:
+                if self.choices:
+                    failures.append(f"report {choice.id} cannot be run: it is not of type {RUNNABLE_REPORT_TYPE}")
+            elif report["product_id"] is None:
+                failures.append(f"report {choice.id} cannot be run: the API does not name its product")
+            else:
+                start, end = self.core_range(choice, report["product_id"])
+                body = {"start_date": start, "end_date": end, **choice.members}
+                columns["date_range"] = to_json({key: body[key] for key in ("start_date", "end_date")})
+                path = f"/products/{quote_id(report['product_id'])}/reports/{quote_id(report['id'])}/run"
+                yield CoreQuery(self, query_url(self.config), path, body, name, columns)
 
 
 class MetricResultsStream(SavedQueryStream):
     """The rows of metrics, over time or by the values of a property."""
 
     name = "metric_results"
-    job_noun = "metric"
+    noun = "metric"
     primary_keys = ROW_KEY
     choices_setting = "metric_ids"
     lookup = "metrics"
@@ -193,26 +295,26 @@ class MetricResultsStream(SavedQueryStream):
         super().__init__(tap, services, schema=th.PropertiesList(*columns).to_dict())
 
     @override
-    def jobs(self) -> Iterable[QueryJob | Exception]:
-        if self.api is CORE:
-            for found in self.find_choices():
-                yield found if isinstance(found, Exception) else self._make_core_job(*found)
+    def queries(self, failures: list[str]) -> Iterator[Query]:
+        if self.api is not CORE:
+            for choice in self.choices:  # no list of this API names its metrics
+                body = {"metric_id": choice.id, "date_range": choice.date_range, **choice.members}
+                columns = {"metric_id": choice.id, "property_id": body.get("property_id")}
+                columns["date_range"] = json_or_none(choice.date_range)
+                yield V3Query(self, self.url_base, "/queries/metric", body, f"metric {choice.id}", columns)
             return
-        for choice in self.choices:  # no list of this API names its metrics
-            body = _body(choice, metric_id=choice.id, date_range=self.v3_range(choice))
-            columns = {"metric_id": choice.id, "property_id": choice.members.get("property_id")}
-            query = V3Query(self, "/queries/metric", body)
-            yield QueryJob(f"metric {choice.id}", query, columns | _range_columns(body))
-
-    def _make_core_job(self, choice: Choice, metric: Record) -> QueryJob:
-        start, end = self.core_range(choice, metric["product_id"])
-        segment = {"property_date": "first_ever"} if "property_id" in choice.members else {}
-        body = _body(choice, start_at=start, end_at=end, **segment)
-        columns = {"metric_id": metric["id"], "property_id": choice.members.get("property_id")}
-        columns |= _range_columns(body, "start_at", "end_at")
-        return QueryJob(
-            f"metric {metric['id']} ({metric['title']!r})", CoreMetricQuery(self, metric["id"], body), columns
-        )
+        for choice, metric in self.find_choices(failures):
+            start, end = self.core_range(choice, metric["product_id"])
+            body = {"start_at": start, "end_at": end, **choice.members}
+            kind = "over-time"
+            if "property_id" in body:
+                kind = "by-segment"
+                body.setdefault("property_date", "first_ever")
+            columns = {"metric_id": metric["id"], "property_id": body.get("property_id")}
+            columns["date_range"] = to_json({key: body[key] for key in ("start_at", "end_at")})
+            path = f"/metrics/{quote_id(metric['id'])}/{kind}"
+            name = f"metric {choice.id} ({metric['title']!r})"
+            yield CoreQuery(self, metric_url(self.config), path, body, name, columns)
 
     @override
     def make_record(self, row: t.Any, fields: Record | None, columns: Record) -> Record:
@@ -234,12 +336,12 @@ class UserQueryStream(ResultStream):
         rows = {"type": "object", **schema} if schema else th.PropertiesList(product, *ROW_COLUMNS).to_dict()
         super().__init__(tap, services, name=query["name"], schema=rows)
         self.primary_keys = tuple(query.get("primary_key") or ()) if schema else ROW_KEY
-        self._query = {name: query[name] for name in ("product_id", "query_type", "query_params")}
+        self._body = {name: query[name] for name in ("product_id", "query_type", "query_params")}
 
     @override
-    def jobs(self) -> Iterable[QueryJob | Exception]:
-        columns = {"product_id": self._query["product_id"]}
-        yield QueryJob("", V3Query(self, "/queries", self._query), columns)
+    def queries(self, failures: list[str]) -> Iterator[Query]:
+        columns = {"product_id": self._body["product_id"]}
+        yield V3Query(self, self.url_base, "/queries", self._body, name="", columns=columns)
 
     @override
     def make_record(self, row: t.Any, fields: Record | None, columns: Record) -> Record:

@@ -1,4 +1,4 @@
-"""Rows of results: the names of their values, and the columns of the stream `metric_results`."""
+"""Rows of results → columns: the columns of all results and of metrics, and the names of the values of a row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from singer_sdk import typing as th
 
 from tap_kissmetrics.responses import is_id
 from tap_kissmetrics.sdk_extensions.state import parse_instant
-from tap_kissmetrics.sdk_extensions.values import to_integer, to_number, to_text
+from tap_kissmetrics.sdk_extensions.values import to_integer, to_json, to_number, to_text
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,6 +31,27 @@ _EPOCH: t.Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _NAME_KEYS: t.Final = ("display_name", "name")
 """Where an item of `columns` has the name of its column."""
 
+ROW_KEY: t.Final = ("query_id", "position")
+
+ROW_COLUMNS: t.Final = (
+    th.Property("query_id", th.StringType, required=True, description="Query id assigned by the API."),
+    th.Property("position", th.IntegerType, required=True, description="Position of the row in the result, from 0."),
+    th.Property("data", th.StringType, description="The row as the API returns it, an object or an array, as JSON."),
+    th.Property(
+        "fields",
+        th.StringType,
+        description="The values of the row by the names of their columns, as a JSON object; null if unnamed.",
+    ),
+    th.Property(
+        "columns",
+        th.StringType,
+        description="What the API reports about the columns of the row, as JSON; null if it reports nothing.",
+    ),
+    th.Property("extracted_at", th.DateTimeType, description="When the query was started."),
+)
+DATE_RANGE: t.Final = th.Property(
+    "date_range", th.StringType, description="Date range of the query, as sent to the API, as JSON."
+)
 
 METRIC_COLUMNS: t.Final = (
     th.Property("timestamp", th.DateTimeType, description="The time of the value, in UTC."),
@@ -39,6 +60,11 @@ METRIC_COLUMNS: t.Final = (
     th.Property("people_count", th.IntegerType, description="The number of people in the segment."),
 )
 """The values of a row of a metric that have columns of their own."""
+
+
+def json_or_none(value: object) -> str | None:
+    """Encode a value as JSON; None stays None."""
+    return None if value is None else to_json(value)
 
 
 def column_names(columns: object) -> list[str]:
