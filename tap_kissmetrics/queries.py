@@ -5,7 +5,6 @@ from __future__ import annotations
 import abc
 import datetime as dt
 import decimal
-import re
 import typing as t
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -28,8 +27,6 @@ if t.TYPE_CHECKING:
 
 CANCEL_TIMEOUT: t.Final = 5.0
 """Seconds to wait for the response to a cancellation; whoever stops the tap waits for it."""
-
-_is_printable_ascii: t.Final = re.compile("[ -~]+").fullmatch
 
 
 def quote_id(value: object) -> str:
@@ -120,7 +117,7 @@ class V3Query(Query):
     @override
     def _find_id(self, response: requests.Response, body: object) -> str:
         query_id = body.get("id") if isinstance(body, dict) else None
-        if not is_id(query_id) or not _is_printable_ascii(str(query_id)):
+        if not is_id(query_id):
             msg = "the response does not name the query that was started"
             raise FatalAPIError(msg)
         return str(query_id)

@@ -87,17 +87,6 @@ def test_progress_that_is_none(progress: object, tmp_path: Path) -> None:
     assert results(run) == all_report_rows(sandbox)
 
 
-@pytest.mark.parametrize("name", ["\\ud800", "a\\u0000b", "\\u00fc"])
-def test_an_id_that_no_address_can_have(name: str, tmp_path: Path) -> None:
-    """The stream fails in one line, and the others are read."""
-    odd = faults.body(f'{{"id": "{name}"}}', where=is_start)
-    with result_sandbox("query", reports=1, faults=[odd]) as sandbox:
-        run = sync(sandbox, tmp_path, **ALL)
-    assert run.errors[0].endswith("the response does not name the query that was started")
-    assert run.failed == ["report_results"]
-    assert "Traceback" not in run.stderr
-
-
 def test_what_nobody_waits_for_is_cancelled(tmp_path: Path) -> None:
     """A query that may not be asked for goes on at the server."""
     refused = faults.status(403, where=is_poll)
