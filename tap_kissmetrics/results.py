@@ -19,7 +19,6 @@ from tap_kissmetrics.rows import (
     ROW_COLUMNS,
     ROW_KEY,
     column_names,
-    fit_property_id,
     json_or_none,
     metric_columns,
     name_fields,
@@ -318,10 +317,7 @@ class MetricResultsStream(SavedQueryStream):
 
     @override
     def make_record(self, row: t.Any, fields: Record | None, columns: Record) -> Record:
-        found = [(fields or {}).get("property_id"), columns["property_id"]]
-        fitting = [fit_property_id(value, is_numeric=self.api.has_numeric_ids) for value in found]
-        values = {**metric_columns(fields), "property_id": next((one for one in fitting if one is not None), None)}
-        return super().make_record(row, fields, {**columns, **values})
+        return super().make_record(row, fields, {**columns, **metric_columns(fields)})
 
 
 class UserQueryStream(ResultStream):

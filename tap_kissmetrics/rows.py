@@ -9,7 +9,6 @@ import typing as t
 
 from singer_sdk import typing as th
 
-from tap_kissmetrics.responses import is_id
 from tap_kissmetrics.sdk_extensions.state import parse_instant
 from tap_kissmetrics.sdk_extensions.values import to_integer, to_json, to_number, to_text
 
@@ -117,13 +116,6 @@ def metric_columns(fields: Record | None) -> Record:
     """Return the columns of a row of a metric: null where the row has no such value, or one that does not fit."""
     fields = fields or {}
     return {column: fit(fields.get(column)) for column, fit in _FITS.items()}
-
-
-def fit_property_id(value: object, *, is_numeric: bool) -> str | int | None:
-    """Return the id of a property in the type of its column; None for anything else."""
-    if is_numeric:
-        return _fit_integer(value)
-    return to_text(value) if is_id(value) else None
 
 
 def _fit_timestamp(value: object) -> str | None:

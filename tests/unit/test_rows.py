@@ -9,10 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tap_kissmetrics.rows import column_names, fit_property_id, metric_columns, name_fields, unique_names
+from tap_kissmetrics.rows import column_names, metric_columns, name_fields, unique_names
 from tap_kissmetrics.sdk_extensions.values import decode_json, to_json
-
-UUID = "5d7ff8b0-0edf-4131-aad4-12313b0d181e"
 
 
 @pytest.mark.parametrize(
@@ -150,13 +148,6 @@ def test_columns_of_a_metric(column: str, value: object, fitting: object) -> Non
 def test_a_metric_without_fields() -> None:
     """All columns are null."""
     assert set(metric_columns(None).values()) == {None}
-
-
-def test_property_ids() -> None:
-    """In the type of the API."""
-    given: list[Any] = [UUID, "x", 5, None, "", True, []]
-    assert [fit_property_id(value, is_numeric=False) for value in given] == [UUID, "x", "5", None, None, None, None]
-    assert [fit_property_id(value, is_numeric=True) for value in [*given, "7"]] == [*(None, None, 5), *[None] * 4, 7]
 
 
 VALUES = st.recursive(
