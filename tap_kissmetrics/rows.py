@@ -10,15 +10,10 @@ import typing as t
 from singer_sdk import typing as th
 
 from tap_kissmetrics.sdk_extensions.state import parse_instant
-from tap_kissmetrics.sdk_extensions.values import to_integer, to_json, to_number, to_text
+from tap_kissmetrics.sdk_extensions.values import to_integer, to_json, to_number
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-Record: t.TypeAlias = dict[str, t.Any]
-
-MAX_BIGINT: t.Final = 2**63 - 1
-"""What an integer column of most databases holds."""
+    from singer_sdk.helpers.types import Record
 
 MAX_UNIX_SECONDS: t.Final = 253_402_300_799
 """The last second of the year 9999."""
@@ -26,9 +21,6 @@ MAX_UNIX_SECONDS: t.Final = 253_402_300_799
 _is_date: t.Final = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?").fullmatch
 
 _EPOCH: t.Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-
-_NAME_KEYS: t.Final = ("display_name", "name")
-"""Where an item of `columns` has the name of its column."""
 
 ROW_KEY: t.Final = ("query_id", "position")
 
@@ -67,31 +59,27 @@ def json_or_none(value: object) -> str | None:
 
 
 def column_names(columns: object) -> list[str]:
-    """Return the names of the columns that a result describes, each once; none if it describes none."""
-    return unique_names(map(_name_of, columns if isinstance(columns, list) else ()))
+    """Return the names of the columns that a result describes, each once; none if it describes none.
+
+    An item is a name, or an object with a `display_name`. A column without a name is called by its position, from 1.
+    """
+    names = []
+    for position, column in enumerate(columns if isinstance(columns, list) else (), 1):
+        name = column.get("display_name") if isinstance(column, dict) else column
+        names.append(name if isinstance(name, str) and name.strip() else f"column_{position}")
+    return unique_names(names)
 
 
-def _name_of(column: object) -> str:
-    if isinstance(column, dict):
-        given = (column.get(key) for key in _NAME_KEYS)
-        column = next((name for name in given if name is not None and name != ""), None)
-    return "" if column is None or isinstance(column, (dict, list)) else to_text(column)
-
-
-def unique_names(names: Iterable[str]) -> list[str]:
-    """Number the names that come twice, and name those that are empty by their position, from 1."""
-    names = list(names)
-    taken = {name for name in names if name.strip()}
-    seen: set[str] = set()
+def unique_names(names: list[str]) -> list[str]:
+    """Number the names that come again, such as "Visits" and "Visits_2"; a name that comes once is kept."""
+    given = set(names)
+    taken: set[str] = set()
     unique = []
-    for position, name in enumerate(names, 1):
-        is_empty = not name.strip()
-        base = new = f"column_{position}" if is_empty else name
-        if base in seen or (is_empty and base in taken):
-            number = 2
-            while (new := f"{base}_{number}") in taken:
-                number += 1
-        seen |= set() if is_empty else {name}
+    for name in names:
+        new, number = name, 1
+        while new in taken or (number > 1 and new in given):
+            number += 1
+            new = f"{name}_{number}"
         taken.add(new)
         unique.append(new)
     return unique
@@ -113,9 +101,14 @@ def name_fields(row: object, names: list[str]) -> Record | None:
 
 
 def metric_columns(fields: Record | None) -> Record:
-    """Return the columns of a row of a metric: null where the row has no such value, or one that does not fit."""
+    """Return the columns of a row of a metric; null for a time or a number that is none."""
     fields = fields or {}
-    return {column: fit(fields.get(column)) for column, fit in _FITS.items()}
+    return {
+        "timestamp": _fit_timestamp(fields.get("timestamp")),
+        "value": to_number(fields.get("value")),
+        "property_value": fields.get("property_value"),
+        "people_count": to_integer(fields.get("people_count")),
+    }
 
 
 def _fit_timestamp(value: object) -> str | None:
@@ -132,20 +125,3 @@ def _fit_timestamp(value: object) -> str | None:
         return (_EPOCH + dt.timedelta(microseconds=int(seconds * 1_000_000))).isoformat()
     except OverflowError:  # before the year 1
         return None
-
-
-def _fit_integer(value: object) -> int | None:
-    number = to_integer(value)
-    return number if number is not None and abs(number) <= MAX_BIGINT else None
-
-
-def _fit_text(value: object) -> str | None:
-    return None if value is None else to_text(value)
-
-
-_FITS: t.Final[dict[str, Callable[[t.Any], t.Any]]] = {
-    "timestamp": _fit_timestamp,
-    "value": to_number,
-    "property_value": _fit_text,
-    "people_count": _fit_integer,
-}

@@ -240,8 +240,11 @@ def test_no_other_host_is_asked(tmp_path: Path) -> None:
     [
         ({"timestamp": "2024-01-01T00:00:00-08:00", "value": 1.50}, {"timestamp": "2024-01-01T08:00:00+00:00"}),
         ({"timestamp": "soon", "value": "many", "people_count": 2.5, "property_value": 7}, {"property_value": "7"}),
-        ({"timestamp": 10**30, "value": True, "people_count": 10**30}, {}),
-        ({"timestamp": None, "value": {"n": 1}, "people_count": [1]}, {}),
+        ({"timestamp": 10**30, "value": True, "people_count": True}, {}),
+        (
+            {"timestamp": None, "value": {"n": 1}, "people_count": [1], "property_value": [0.10]},
+            {"property_value": "[0.1]"},
+        ),
         ({}, {}),
         (["a", 1], {}),
     ],

@@ -21,12 +21,12 @@ from tap_kissmetrics.sdk_extensions.values import decode_json, to_json
         ("Visits", []),
         ([], []),
         (["a", "b"], ["a", "b"]),
-        ([{"display_name": "Visits", "type": "event"}, {"name": "x"}], ["Visits", "x"]),
-        ([{"display_name": "", "name": "x"}, {"display_name": None}, {}], ["x", "column_2", "column_3"]),
+        ([{"display_name": "Visits", "type": "event"}, {"name": "x"}], ["Visits", "column_2"]),
+        ([{"display_name": ""}, {"display_name": None}, {}], ["column_1", "column_2", "column_3"]),
         (["a", "a", "a"], ["a", "a_2", "a_3"]),
         (["a", "a", "a_2"], ["a", "a_3", "a_2"]),
-        (["", " ", None, "column_1"], ["column_1_2", "column_2", "column_3", "column_1"]),
-        ([1, True, ["x"], {"display_name": ["x"]}], ["1", "true", "column_3", "column_4"]),
+        (["", " ", None, "column_1"], ["column_1", "column_2", "column_3", "column_1_2"]),
+        ([1, True, ["x"], {"display_name": ["x"]}], ["column_1", "column_2", "column_3", "column_4"]),
     ],
     ids=str,
 )
@@ -101,7 +101,7 @@ NO_NUMBERS: tuple[Any, ...] = (
     Decimal("1E-308"),
     10**400,
 )
-NO_COUNTS: tuple[Any, ...] = (None, True, "", "05", Decimal("5.5"), 2**63, [], {})
+NO_COUNTS: tuple[Any, ...] = (None, True, "", "05", Decimal("5.5"), [], {})
 
 
 @pytest.mark.parametrize(
@@ -126,20 +126,16 @@ NO_COUNTS: tuple[Any, ...] = (None, True, "", "05", Decimal("5.5"), 2**63, [], {
         ("people_count", 5, 5),
         ("people_count", "5", 5),
         ("people_count", Decimal("5.0"), 5),
-        ("people_count", 2**63 - 1, 2**63 - 1),
+        ("people_count", 2**63, 2**63),
         *(("people_count", odd, None) for odd in NO_COUNTS),
         ("property_value", "Zürich", "Zürich"),
         ("property_value", "", ""),
-        ("property_value", 12, "12"),
-        ("property_value", Decimal("0.10"), "0.10"),
-        ("property_value", True, "true"),
-        ("property_value", ["a", Decimal("1.0")], '["a",1.0]'),
         ("property_value", None, None),
     ],
     ids=lambda value: repr(value)[:25],
 )  # fmt: skip
 def test_columns_of_a_metric(column: str, value: object, fitting: object) -> None:
-    """What does not fit is null."""
+    """What is no time or number is null; a text is left to the schema."""
     columns = metric_columns({column: value})
     assert columns.pop(column) == fitting
     assert set(columns.values()) == {None}
