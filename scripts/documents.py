@@ -21,7 +21,7 @@ import yaml
 from scripts.about import ABOUT, ENTRIES, SETTING_GROUPS, SETTINGS, TITLES, tap_of
 from scripts.markdown import between, code, plain, table
 from scripts.readme import readme
-from tap_kissmetrics.apis import CORE, QUERY
+from tap_kissmetrics.apis import CORE, V3
 from tap_kissmetrics.client import ListStream, QueryListStream
 from tap_kissmetrics.raw_events import RawEventsStream
 from tap_kissmetrics.raw_lines import parse_line
@@ -314,7 +314,7 @@ DOCUMENTS: dict[str, Callable[[str], str]] = {
     "docs/streams.md": _streams_page,
     "docs/targets.md": _targets,
     ".env.example": _env_example,
-    "sample_config.json": partial(_sample_config, {QUERY.login: "YOUR-API-KEY"}),
+    "sample_config.json": partial(_sample_config, {V3.login: "YOUR-API-KEY"}),
     "sample_config.core.json": partial(_sample_config, {CORE.login: "YOUR-API-TOKEN"}),
     **{
         f"{SNAPSHOTS}/{api}/{name}.json": partial(_snapshot, entry)

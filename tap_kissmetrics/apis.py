@@ -104,7 +104,7 @@ CORE: t.Final = Api(
     has_numeric_ids=False,
 )
 
-QUERY: t.Final = Api(
+V3: t.Final = Api(
     name="query",
     title="Query API",
     default_url="https://query.kissmetrics.io/v3",
@@ -121,7 +121,7 @@ QUERY: t.Final = Api(
 METRIC_PATH: t.Final = "/query"
 """The root of the metric queries of the Core API, beside that of its lists."""
 
-APIS: t.Final = {api.name: api for api in (CORE, QUERY)}
+APIS: t.Final = {api.name: api for api in (CORE, V3)}
 
 
 def get_api(settings: Settings) -> Api:

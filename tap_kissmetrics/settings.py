@@ -6,7 +6,7 @@ import typing as t
 
 from singer_sdk import typing as th
 
-from tap_kissmetrics.apis import APIS, CORE, PRESETS, QUERY
+from tap_kissmetrics.apis import APIS, CORE, PRESETS, V3
 
 NUMBER_OR_TEXT: t.Final = th.CustomType({"type": ["string", "integer"]})
 """The ids of the Core API are text, those of the Query API are numbers."""
@@ -56,7 +56,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         description=(
             "Base URL of the API. HTTPS, or HTTP on a loopback address. The tap sends credentials to this host only, "
             f"and with the Core API to that of `query_url`. Default: {CORE.default_url}, or "
-            f"{QUERY.default_url} for `query`."
+            f"{V3.default_url} for `query`."
         ),
     ),
     th.Property(
@@ -65,7 +65,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         title="Page size",
         description=(
             "Records per request, 1 to 10000. 1 becomes 2, because pages overlap by one record. "
-            f"Default: {CORE.default_page_size}, or {QUERY.default_page_size} for `query`."
+            f"Default: {CORE.default_page_size}, or {V3.default_page_size} for `query`."
         ),
     ),
     th.Property(
@@ -205,7 +205,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         title="Requests per minute",
         description=(
             "Maximum number of requests per minute. "
-            f"Default: no limit, or {QUERY.default_requests_per_minute} for `query`, the limit of every plan."
+            f"Default: no limit, or {V3.default_requests_per_minute} for `query`, the limit of every plan."
         ),
     ),
     th.Property(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing as t
 
-from tap_kissmetrics.apis import CORE, QUERY
+from tap_kissmetrics.apis import CORE, V3
 from tap_kissmetrics.client import ListStream, QueryListStream
 
 
@@ -113,7 +113,7 @@ LISTS: t.Final[dict[str, tuple[type[ListStream], ...]]] = {
         PropertiesStream,
         MetricsStream,
     ),
-    QUERY.name: (
+    V3.name: (
         QueryProductsStream,
         QueryReportsStream,
         QueryEventsStream,

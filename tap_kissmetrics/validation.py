@@ -15,7 +15,7 @@ from jsonschema.exceptions import SchemaError
 from singer_sdk.helpers._batch import BatchConfig
 from singer_sdk.singerlib.schema import STANDARD_KEYS
 
-from tap_kissmetrics.apis import APIS, CORE, QUERY, describe_core_range_error, get_api, normalize_url, reads_api
+from tap_kissmetrics.apis import APIS, CORE, V3, describe_core_range_error, get_api, normalize_url, reads_api
 from tap_kissmetrics.sdk_extensions.files import S3, parse_folder_url
 from tap_kissmetrics.sdk_extensions.inputs import InputError, describe_schema_errors, quote, show
 from tap_kissmetrics.sdk_extensions.state import parse_instant
@@ -150,7 +150,7 @@ def _settings_of_other_apis(settings: Settings) -> Iterator[tuple[str, str]]:
 
 def _wrong_choices(settings: Settings, api: Api) -> Iterator[str]:
     """Yield what is wrong with ids, and with what is to be run, for this API."""
-    if api is QUERY and settings.get("metric_ids") == [ALL]:
+    if api is V3 and settings.get("metric_ids") == [ALL]:
         yield f"metric_ids: must be ids, not {ALL!r}; the Query API has no list of metrics"
     for name in ("product_ids", "report_ids", "metric_ids"):
         items = settings.get(name)

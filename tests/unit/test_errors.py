@@ -10,7 +10,7 @@ import pytest
 import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
-from tap_kissmetrics.apis import CORE, QUERY
+from tap_kissmetrics.apis import CORE, V3
 from tap_kissmetrics.errors import AuthenticationError, NotFoundError, error_for_exception, error_for_response
 from tap_kissmetrics.sdk_extensions.logs import MAX_QUOTED_LENGTH
 from tap_kissmetrics.sdk_extensions.retry import RateLimitError
@@ -92,7 +92,7 @@ def test_a_retry_after(status: int, retry_after: str | None, kind: type[Exceptio
     assert getattr(error, "retry_after", None) == seconds
 
 
-@pytest.mark.parametrize(("api", "login"), [(CORE, "api_token"), (QUERY, "username")])
+@pytest.mark.parametrize(("api", "login"), [(CORE, "api_token"), (V3, "username")])
 def test_the_words_of_each_api(api: Any, login: str) -> None:
     """The setting that logs in, and the one that the URL is from."""
     forbidden, missing = (
