@@ -18,11 +18,11 @@ from typing_extensions import override
 from tap_kissmetrics.apis import get_api, setting_of_url
 from tap_kissmetrics.errors import (
     NotFoundError,
-    error_for_exception,
+    error_for_connection,
     error_for_response,
     requested_url,
 )
-from tap_kissmetrics.responses import check_self_link, read_id, read_json, read_page, reported_status
+from tap_kissmetrics.responses import check_self_link, decode_body, find_failure, read_id, read_page
 from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError, ExtendedStream
@@ -83,12 +83,13 @@ class KissmetricsStream(ExtendedStream):
 
     @override
     def error_for_exception(self, error: requests.RequestException) -> Exception:
-        return error_for_exception(error, setting_of_url(requested_url(error), self.config))
+        return error_for_connection(error, setting_of_url(requested_url(error), self.config))
 
     def read_json(self, response: requests.Response) -> t.Any:
-        """Decode the body of a response; raise the error that it reports inside HTTP 200."""
-        body = read_json(response, self._warn_repaired)
-        self._raise_for_status(reported_status(body), response, body)
+        """Decode the body of a response; raise the HTTP error that it reports inside HTTP 200."""
+        body = decode_body(response, self._warn_repaired)
+        if failure := find_failure(body):
+            self._raise_for_status(failure.status, response, body)
         return body
 
     def prepare(self, method: str, url: str, **kwargs: t.Any) -> requests.PreparedRequest:

@@ -10,6 +10,7 @@
         FatalSyncError
           FatalAPIError           not retried
             NotFoundError         the API has nothing there, or no longer
+            NotThereError         a file of an export does not exist
             AbortRunError         no stream can be read: the run ends
               AuthenticationError
       StreamError                 one stream failed; the others are still synced
@@ -24,7 +25,6 @@ Each is logged as one line; `__main__` turns those that end a run into an exit c
 from __future__ import annotations
 
 import errno
-import itertools
 import json
 import re
 import socket
@@ -62,15 +62,10 @@ _NETWORK_ERRORS: t.Final = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, 
 _find_refusal: t.Final = re.compile(r"Tunnel connection failed: 4(?!08|29)").search
 """Finds in an error that a proxy does not let the tap through, and will not if asked again."""
 
-_MESSAGE_KEYS: t.Final = (
-    *("message", "messages", "errormessage", "error", "errors", "errordescription", "fault", "faultstring"),
-    *("title", "detail", "details", "description", "reason", "meta"),
-)
-"""Where the APIs, and servers in front of them, put the message of an error, without `_` and in lower case."""
+_MESSAGE_KEYS: t.Final = ("message", "messages", "error", "errors", "reason", "meta")
+"""Where the APIs put the message of an error."""
 
-
-MAX_MESSAGES: t.Final = 100
-"""Messages of one error that are looked at."""
+_is_code: t.Final = re.compile("[a-z_]+").fullmatch
 
 
 class AuthenticationError(AbortRunError):
@@ -107,7 +102,7 @@ def error_for_response(
     return RetriableAPIError(message, response)
 
 
-def error_for_exception(error: requests.RequestException, setting: str) -> Exception:
+def error_for_connection(error: requests.RequestException, setting: str) -> Exception:
     """Convert an error of the HTTP library; `setting` is the one that holds the URL."""
     url, cause, first = requested_url(error), describe_cause(error), first_cause(error)
     host = urlsplit(url).netloc
@@ -132,9 +127,9 @@ def requested_url(error: requests.RequestException) -> str:
     return str(error.request.url) if error.request is not None else ""
 
 
-def describe_error(error: object) -> str:
-    """Quote the message of an error that the API reports, or the whole error where it has none."""
-    return _message(error) or truncate(str(error))
+def quote_message(body: object) -> str:
+    """Return the message of an error that the API reports; empty if there is none."""
+    return truncate("; ".join(_messages(body)))
 
 
 def _describe(status: int, response: requests.Response, api: Api, setting: str, body: object) -> str:
@@ -145,20 +140,20 @@ def _describe(status: int, response: requests.Response, api: Api, setting: str, 
         more = f", which ends with {root} by default"
     parts = [f"HTTP {status}"]
     known = HTTPStatus(status) if status in HTTPStatus._value2member_map_ else None
-    error = _decode(response) if body is None else body
+    body = _decode(response) if body is None else body
     if status < HTTPStatus.BAD_REQUEST:
         host = _host(response.headers.get("Location", "")) or "no host that it names"
         parts.append(
             f"the API redirects {path} to {host}, and redirects are not followed, because "
             f"that would send the credentials there; set {setting} to the right address"
         )
-    elif status == HTTPStatus.FORBIDDEN and error is None and (page := _describe_page(response)):
+    elif status == HTTPStatus.FORBIDDEN and body is None and (page := _describe_page(response)):
         parts.append(f"{path} is refused by {page}, which is not from the API: check firewalls and proxies")
     elif hint := _HINTS.get(known) if known else None:
         parts.append(hint.format(path=path, api=api, setting=setting, more=more))
     elif known:
         parts.append(f"{known.phrase} for {path}")
-    if message := _message(error):
+    if message := quote_message(body):
         parts.append(f"API message: {message}")
     return ": ".join(parts)
 
@@ -185,14 +180,6 @@ def _decode(response: requests.Response) -> object:
         return None
 
 
-def _is_code(error: object) -> bool:
-    return isinstance(error, str) and re.fullmatch("[a-z_]+", error) is not None
-
-
-def _message(body: object) -> str:
-    return truncate("; ".join(itertools.islice(_messages(body), MAX_MESSAGES)))
-
-
 def _messages(body: object) -> t.Iterator[str]:
     if isinstance(body, str):
         yield body
@@ -200,13 +187,8 @@ def _messages(body: object) -> t.Iterator[str]:
         for item in body:
             yield from _messages(item)
     elif isinstance(body, dict):
-        values = {str(name).lower().replace("_", ""): value for name, value in body.items()}
         for key in _MESSAGE_KEYS:
-            value = values.get(key)
-            if key == "errors" and "message" in values and isinstance(value, list) and all(map(_is_code, value)):
-                continue  # {"message": "not found", "errors": ["not_found"]}
-            if key == "errors" and isinstance(value, dict) and not value.keys() & set(_MESSAGE_KEYS):
-                for field, messages in value.items():  # {"limit": ["is too large"]}
-                    yield f"{field}: {'; '.join(_messages(messages))}"
-            else:
-                yield from _messages(value)
+            for text in _messages(body.get(key)):
+                # {"message": "not found", "errors": ["not_found"]} says it twice.
+                if key != "errors" or "message" not in body or not _is_code(text):
+                    yield text

@@ -15,8 +15,8 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
 from tap_kissmetrics.apis import setting_of_url
-from tap_kissmetrics.errors import NotFoundError, describe_error
-from tap_kissmetrics.responses import is_id, read_core_result_page, read_result_page
+from tap_kissmetrics.errors import NotFoundError
+from tap_kissmetrics.responses import find_failure, is_id, read_core_result_page, read_result_page
 from tap_kissmetrics.sdk_extensions.logs import describe_cause, truncate
 
 if t.TYPE_CHECKING:
@@ -93,9 +93,9 @@ class Query(abc.ABC):
     def _update_status(self, body: object) -> bool:
         """Take in what a body reports about the query; return whether it is completed."""
         envelope = body if isinstance(body, dict) else {}
-        if error := envelope.get("error"):
+        if failure := find_failure(body):
             self.is_closed = True
-            msg = f"the query failed: API message: {describe_error(error)}"
+            msg = f"the query failed: {failure.message}"
             raise FatalAPIError(msg)
         if envelope.get("completed") is None:
             msg = "the response does not report whether the query is completed"

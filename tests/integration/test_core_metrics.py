@@ -210,8 +210,11 @@ def test_the_303_of_a_status_is_its_answer(change: Callable[[Response], None], t
         (faults.redirect("/query/queries/1", 303, where=is_page), "the API redirects .*; set api_url to the right"),
         (faults.redirect("/query/queries/1", 302, where=is_poll), "the API redirects .*; set api_url to the right"),
         (faults.redirect("https://example.invalid/", 307, where=is_poll), "the API redirects .* to example.invalid"),
-        (faults.redirect("https://example.invalid/login", 303, where=is_poll), "the response names no query-results"),
-        (faults.status(303, where=is_poll), "the response names no query-results below .*; check api_url"),
+        (
+            faults.status(303, body=b"{}", headers={"Location": "https://example.invalid/login"}, where=is_poll),
+            "the response names no query-results",
+        ),
+        (faults.status(303, body=b"{}", where=is_poll), "the response names no query-results below .*; check api_url"),
         (faults.status(404, where=is_start), "nothing at /query/metrics/.*; check api_url and product_ids"),
     ],
     ids=["of the start", "of a page", "302", "307", "elsewhere", "without a place", "no redirect"],

@@ -40,8 +40,9 @@ def test_an_error_without_words(api: ApiName, error: object, tmp_path: Path) -> 
     with result_sandbox(api, reports=1, polls_until_complete=1, faults=[failed]) as sandbox:
         run = read_results(sandbox, tmp_path)
     assert run.code == 1
-    assert "the query failed: API message: " in run.errors[0]
+    assert re.search("the query failed: (the API reports error|API message): ", run.errors[0])
     assert run.failed == ["report_results"]
+    assert not sandbox.queries[0].cancelled
 
 
 def test_an_error_beside_the_rows(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.apis import CORE, V3
-from tap_kissmetrics.errors import AuthenticationError, NotFoundError, error_for_exception, error_for_response
+from tap_kissmetrics.errors import AuthenticationError, NotFoundError, error_for_connection, error_for_response
 from tap_kissmetrics.sdk_extensions.logs import MAX_QUOTED_LENGTH
 from tap_kissmetrics.sdk_extensions.retry import RateLimitError
 from tests.unit.responses import make_response
@@ -134,19 +134,13 @@ def test_a_redirect(location: str, host: str) -> None:
         ("No", ": API message: No"),
         ({"message": "No"}, ": API message: No"),
         ({"messages": ["No", "and no"]}, ": API message: No; and no"),
-        ({"Message": "No"}, ": API message: No"),
-        ({"errorMessage": "No"}, ": API message: No"),
-        ({"error_description": "No", "error": "bad"}, ": API message: bad; No"),
-        ({"fault": {"faultstring": "No", "code": 5}}, ": API message: No"),
-        ({"type": "about:blank", "title": "Wrong", "detail": "No"}, ": API message: Wrong; No"),
-        ({"Errors": {"limit": ["is too large"]}}, ": API message: limit: is too large"),
         ({"error": {"message": "No", "code": 5}}, ": API message: No"),
-        ({"errors": [{"detail": "No"}, 5, None]}, ": API message: No"),
-        ({"errors": {"limit": ["No"]}}, ": API message: limit: No"),
-        ({"error": {"description": "No"}}, ": API message: No"),
+        ({"errors": [{"message": "No"}, 5, None]}, ": API message: No"),
         ({"reason": "No"}, ": API message: No"),
         ({"meta": {"status": 400, "message": "No", "errors": ["and no"]}}, ": API message: No; and no"),
-        ({"meta": {"message": "No"}}, ": API message: No"),
+        ({"meta": {"status": 400, "message": "No", "errors": ["bad_request"]}}, ": API message: No"),
+        ({"errors": ["bad_request"]}, ": API message: bad_request"),
+        ({"message": "No", "error": "Bad", "status": 400}, ": API message: No; Bad"),
         ({"message": "no\r\n\tmore\x00\x1b[31m"}, ": API message: no more[31m"),
         ({"message": "x" * 1000}, f": API message: {'x' * MAX_QUOTED_LENGTH}..."),
     ],
@@ -174,7 +168,7 @@ def test_the_message_of_a_body(body: object, message: str) -> None:
 )
 def test_an_exception(error: requests.RequestException, kind: type[Exception], says: str) -> None:
     """What breaks on the way may pass, a wrong address does not."""
-    found = error_for_exception(error, "api_url")
+    found = error_for_connection(error, "api_url")
     assert type(found) is kind
     assert re.search(says, str(found))
 
@@ -207,7 +201,7 @@ def test_tls_errors_by_cause(
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("SSL_CERT_FILE", "/no/such/file.pem")
-    found = error_for_exception(ssl_error(kind, reason, f"[SSL: {reason}] failed"), "api_url")
+    found = error_for_connection(ssl_error(kind, reason, f"[SSL: {reason}] failed"), "api_url")
     assert type(found) is expected
     assert re.search(says, str(found))
 
@@ -248,7 +242,7 @@ def test_json_of_the_api_is_about_access(content_type: str) -> None:
 )  # fmt: skip
 def test_a_proxy_that_makes_no_tunnel(answer: str, kind: type[Exception]) -> None:
     """What it refuses once, it refuses again."""
-    found = error_for_exception(requests.exceptions.ProxyError(f"Tunnel connection failed: {answer}"), "api_url")
+    found = error_for_connection(requests.exceptions.ProxyError(f"Tunnel connection failed: {answer}"), "api_url")
     assert type(found) is kind
     assert answer in str(found)
     assert "the proxy in the environment" in str(found)
@@ -261,7 +255,7 @@ def test_a_proxy_is_named_in_any_error(no_proxy: str, monkeypatch: pytest.Monkey
     monkeypatch.setenv("NO_PROXY", no_proxy)
     monkeypatch.delenv("no_proxy", raising=False)
     request = requests.Request("GET", "https://api.example.com/core").prepare()
-    found = error_for_exception(requests.exceptions.ConnectTimeout("timed out", request=request), "api_url")
+    found = error_for_connection(requests.exceptions.ConnectTimeout("timed out", request=request), "api_url")
     way, place = (
         ("", "api_url") if no_proxy else (" through the proxy in the environment", "the proxy in the environment")
     )
