@@ -116,6 +116,8 @@ def error_for_connection(error: requests.RequestException, setting: str) -> Exce
     is_malformed = isinstance(error, ValueError) and not isinstance(error, requests.exceptions.InvalidHeader)
     if is_malformed or isinstance(error, UnsendableRequestError) or _find_refusal(cause):
         return FatalAPIError(f"{host} cannot be reached: {cause}; check {setting}, and the proxy in the environment")
+    if isinstance(first, ConnectionRefusedError):
+        return RetriableAPIError(f"connection refused by {proxy or host}")
     is_offline = isinstance(first, socket.gaierror) or getattr(first, "errno", None) in _NETWORK_ERRORS
     is_offline = is_offline or isinstance(error, requests.exceptions.ConnectTimeout)
     hint = f"; check the network, VPN and DNS, and {proxy or setting}" if is_offline else ""

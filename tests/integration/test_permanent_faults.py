@@ -207,7 +207,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
         pass
     run = watched_sync(sandbox, tmp_path, **HASTY)
     assert run.code == 1
-    assert re.match(r"accounts: no complete response from 127\.0\.0\.1:\d+: .*refused", run.errors[0])
+    assert re.match(r"accounts: connection refused by 127\.0\.0\.1:\d+$", run.errors[0])
     assert set(run.failed) == set(RESOURCES)
 
 

@@ -248,6 +248,20 @@ def test_a_proxy_that_makes_no_tunnel(answer: str, kind: type[Exception]) -> Non
     assert "the proxy in the environment" in str(found)
 
 
+@pytest.mark.parametrize(("no_proxy", "by"), [("*", "api.example.com:8443"), ("", "the proxy in the environment")])
+def test_a_refused_connection(no_proxy: str, by: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who refuses it is named: the proxy, if there is one."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    monkeypatch.delenv("no_proxy", raising=False)
+    error = requests.exceptions.ConnectionError("failed")
+    error.__cause__ = ConnectionRefusedError(111, "Connection refused")
+    error.request = requests.Request("GET", "https://api.example.com:8443/core").prepare()
+    found = error_for_connection(error, "api_url")
+    assert type(found) is RetriableAPIError
+    assert str(found) == f"connection refused by {by}"
+
+
 @pytest.mark.parametrize("no_proxy", ["", "*"])
 def test_a_proxy_is_named_in_any_error(no_proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """That hangs up or is silent, too, which the library does not tell from a server that does."""
