@@ -88,6 +88,33 @@ def test_progress_that_is_none(progress: object, tmp_path: Path) -> None:
     assert results(run) == all_report_rows(sandbox)
 
 
+@pytest.mark.parametrize(
+    ("api", "place"), [("query", ""), ("query", "meta"), ("core", ""), ("core", "meta"), ("core", "data")]
+)
+@pytest.mark.parametrize("failure", [{"state": "failed"}, {"status": "cancelled"}, {"failed": 3}], ids=str)
+def test_a_poll_that_reports_a_failure(api: ApiName, failure: dict[str, Any], place: str, tmp_path: Path) -> None:
+    """The query ends there: nobody asks for it again, or cancels it."""
+    body = {"completed": False, **({place: failure} if place else failure)}
+    failed = faults.rewrite(lambda _: body, where=is_poll)
+    with result_sandbox(api, reports=1, polls_until_complete=1, faults=[failed]) as sandbox:
+        run = read_results(sandbox, tmp_path)
+    ((name, value),) = failure.items()
+    assert run.errors[0].endswith(f"the query failed: the API reports {name}: {value}")
+    assert run.failed == ["report_results"]
+    assert len([request for request in sandbox.requests if is_poll(request)]) == 1
+    assert not sandbox.queries[0].cancelled
+
+
+@both
+def test_a_poll_in_other_words(api: ApiName, tmp_path: Path) -> None:
+    """It ends no query: the API may have words for one that runs."""
+    odd = {"status": "running", "state": "queued", "message": "failed to start at once", "ok": False}
+    running = faults.rewrite(lambda body: {**body, **odd}, where=is_poll)
+    with result_sandbox(api, reports=1, polls_until_complete=1, faults=[running]) as sandbox:
+        run = read_results(sandbox, tmp_path).succeeded()
+        assert results(run) == all_report_rows(sandbox)
+
+
 def test_what_nobody_waits_for_is_cancelled(tmp_path: Path) -> None:
     """A query that may not be asked for goes on at the server."""
     refused = faults.status(403, where=is_poll)
