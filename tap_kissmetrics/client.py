@@ -17,13 +17,11 @@ from typing_extensions import override
 
 from tap_kissmetrics.apis import get_api, setting_of_url
 from tap_kissmetrics.errors import (
-    NotFoundError,
     error_for_connection,
     error_for_response,
     requested_url,
 )
 from tap_kissmetrics.responses import check_self_link, decode_body, find_failure, read_id, read_page
-from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError, ExtendedStream
 from tap_kissmetrics.sdk_extensions.values import identity
@@ -176,18 +174,12 @@ class ListStream(KissmetricsStream):
     def request_records(self, context: Context | None) -> Iterator[Record]:
         self.progress.part = self._describe_part(context)
         lookup: list[Record] = []
-        try:
-            for record in self._read_list(context):
-                if context and self._is_in_another_list(record, context["product_id"]):
-                    continue
-                if self.lookup_columns:
-                    lookup.append({column: record.get(column) for column in self.lookup_columns})
-                yield record
-        except NotFoundError as error:
-            if context and (ids := self._other_products(context["product_id"])):
-                msg = f"{error}; the products that exist: {truncate(', '.join(ids))}"
-                raise NotFoundError(msg) from error
-            raise
+        for record in self._read_list(context):
+            if context and self._is_in_another_list(record, context["product_id"]):
+                continue
+            if self.lookup_columns:
+                lookup.append({column: record.get(column) for column in self.lookup_columns})
+            yield record
         self._lookup_records[context and context["product_id"]] = lookup
 
     @override
@@ -233,16 +225,6 @@ class ListStream(KissmetricsStream):
     def identify(self, records: list[Record], _context: Context | None) -> Iterable[Record]:
         """Return the records with the whole of their primary key."""
         return records
-
-    def _other_products(self, product_id: str | int) -> list[str]:
-        """Return the ids of the products; none if this one is among them, or they cannot be read."""
-        try:
-            records = t.cast("ListStream", self.services.streams["products"]).lookup_records()
-        except (FatalAPIError, RetriableAPIError):
-            return []
-        ids = [identity(record["id"], is_numeric=self.api.has_numeric_ids) for record in records]
-        known = identity(product_id, is_numeric=self.api.has_numeric_ids) in ids
-        return [] if known else [str(each) for each in ids]
 
     def _is_in_another_list(self, record: Record, product_id: str | int) -> bool:
         """Return whether the list of another product has this record too: a primary key is written once."""
