@@ -17,12 +17,11 @@ from tap_kissmetrics.sdk_extensions.state import parse_instant
 from tap_kissmetrics.sdk_extensions.values import identity
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from requests.auth import AuthBase
 
     Settings: t.TypeAlias = Mapping[str, t.Any]
-    from collections.abc import Callable, Mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,13 +48,13 @@ class Api:
     unauthorized_hint: str
     """What a user can do about HTTP 401."""
 
-    authenticator: t.Callable[[Settings], AuthBase]
+    authenticator: Callable[[Settings], AuthBase]
 
     has_numeric_ids: bool
     """Whether ids are numbers; otherwise they are text."""
 
     def parse_id(self, value: str | int) -> str | int:
-        """Convert an id from the settings to the type that the API uses; raise `ValueError` if it is no number."""
+        """Convert an id from the settings to the type that the API uses; raise `ValueError` if it cannot be one."""
         return int(value) if self.has_numeric_ids else str(value)
 
     def url(self, settings: Settings) -> str:
@@ -76,7 +75,7 @@ class Api:
         return self.unique_ids(settings.get("product_ids") or ())
 
     def unique_ids(self, ids: Iterable[str | int]) -> list[str | int]:
-        """Convert ids from the settings, and drop those that are the same to a table."""
+        """Convert ids from the settings, and keep one of those that are the same to a table."""
         unique: dict[str | int, str | int] = {}
         for value in map(self.parse_id, ids):
             unique.setdefault(identity(value, is_numeric=self.has_numeric_ids), value)
@@ -125,7 +124,7 @@ APIS: t.Final = {api.name: api for api in (CORE, V3)}
 
 
 def get_api(settings: Settings) -> Api:
-    """Return the API that the settings choose: by `api`, else by the credentials that there are, else the Core API."""
+    """Return the API that the settings choose: by `api`, else by the credentials given, else the Core API."""
     if chosen := settings.get("api"):
         return APIS[chosen]
     given = [api for api in APIS.values() if settings.get(api.login)]
@@ -133,7 +132,7 @@ def get_api(settings: Settings) -> Api:
 
 
 def reads_api(settings: Settings) -> bool:
-    """Return whether an API is read: not where there are exports, and neither credentials nor results to ask for."""
+    """Return False if only exports are read: there are no credentials, and no results to ask for."""
     needs_api = ("report_ids", "metric_ids", "queries", *(api.login for api in APIS.values()))
     return not settings.get("export_urls") or any(settings.get(name) for name in needs_api)
 
@@ -151,24 +150,26 @@ def metric_url(settings: Settings) -> str:
 def setting_of_url(url: str, settings: Settings) -> str:
     """Return the name of the setting that a requested URL comes from."""
     api = get_api(settings)
-    is_query = api is CORE and url.startswith(f"{query_url(settings)}/")
-    return "query_url" if is_query and not api.url(settings).startswith(query_url(settings)) else "api_url"
+    if api is not CORE or api.url(settings).startswith(query_url(settings)):
+        return "api_url"
+    return "query_url" if url.startswith(f"{query_url(settings)}/") else "api_url"
 
 
 def normalize_url(url: str) -> str:
-    """Write a root URL as requests does in the URLs below it; raise `ValueError` if it is none."""
+    """Return a root URL as it stands in requested URLs, without a slash at its end; raise `ValueError` for none."""
     request = PreparedRequest()
     request.prepare_url(url, None)
     return str(request.url).rstrip("/?")
 
 
 def secrets_of(settings: Settings) -> Iterator[str]:
-    """Yield the secrets in settings that need not be valid, in every form in which they are sent."""
-    secrets = {name: settings.get(name) for name in ("api_token", "username", "password")}
-    yield from (secret for secret in secrets.values() if isinstance(secret, str))
-    if isinstance(user := secrets["username"], str):
-        password = secrets["password"] if isinstance(secrets["password"], str) else ""
-        yield base64.b64encode(f"{user}:{password}".encode(errors="surrogatepass")).decode()
+    """Yield the secrets in the settings, which may be invalid, in every form in which they are sent."""
+    given = {name: settings.get(name) for name in ("api_token", "username", "password")}
+    secrets = {name: value for name, value in given.items() if isinstance(value, str)}
+    yield from secrets.values()
+    if "username" in secrets:
+        login = f"{secrets['username']}:{secrets.get('password', '')}"
+        yield base64.b64encode(login.encode(errors="surrogatepass")).decode()
 
 
 _DAY: t.Final = dt.timedelta(days=1)
@@ -192,20 +193,18 @@ PRESETS: t.Final[dict[str, Callable[[dt.date], tuple[dt.date, dt.date]]]] = {
 
 def describe_core_range_error(value: Mapping[str, t.Any]) -> str | None:
     """Describe what is wrong with a date range for the Core API; None if nothing is."""
+    names = ", ".join(PRESETS)
     if value.keys() == {"type", "preset"} and value["type"] == "preset":
         preset = value["preset"]
-        return None if isinstance(preset, str) and preset in PRESETS else f"its preset must be one of {_NAMES}"
+        return None if isinstance(preset, str) and preset in PRESETS else f"its preset must be one of {names}"
     start, end = (parse_instant(value.get(name)) for name in ("start_date", "end_date"))
     if value.keys() != {"start_date", "end_date"} or not start or not end:
         return (
             'must be {"start_date": ..., "end_date": ...} where api is core, each an ISO 8601 date or date-time, '
-            f'or {{"type": "preset", "preset": ...}} with {_NAMES}'
+            f'or {{"type": "preset", "preset": ...}} with {names}'
         )
     is_same_day = len(value["end_date"]) == len("2024-01-31") and end.date() == start.date()
     return "its end_date is before its start_date" if end < start and not is_same_day else None
-
-
-_NAMES: t.Final = ", ".join(PRESETS)
 
 
 def find_zone(name: object) -> dt.tzinfo | None:
