@@ -139,7 +139,6 @@ class RawEventsStream(ExtendedStream):
             self.state_manager.bookmark(context) if is_incremental else None,
             start_date.timestamp() if start_date else None,
         )
-        self.services.writer.release_schemas()
         self._expect(export, plan)
         encoder = LineEncoder(self.name, export.name)
         blocks = export.folder.read(file for _, file in plan.revisions)

@@ -186,7 +186,6 @@ class ExtendedStream(RESTStream[int]):
         self.services = services
         services.streams[self.name] = self
         self._bookmark: dt.datetime | None = None
-        self._is_syncing = False
         self._failed_partitions: dict[str, list[str]] = {}
         self.is_complete = True
         """False if records may be missing; then no ACTIVATE_VERSION is sent."""
@@ -220,12 +219,9 @@ class ExtendedStream(RESTStream[int]):
         def attempt(*args: t.Any, **kwargs: t.Any) -> t.Any:
             self.services.writer.flush()  # a target should not wait for records while the tap waits for the API
             try:
-                result = func(*args, **kwargs)
+                return func(*args, **kwargs)
             except requests.RequestException as error:
                 raise self.error_for_exception(error) from None
-            if self._is_syncing:  # and not looked up by another stream, whose SCHEMA may be held
-                self.services.writer.release_schemas()
-            return result
 
         return t.cast("Func", self.retrying(attempt, lambda: self.requests_session.host))
 
@@ -263,7 +259,6 @@ class ExtendedStream(RESTStream[int]):
     @override
     def get_records(self, context: Context | None) -> Iterable[Record]:
         self._bookmark = parse_instant(self.get_starting_replication_key_value(context))
-        self._is_syncing = True
         try:
             with self.wrap_errors(), self.progress.count_requests(lambda: self.requests_session.request_count):
                 if self.is_plain:
@@ -279,7 +274,6 @@ class ExtendedStream(RESTStream[int]):
             unnamed = [f"{name} {value}" for name, value in context.items() if str(value) not in message]
             self._failed_partitions.setdefault(message, []).extend(unnamed)
         finally:
-            self._is_syncing = False
             self.services.writer.flush()  # the SDK writes no STATE, which would flush, if it has not changed
 
     @cached_property

@@ -36,66 +36,77 @@ _encode_into: t.Final = msgspec.json.Encoder(enc_hook=str, decimal_format="numbe
 
 
 class OutputError(SingerSDKError):
-    """Nothing more can be written: the reader is gone, or the disk is full."""
+    """Nothing more can be written: the target has ended, or the disk is full."""
 
 
 class BufferedWriter(SingerWriter):
-    """Writes whole lines to stdout: RECORD messages once there are `BUFFER_SIZE` bytes, all others at once.
+    """Write whole lines to stdout: RECORD messages in blocks of `BUFFER_SIZE` bytes, other messages at once.
 
-    ACTIVATE_VERSION makes a target delete what did not arrive with the new version. The SDK writes it before the
-    records; here it is held until the stream is known to be complete.
+    Some targets empty their files at a SCHEMA, and all delete at an ACTIVATE_VERSION what did not arrive with the new
+    version. So during a sync a SCHEMA waits for the first record of its stream, and an ACTIVATE_VERSION for the end.
     """
 
     shutdown: Shutdown | None = None
     """Checked after each RECORD line."""
 
     hold_schemas = False
-    """Whether SCHEMA waits for the first good response of its stream."""
+    """Whether SCHEMA waits for the first record, or for the end of a stream that has none."""
 
     def __init__(self) -> None:
         super().__init__()
         self.has_written = False
-        self._held: list[Message] = []
         self._schemas: list[Message] = []
+        self._versions: list[Message] = []
         self._buffer = bytearray()
 
     @override
     def write_message(self, message: Message) -> None:
         if isinstance(message, ActivateVersionMessage):
-            self._held.append(message)
+            self._versions.append(message)
         elif isinstance(message, SchemaMessage):
             message.schema = _without_annotations(message.schema)
             message.key_properties = message.key_properties or []  # some targets require them
             self._schemas.append(message)
             if not self.hold_schemas:
-                self.release_schemas()
+                self._write_schemas()
         else:
             if not isinstance(message, StateMessage):
-                self.release_schemas()
+                self._write_schemas()
             self._write(message)
 
-    def release_schemas(self) -> None:
-        """Write the SCHEMA messages of a stream that can be read: some targets empty their files at a SCHEMA."""
-        for message in self._schemas:
-            self._write(message)
-        self._schemas = []
+    def write_record(self, stream: str, record: Record, version: int | None = None) -> None:
+        """Write a RECORD message, as the SDK would write it."""
+        line: dict[str, t.Any] = {"type": "RECORD", "stream": stream, "record": record}
+        if version is not None:
+            line["version"] = version
+        line["time_extracted"] = dt.datetime.now(dt.UTC)
+        self._write_schemas()
+        self._append(line)
+        self._after_record()
+
+    def write_records(self, lines: bytearray) -> None:
+        """Write RECORD messages, which are whole lines already."""
+        if lines:
+            self._write_schemas()
+            self._buffer += lines
+            self._after_record()
 
     def release(self) -> None:
-        """Write the ACTIVATE_VERSION messages of a stream that is complete."""
-        self.release_schemas()
-        for message in self._held:
+        """End a stream that is complete: write its SCHEMA, if it had no record, and its ACTIVATE_VERSION."""
+        self._write_schemas()
+        for message in self._versions:
             self._write(message)
-        self._held = []
+        self._versions = []
 
     def discard_activate_version(self) -> bool:
-        """Drop the ACTIVATE_VERSION messages of a stream that may not be complete; return whether there were any."""
-        self.release_schemas()
-        held, self._held = self._held, []
-        return bool(held)
+        """End a stream that may be incomplete, without its ACTIVATE_VERSION; return whether it had one."""
+        self._write_schemas()
+        versions, self._versions = self._versions, []
+        return bool(versions)
 
     def discard(self) -> None:
-        """Drop the ACTIVATE_VERSION messages of a stream that failed, and its SCHEMA if nothing was read."""
-        self._held = []
+        """End a stream that failed: drop its ACTIVATE_VERSION, and its SCHEMA if no record was written."""
+        self._versions = []
         self._schemas = []
 
     def flush(self) -> None:
@@ -107,28 +118,17 @@ class BufferedWriter(SingerWriter):
         except OSError as error:
             abandon_stdout()
             if isinstance(error, BrokenPipeError):
-                msg = "the reader of stdout is gone; nothing more can be written"
+                msg = "the target has ended (see its error above); nothing more can be written"
             else:
                 msg = f"the output cannot be written: {error.strerror}"
             raise OutputError(msg) from error
         finally:
             self._buffer.clear()
 
-    def write_record(self, stream: str, record: Record, version: int | None = None) -> None:
-        """Write a RECORD message, as the SDK would write it."""
-        line: dict[str, t.Any] = {"type": "RECORD", "stream": stream, "record": record}
-        if version is not None:
-            line["version"] = version
-        line["time_extracted"] = dt.datetime.now(dt.UTC)
-        self.release_schemas()
-        self._append(line)
-        self._after_record()
-
-    def write_records(self, lines: bytearray) -> None:
-        """Write whole lines with RECORD messages that are encoded already."""
-        self.release_schemas()
-        self._buffer += lines
-        self._after_record()
+    def _write_schemas(self) -> None:
+        for message in self._schemas:
+            self._write(message)
+        self._schemas = []
 
     def _write(self, message: Message) -> None:
         self._append(message.to_dict())

@@ -47,7 +47,7 @@ def test_the_reader_goes_away(lines: int, large: Sandbox, tmp_path: Path) -> Non
             assert tap.stdout.readline().endswith(b"\n")
         tap.stdout.close()
         run = tap.ends(b"")
-    assert_gave_up(run, large, "the reader of stdout is gone; nothing more can be written")
+    assert_gave_up(run, large, "the target has ended (see its error above); nothing more can be written")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists() and "CI" not in os.environ, reason="this system has no /dev/full")

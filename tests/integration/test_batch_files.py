@@ -160,7 +160,7 @@ def test_bookmark_waits_for_the_file(status: int, sandbox: Sandbox, tmp_path: Pa
     assert failed.code == 1
     assert (records_in(failed, "events") == []) is (status == 401)
     sandbox.faults.clear()
-    state = write_json(tmp_path / "state.json", failed.state)
+    state = write_json(tmp_path / "state.json", failed.state if failed.stdout else {})
     again = sync(sandbox, tmp_path, *chosen, "--state", state, product_ids=products, **batches).succeeded()
     wanted = [event for product in products for event in sandbox.account.scoped("events", product)]
     assert records_in(again, "events") == wanted

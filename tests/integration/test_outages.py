@@ -13,6 +13,7 @@ import pytest
 from tests.sandbox import RESOURCES, Sandbox, faults, make_account
 from tests.support.assertions import assert_every_record_once
 from tests.support.cases import SMALL, small_sandbox, watched_sync
+from tests.support.catalogs import choose
 from tests.support.exports import read_exports
 from tests.support.results import result_sandbox
 from tests.support.run import settings_for
@@ -114,14 +115,27 @@ def test_an_outage_sends_no_schema(clock: Clock, tmp_path: Path) -> None:
     assert clock.slept
 
 
-def test_schema_comes_with_the_first_good_response(tmp_path: Path) -> None:
-    """Also that of a list without records."""
+def test_schema_comes_with_the_first_record_or_a_good_end(tmp_path: Path) -> None:
+    """So a list without records has one too, and a stream that fails has none."""
     account = make_account(**SMALL)
     account.records["metrics"] = []
     with Sandbox(account, faults=[faults.status(403, resource="events")]) as sandbox:
         run = sync(sandbox, tmp_path)
     assert run.failed == ["events"]
     assert {message["stream"] for message in run.of_type("SCHEMA")} == set(RESOURCES) - {"events"}
+
+
+def test_a_stream_that_fails_before_its_first_record_has_no_schema(tmp_path: Path) -> None:
+    """Even if a response was good: none of its records is new, or a stream map fails for the first."""
+    with small_sandbox(faults.status(403, resource="events", skip=1)) as sandbox:
+        state = {"bookmarks": {"events": {"replication_key": "last_sent_at", "replication_key_value": "2025-01-01"}}}
+        catalog = choose(events="last_sent_at")
+        old = sync(sandbox, tmp_path, catalog=catalog, state=state, page_size=2, max_concurrency=1)
+        sandbox.faults.clear()
+        mapped = sync(sandbox, tmp_path, catalog=catalog, stream_maps={"events": {"name": "1 / 0"}})
+    for run in (old, mapped):
+        assert run.failed == ["events"]
+        assert not run.of_type("SCHEMA")
 
 
 def test_what_is_looked_up_sends_no_schema(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from singer_sdk.helpers._batch import BaseBatchFileEncoding, SDKBatchMessage
 from singer_sdk.singerlib import ActivateVersionMessage, RecordMessage, SchemaMessage, StateMessage
 from typing_extensions import override
 
@@ -73,6 +74,7 @@ def messages(*kinds: str) -> list[Any]:
         "SCHEMA": SchemaMessage("events", SCHEMA, key_properties=["id"]),
         "ACTIVATE_VERSION": ActivateVersionMessage("events", version=1),
         "RECORD": RecordMessage("events", {"id": "a"}),
+        "BATCH": SDKBatchMessage("events", BaseBatchFileEncoding("jsonl", "gzip"), ["file:///1.json.gz"]),
         "STATE": StateMessage({}),
     }
     return [made[kind] for kind in kinds]
@@ -106,7 +108,8 @@ def written(capture: pytest.CaptureFixture[bytes]) -> list[dict[str, Any]]:
         (["SCHEMA", "ACTIVATE_VERSION"], "release", ["SCHEMA", "ACTIVATE_VERSION"]),
         (["SCHEMA", "ACTIVATE_VERSION"], "discard_activate_version", ["SCHEMA"]),
         (["SCHEMA", "ACTIVATE_VERSION"], "discard", []),
-        (["SCHEMA"], "release_schemas", ["SCHEMA"]),
+        (["SCHEMA"], "release", ["SCHEMA"]),
+        (["SCHEMA", "BATCH"], "discard", ["SCHEMA", "BATCH"]),
     ],
 )
 def test_the_order_of_messages(
@@ -187,8 +190,10 @@ def test_a_state_is_written_at_once(writer: BufferedWriter, monkeypatch: pytest.
 def test_a_schema_comes_before_records_that_are_encoded(
     writer: BufferedWriter, capsysbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """As before any other."""
+    """As before any other; it waits where there is none."""
     writer.write_message(*messages("SCHEMA"))
+    writer.write_records(bytearray())
+    assert written(capsysbinary) == []
     write_encoded(writer)
     writer.flush()
     assert [message["type"] for message in written(capsysbinary)] == ["SCHEMA", "RECORD"]
