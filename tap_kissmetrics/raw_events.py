@@ -21,9 +21,8 @@ from tap_kissmetrics.sdk_extensions.state import NumberStateManager, parse_insta
 from tap_kissmetrics.sdk_extensions.stream import ExtendedStream
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
-    from singer_sdk.helpers._batch import BatchConfig
     from singer_sdk.helpers.types import Context, Record
 
     from tap_kissmetrics.exports import Plan
@@ -51,7 +50,6 @@ class RawEventsStream(ExtendedStream):
     @override
     def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
-        self._held: dict[str, tuple[Context | None, int]] = {}
         self._revisions = self._revisions_read = self._size = 0
 
     @property
@@ -152,7 +150,8 @@ class RawEventsStream(ExtendedStream):
             empty += reader.empty
             self._revisions_read += 1
             if is_incremental:
-                self._advance(context, revision)
+                self.state_manager.advance(context, self.replication_key, revision)
+                self.finalize_state_progress_markers(self.get_context_state(context))  # and write a STATE
         if empty:
             self.stream_logger.info("%s: %s skipped", export.name, plural(empty, "empty line"))
         if plan.missing is not None:
@@ -185,28 +184,3 @@ class RawEventsStream(ExtendedStream):
             self.progress.update(0, done=self._revisions_read, size=len(block))
             if is_last:
                 return
-
-    # State
-
-    def _advance(self, context: Context | None, revision: int) -> None:
-        """Set the bookmark to a revision that was read whole, and write a STATE."""
-        if self.config.get("batch_config"):
-            self._held[str(context)] = (context, revision)
-            return
-        self.state_manager.advance(context, self.replication_key, revision)
-        self.services.write_state(self.tap_state)
-
-    @override
-    def get_batches(
-        self, batch_config: BatchConfig, context: Context | None = None
-    ) -> Iterable[tuple[t.Any, list[str]]]:
-        # The SDK takes no record in advance: once a file is written, it holds all records that were read.
-        for encoding, manifest in super().get_batches(batch_config, context):
-            self._advance_held()
-            yield encoding, manifest
-        self._advance_held()
-
-    def _advance_held(self) -> None:
-        for context, revision in self._held.values():
-            self.state_manager.advance(context, self.replication_key, revision)
-        self._held = {}

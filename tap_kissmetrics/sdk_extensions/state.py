@@ -49,7 +49,8 @@ class InstantStateManager(StreamStateManager):
         self._stream_logger = logger
         self._reported: set[str] = set()
         self.hold = False
-        """Whether bookmarks stay where they are: records were read that no message has named yet."""
+        """Whether bookmarks stay where they are until `release`: no file holds yet what was read."""
+        self._held: list[dict[str, t.Any] | None] = []
 
     def observe_server_clock(self, date: str | None, elapsed: dt.timedelta) -> None:
         """Allow for a server whose clock is behind, from the `Date` header of a response and the time that it took."""
@@ -65,8 +66,16 @@ class InstantStateManager(StreamStateManager):
 
     @override
     def finalize_state(self, state: dict[str, t.Any] | None = None) -> None:
-        if not self.hold:
+        if self.hold:
+            self._held.append(state)
+        else:
             super().finalize_state(state)
+
+    def release(self) -> None:
+        """Move the bookmarks that were held: a file holds everything that was read."""
+        for state in self._held:
+            super().finalize_state(state)
+        self._held = []
 
     @override
     def increment_state(self, latest_record: Record, *, context: Context | None = None, replication_key: str) -> None:
@@ -107,8 +116,13 @@ class NumberStateManager(InstantStateManager):
         return t.cast("int | None", self.get_context_state(context).get("replication_key_value"))
 
     def advance(self, context: Context | None, replication_key: str, value: int) -> None:
-        """Move the bookmark forward: everything up to this value was written."""
-        self.get_context_state(context).update(replication_key=replication_key, replication_key_value=value)
+        """Note that everything up to this value was read; it becomes the bookmark when the state is finalized."""
+        progress = {"replication_key": replication_key, "replication_key_value": value}
+        self.get_context_state(context)["progress_markers"] = progress
+
+    @override
+    def discard_progress(self, context: Context) -> None:
+        """Keep the progress of a partition that failed later: what comes before it was read whole."""
 
     @override
     def write_starting_replication_value(self, *args: t.Any, **kwargs: t.Any) -> None:

@@ -42,7 +42,7 @@ if t.TYPE_CHECKING:
 
     from singer_sdk import Tap
     from singer_sdk.helpers._batch import BatchConfig
-    from singer_sdk.helpers.types import Context, TapState
+    from singer_sdk.helpers.types import Context
     from singer_sdk.mapper import StreamMap
     from singer_sdk.metrics import Counter
     from singer_sdk.singerlib import Catalog, MetadataMapping
@@ -154,7 +154,6 @@ class Services:
     """Makes the HTTP session, once the first request is to be sent."""
 
     writer: BufferedWriter
-    write_state: Callable[[TapState], None]
     shutdown: Shutdown
     user_agent: str
     sync_start: dt.datetime
@@ -386,10 +385,12 @@ class ExtendedStream(RESTStream[int]):
             raise InputError(msg)
         rows = self._sync_records(context, write_messages=False)
         records = (message.record for row in rows for message in self._generate_record_messages(row))
-        # The SDK advances the bookmark with the last record, before the file that holds it is written and named.
+        # The SDK moves a bookmark once the records up to it were read, which is before a file holds them.
         self.state_manager.hold = True
         for manifest in write_batches(records, batch_config, tap_name=self.tap_name, stream_name=self.name):
+            self.state_manager.release()
             yield batch_config.encoding, manifest
+        self.state_manager.release()
         self.state_manager.hold = False
 
     def on_stream_complete(self) -> None:

@@ -152,7 +152,6 @@ class ExtendedTap(Tap):
         return Services(
             connect=self.connect,
             writer=self.message_writer,
-            write_state=self.state_writer.write_state,
             shutdown=self.shutdown,
             user_agent=f"{self.name}/{self.plugin_version}",
             sync_start=dt.datetime.fromtimestamp(self.initialized_at / 1000, tz=dt.UTC),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import itertools
 import os
 import sys
 import typing as t
@@ -188,31 +189,21 @@ def abandon_stdout() -> None:
 def write_batches(
     records: Iterator[Record], batch_config: BatchConfig, *, tap_name: str, stream_name: str
 ) -> Iterator[list[str]]:
-    """Write records to files, and yield the names of the files of each batch.
+    """Write records to files, and yield the names of each file once it holds all records that were read.
 
-    Raises `InputError` for a format that needs a package that is not installed, and `OutputError` for a file that
-    cannot be written.
+    Raises `InputError` for a format whose package is not installed, and `OutputError` for whatever else the library of
+    a storage raises.
     """
-    encoding = batch_config.encoding
-    if encoding.format == "jsonl" and not encoding.compression:
-        encoding.compression = "gzip"  # which the SDK does, and a target has to know
-    own: list[BaseException] = []
-
-    def read() -> Iterator[Record]:
-        try:
-            yield from records
-        except BaseException as error:
-            own.append(error)
-            raise
-
+    if batch_config.encoding.format == "jsonl":
+        batch_config.encoding.compression = "gzip"  # which the SDK uses in any case, and a target has to know
     batcher = Batcher(tap_name=tap_name, stream_name=stream_name, batch_config=batch_config)
-    try:
-        yield from batcher.get_batches(records=read())
-    except ImportError as error:
-        msg = f"batch_config: {error}"
-        raise InputError(msg) from error
-    except Exception as error:  # of any library that writes to a storage
-        if error in own:
-            raise
-        msg = f"batch_config: {'no space left on the disk' if is_disk_full(error) else describe_cause(error)}"
-        raise OutputError(msg) from error
+    while batch := list(itertools.islice(records, batch_config.batch_size)):
+        try:
+            manifests = list(batcher.get_batches(iter(batch)))
+        except ModuleNotFoundError as error:
+            msg = f"batch_config: needs a package that is not installed: pip install {error.name}"
+            raise InputError(msg) from error
+        except Exception as error:
+            msg = f"batch_config: {'no space left on the disk' if is_disk_full(error) else describe_cause(error)}"
+            raise OutputError(msg) from error
+        yield from manifests

@@ -391,8 +391,9 @@ class TestChoices:
         assert slow.state == fast.state
         assert slow.warnings == [line for line in slow.warnings if "revision 13" in line]
 
+    @pytest.mark.parametrize("missing", [None, 7])
     @pytest.mark.parametrize("batch_size", [10, 12])
-    def test_batch_files(self, batch_size: int, export: Export, tmp_path: Path) -> None:
+    def test_batch_files(self, batch_size: int, missing: int | None, export: Export, tmp_path: Path) -> None:
         """A bookmark is not ahead of the file that holds its records, nor behind where the last file is full."""
         batch_config = {
             "encoding": {"format": "jsonl"},
@@ -400,8 +401,12 @@ class TestChoices:
             "batch_size": batch_size,
         }
         (tmp_path / "batches").mkdir()
-        run = read_exports(tmp_path, export.folder, batch_config=batch_config).succeeded()
+        if missing:
+            export.path(missing).unlink()
+        run = read_exports(tmp_path, export.folder, batch_config=batch_config)
+        assert run.code == bool(missing)
         found: list[tuple[int, int]] = []
+        reached = []
         for message in run.messages:
             if message["type"] == "BATCH":
                 for path in message["manifest"]:
@@ -409,10 +414,12 @@ class TestChoices:
                         lines = file.read().splitlines()
                     found += [(record["revision"], record["line"]) for record in map(json.loads, lines)]
             elif message["type"] == "STATE":
-                bookmark = bookmarks(message["value"]).get(str(export.folder)) or 0
-                assert (bookmark, 3) in {(0, 3), *found}
-        assert found == sorted(export.expected())
-        assert bookmarks(run.state) == {str(export.folder): 12}
+                reached.append(bookmarks(message["value"]).get(str(export.folder)) or 0)
+                assert (reached[-1], 3) in {(0, 3), *found}
+        last = missing - 1 if missing else 12
+        assert found == [key for key in sorted(export.expected()) if key[0] <= last]
+        assert reached[-1] == last
+        assert any(0 < revision < last for revision in reached), "a run that is stopped would begin anew"
 
     def test_connection_test(self, export: Export, tmp_path: Path) -> None:
         assert read_exports(tmp_path, export.folder, arguments=["--test"]).code == 0

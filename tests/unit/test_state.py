@@ -77,6 +77,8 @@ def bookmark_after(values: list[Any], state: dict[str, Any] | None = None, **opt
         bookmarks.increment_state({KEY: value}, replication_key=KEY)
     bookmarks.hold = options.get("hold", False)
     bookmarks.finalize_state(bookmarks.get_context_state(None))
+    if options.get("release"):
+        bookmarks.release()
     found: str | None = state["bookmarks"]["events"].get("replication_key_value")
     return found
 
@@ -136,10 +138,12 @@ def test_the_clock_of_the_server(date: str | None, elapsed: float, bookmark: str
     assert bookmark_after(values, date=date, elapsed=dt.timedelta(seconds=elapsed)) == bookmark
 
 
-def test_a_bookmark_that_is_held_stays() -> None:
+@pytest.mark.parametrize(("release", "bookmark"), [(False, "2024-01-01"), (True, "2024-02-01")])
+def test_a_bookmark_that_is_held_stays_until_it_is_released(release: bool, bookmark: str) -> None:  # noqa: FBT001
     """Records were read that no file names yet."""
     old = {"replication_key": KEY, "replication_key_value": "2024-01-01"}
-    assert bookmark_after(["2024-02-01"], {"bookmarks": {"events": old}}, hold=True) == "2024-01-01"
+    state = {"bookmarks": {"events": old}}
+    assert bookmark_after(["2024-02-01"], state, hold=True, release=release) == bookmark
 
 
 def test_what_does_not_move_it_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
