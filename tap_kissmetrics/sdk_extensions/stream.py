@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import datetime as dt
 import decimal
 import fnmatch
 import re
-import traceback
 import typing as t
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,7 +16,7 @@ import requests
 from singer_sdk import RESTStream
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError, SingerSDKError
 from singer_sdk.helpers.conform import TypeConformanceLevel
-from singer_sdk.mapper import NULL_STRING, CustomStreamMap, RemoveRecordTransform, SameRecordTransform
+from singer_sdk.mapper import CustomStreamMap, RemoveRecordTransform, SameRecordTransform
 from singer_sdk.singerlib import RecordMessage
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL, Metadata
 from typing_extensions import override
@@ -54,8 +52,6 @@ if t.TYPE_CHECKING:
     from tap_kissmetrics.sdk_extensions.writer import BufferedWriter
 
 
-_NO_EXPRESSIONS: t.Final = {"__alias__", "__source__", "__else__", "__key_properties__"}
-
 _JSON_TYPES: t.Final = {bool, int, float, decimal.Decimal, str, list, dict, type(None)}
 
 
@@ -65,18 +61,6 @@ def unmatched_maps(stream_maps: Mapping[str, t.Any], streams: Collection[str]) -
         source = definition.get("__source__", name) if isinstance(definition, dict) else name
         if name != "__else__" and not fnmatch.filter(streams, str(source)):
             yield str(source)
-
-
-def broken_expressions(stream_maps: Mapping[str, t.Any]) -> Iterator[str]:
-    """Describe, as the SDK does, what is no expression: it takes `x = 1` for one, and ignores what follows a `;`."""
-    for name, definition in stream_maps.items():
-        for column, expression in definition.items() if isinstance(definition, dict) else ():
-            if column in _NO_EXPRESSIONS or not isinstance(expression, str) or expression == NULL_STRING:
-                continue
-            try:
-                ast.parse(expression.strip(), mode="eval")
-            except (SyntaxError, ValueError, RecursionError, MemoryError):
-                yield f"Failed to parse expression {truncate(expression)}. ({name}: {column})"
 
 
 def shared_table(stream_maps: Mapping[str, Iterable[StreamMap]]) -> str | None:
@@ -94,16 +78,11 @@ def shared_table(stream_maps: Mapping[str, Iterable[StreamMap]]) -> str | None:
 
 
 def describe_map_error(error: Exception, record: Record, primary_keys: Iterable[str]) -> str:
-    """Name the column, the expression, the record and the cause: the SDK names the expression, for some errors only."""
-    place = ""
-    for frame, _ in traceback.walk_tb(error.__traceback__):
-        names = frame.f_locals
-        if frame.f_code.co_name == "_eval" and "property_name" in names:
-            place = f"{names['property_name'] or '__filter__'}: {truncate(str(names.get('expr')))} "
-            break
+    """Name the record for which a stream map failed, and the cause."""
     key = ", ".join(f"{name}={truncate(repr(record.get(name)))}" for name in primary_keys)
     cause = first_cause(error)
-    return f"stream_maps: {place}failed for the record with {key}: {type(cause).__name__}: {truncate(str(cause))}"
+    hint = "; install the package faker" if str(cause).startswith("'fake' is not defined") else ""
+    return f"stream_maps: failed for the record with {key}: {type(cause).__name__}: {truncate(str(cause))}{hint}"
 
 
 class MappedRecords:

@@ -44,7 +44,6 @@ from tap_kissmetrics.sdk_extensions.stream import (
     ExtendedStream,
     Services,
     StreamError,
-    broken_expressions,
     shared_table,
     unmatched_maps,
 )
@@ -176,11 +175,7 @@ class ExtendedTap(Tap):
     @override
     def setup_mapper(self) -> None:
         streams = self.streams  # which complete the entries of the catalog that the mapper reads
-        maps = self.config.get("stream_maps")
-        if isinstance(maps, dict) and (broken := list(broken_expressions(maps))):
-            msg = f"stream_maps: {'; '.join(broken)}"
-            raise InputError(msg)
-        if unmatched := list(unmatched_maps(maps, streams)) if isinstance(maps, dict) else []:
+        if unmatched := list(unmatched_maps(self.config.get("stream_maps") or {}, streams)):
             self.logger.warning("stream_maps: no stream matches %s", suggest_names(unmatched, streams))
         try:
             super().setup_mapper()

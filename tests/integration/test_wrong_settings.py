@@ -209,7 +209,7 @@ def test_a_stream_map_that_knows_no_such_column(sandbox: Sandbox, tmp_path: Path
     assert run.failed == ["accounts"]
     key = sandbox.account.ids("accounts")[0]
     assert run.errors[0] == (
-        f"accounts: stream_maps: name: nmae failed for the record with id={key!r}: "
+        f"accounts: stream_maps: failed for the record with id={key!r}: "
         "NameNotDefined: 'nmae' is not defined for expression 'nmae'"
     )
 
