@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import errno
-import functools
+import html
 import json
 import logging
-import math
 import os
 import re
 import sys
 import threading
 import typing as t
 from contextlib import contextmanager, suppress
-from html.entities import html5
+from urllib.parse import quote
 
 from typing_extensions import override
 
@@ -29,42 +28,42 @@ REDACTED: t.Final = "(hidden)"
 MIN_DISTINCTIVE_LENGTH: t.Final = 12
 """Characters below which a secret may be an everyday word: only whole words are redacted."""
 
-MIN_ENCODED_LENGTH: t.Final = 6
-"""Characters below which what a secret is encoded to may be any word or number."""
-
 MAX_LINE_LENGTH: t.Final = 4000
 """Characters of a log message."""
 
 MAX_QUOTED_LENGTH: t.Final = 200
 """Characters of foreign text, such as an error of the API, that are shown."""
 
-MAX_EXAMINED_LENGTH: t.Final = 2**16
-"""Characters of foreign text from which those are taken."""
-
 Logger: t.TypeAlias = logging.Logger | logging.LoggerAdapter[t.Any]
 
 
 class Redactor:
-    """Replaces secrets in text by `REDACTED`, however they are escaped or encoded."""
+    """Replaces secrets in text by `REDACTED`: as they are, and as URLs, JSON, `repr`, HTML and Base64 write them."""
 
     def __init__(self) -> None:
-        self._forms: dict[str, _Form] = {}
+        self._texts: set[str] = set()
+        self._pattern = re.compile(r"(?!)")  # matches nothing
 
     def add(self, secrets: Iterable[str]) -> None:
         """Redact these values from now on."""
-        forms = self._forms | {form.text: form for secret in filter(str.strip, secrets) for form in _forms_of(secret)}
-        # The longest first: one secret may begin with another.
-        self._forms = dict(sorted(forms.items(), key=lambda item: -len(item[0])))
+        for secret in filter(str.strip, secrets):
+            encoded = base64.b64encode(secret.encode(errors="surrogatepass")).decode()
+            # Base64 comes with padding or without.
+            self._texts |= {text.rstrip("=") for text in (secret, encoded)}
+        self._texts.discard("")
+        if self._texts:
+            # The longest first: one secret may begin with another.
+            texts = sorted(self._texts, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(_pattern_of, texts)), re.IGNORECASE)
 
     def redact(self, text: str, *, is_own: bool = False) -> str:
-        """Return the text without the secrets; in the tap's own text, without those that are no everyday word."""
-        # To compile a pattern takes milliseconds, and few lines need one.
-        squeezed = None if _may_be_escaped(text) else _squeeze(text)
-        for form in self._forms.values():
-            is_word = is_own and form.text.isalpha() and len(form.text) < MIN_DISTINCTIVE_LENGTH
-            if not is_word and (squeezed is None or _squeeze(form.text) in squeezed):
-                text = _compile(form).sub(REDACTED, text)
-        return text
+        """Return the text without secrets. The tap's own text keeps those that may be everyday words."""
+
+        def replace(match: re.Match[str]) -> str:
+            is_word = is_own and match[0].isalpha() and len(match[0]) < MIN_DISTINCTIVE_LENGTH
+            return match[0] if is_word else REDACTED
+
+        return self._pattern.sub(replace, text)
 
     def redact_record(self, record: logging.LogRecord, own_logger: str) -> None:
         """Remove the secrets from a log record, in place. Foreign text in the tap's own lines is redacted before."""
@@ -84,69 +83,25 @@ def _bound(line: str) -> str:
     return line if len(line) <= MAX_LINE_LENGTH else f"{line[:MAX_LINE_LENGTH]}... ({len(line):,} characters)"
 
 
-class _Form(t.NamedTuple):
-    """What a secret may look like: itself, or encoded; `end` is a pattern of what may follow."""
-
-    text: str
-    end: str = ""
-    is_encoded: bool = True
-
-
-def _forms_of(secret: str) -> t.Iterator[_Form]:
-    """Yield a secret as it is, in hexadecimal, and in Base64."""
-    yield _Form(secret, is_encoded=False)
-    encoded = secret.encode(errors="surrogatepass")
-    forms = {encoded.hex(): ""}
-    for shift in range(3):
-        # Within the Base64 of a longer text, characters depend on where the secret begins.
-        text = base64.b64encode(bytes(shift) + encoded).decode()
-        bits = 8 * (shift + len(encoded))
-        form = text[math.ceil(8 * shift / 6) : bits // 6]
-        if not shift or len(form) >= MIN_DISTINCTIVE_LENGTH:
-            forms[form] = f"{'[A-Za-z0-9+/_-]?' if bits % 6 else ''}={{0,2}}"
-    yield from (_Form(*item) for item in forms.items() if len(item[0]) >= MIN_ENCODED_LENGTH and item[0] != secret)
-
-
-_may_be_escaped: t.Final = re.compile(r"%[0-9a-f]{2}|\\|&[#a-z]|[^\x00-\x7f]", re.IGNORECASE).search
-
-_BASE64_FOR_URLS: t.Final = str.maketrans("_", "/", "+-")
-
-
-def _squeeze(text: str) -> str:
-    """Return what text without escapes and a secret in it have in common."""
-    return "".join(text.split()).translate(_BASE64_FOR_URLS).lower()
-
-
-@functools.lru_cache(maxsize=64)
-def _compile(form: _Form) -> re.Pattern[str]:
-    # Nobody escapes letters and digits of what is encoded.
-    chars = [char if char.isalnum() and form.is_encoded else _escaped(char) for char in form.text]
-    if len(form.text) < MIN_DISTINCTIVE_LENGTH:
-        pattern = rf"(?<!\w){''.join(chars)}{form.end}(?!\w)"
-    else:  # also where a line was wrapped
-        pattern = r"(?:\s|\\[rn])*".join(chars) + form.end
-    return re.compile(pattern, re.IGNORECASE)
-
-
-@functools.cache
-def _escaped(char: str) -> str:
-    """Return a pattern of a character as it stands in text, a URL, JSON, HTML and a `repr`, escaped once or more."""
-    octets = char.encode(errors="surrogatepass")
-    units = re.findall("....", char.encode("utf-16-be", "surrogatepass").hex())
-    escapes = {text[1:] for text in (json.dumps(char)[1:-1], repr(char)[1:-1]) if text.startswith("\\")}
-    forms = {re.escape(char), *(rf"\\{{1,4}}{re.escape(escape)}" for escape in escapes if escape)}
-    if not char.isalnum():
-        # Base64 for URLs has others in the place of + and /.
-        forms |= {rf"\\{{1,4}}{re.escape(char)}", {"+": "-", "/": "_", " ": r"\+"}.get(char, re.escape(char))}
-        forms |= {f"&(?:amp;)*{name}" for name, text in html5.items() if text == char and name.endswith(";")}
-    forms |= {
-        "".join(f"%(?:25)*{octet:02x}" for octet in octets),
-        "".join(rf"\\{{1,4}}x{octet:02x}" for octet in octets),
-        "".join(rf"\\{{1,4}}u{unit}" for unit in units),
-        f"&(?:amp;)*#(?:0*{ord(char)}|x0*{ord(char):x});",
-    }
-    # White space is often folded.
-    return f"(?:{'|'.join(sorted(forms))}){'?' if char.isspace() else ''}"
+def _pattern_of(text: str) -> str:
+    """Return a pattern of a secret each of whose signs may be escaped."""
+    pattern = ""
+    for char in text:
+        forms = {char}
+        if not (char.isascii() and char.isalnum()):
+            forms |= {
+                quote(char, safe="", errors="surrogatepass"),
+                json.dumps(char)[1:-1],
+                repr(char)[1:-1],
+                f"\\{char}",  # a slash in JSON, a quote in a `repr`
+                html.escape(char),
+                f"&#{ord(char)};",
+                # Blanks in a query string, and the alphabet of Base64 for URLs.
+                {" ": "+", "+": "-", "/": "_"}.get(char, char),
+            }
+        pattern += f"(?:{'|'.join(map(re.escape, sorted(forms, key=len, reverse=True)))})"
+    pattern += "={0,2}"
+    return pattern if len(text) >= MIN_DISTINCTIVE_LENGTH else rf"(?<!\w){pattern}(?!\w)"
 
 
 REDACTOR: t.Final = Redactor()
@@ -176,8 +131,8 @@ class _RedactingFactory:
 
 def truncate(text: str) -> str:
     """Make foreign text fit for a message: its beginning, on one line, printable, without secrets."""
-    text = " ".join(text[:MAX_EXAMINED_LENGTH].split())
-    text = REDACTOR.redact("".join(c for c in text if c.isprintable()))
+    text = " ".join(REDACTOR.redact(text).split())
+    text = "".join(filter(str.isprintable, text))
     return text if len(text) <= MAX_QUOTED_LENGTH else text[:MAX_QUOTED_LENGTH] + "..."
 
 

@@ -6,9 +6,8 @@ import base64
 import html
 import json
 import logging
-import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
 import pytest
 from hypothesis import given
@@ -37,6 +36,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "lower case": str.lower,
     "%XX": lambda secret: quote(secret, safe=""),
     "%xx": lambda secret: quote(secret, safe="").lower(),
+    "a query string": quote_plus,
     "JSON": lambda secret: json.dumps(secret)[1:-1],
     "JSON, not ASCII": lambda secret: json.dumps(secret, ensure_ascii=False)[1:-1],
     "JSON with escaped slashes": lambda secret: json.dumps(secret)[1:-1].replace("/", "\\/"),
@@ -49,19 +49,7 @@ FORMS: dict[str, Callable[[str], str]] = {
     "Base64 without its end": lambda secret: base64.b64encode(secret.encode()).decode().rstrip("="),
     "Base64 for a URL": lambda secret: base64.urlsafe_b64encode(secret.encode()).decode(),
     "Base64 for a URL, without its end": lambda s: base64.urlsafe_b64encode(s.encode()).decode().rstrip("="),
-    "HTML, by number": lambda secret: "".join(f"&#{ord(char)};" for char in secret),
-    "HTML, by hexadecimal number": lambda secret: "".join(f"&#x{ord(char):04X};" for char in secret),
     "HTML, signs by number": lambda secret: "".join(c if c.isalnum() else f"&#{ord(c)};" for c in secret),
-    "HTML within HTML": lambda secret: html.escape(html.escape(secret)),
-    "%XX of each character": lambda secret: "".join(f"%{octet:02X}" for octet in secret.encode()),
-    "%XX within %XX": lambda secret: quote(quote(secret, safe=""), safe=""),
-    "\\u of each character": lambda s: "".join(
-        f"\\u{unit}" for unit in re.findall("....", s.encode("utf-16-be").hex())
-    ),
-    "JSON within JSON": lambda secret: json.dumps(json.dumps(secret)[1:-1])[1:-1],
-    "two lines": lambda secret: f"{secret[:7]}\r\n {secret[7:]}",
-    "Base64 in two lines": lambda s: "\n".join(re.findall(".{1,20}", base64.b64encode(s.encode()).decode())),
-    "hexadecimal": lambda secret: secret.encode().hex(),
 }
 
 
@@ -87,23 +75,19 @@ def test_any_secret_is_hidden(secret: str, form: str) -> None:
     assert shown not in redactor.redact(f"a {shown} b")
 
 
-@pytest.mark.parametrize("before", ["", "x", "xy", "Bearer "])
-@pytest.mark.parametrize("secret", SECRETS)
-def test_a_secret_within_longer_base64_is_hidden(secret: str, before: str) -> None:
-    """But for the characters that depend on what stands beside it."""
-    redactor = Redactor()
-    redactor.add([secret])
-    text = base64.b64encode(f"{before}{secret}:and more".encode()).decode()
-    redacted = redactor.redact(text)
-    assert REDACTED in redacted
-    assert len(redacted) <= len(text) - len(secret) + 3
-
-
 def test_only_white_space_is_no_secret() -> None:
     """It would be everywhere."""
     redactor = Redactor()
     redactor.add(["", " ", " \n"])
     assert redactor.redact("a b \n c") == "a b \n c"
+
+
+def test_a_secret_with_blanks_is_hidden_before_they_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And before what cannot be printed is dropped."""
+    redactor = Redactor()
+    redactor.add(["two  blanks\tand a tab", "a\x07bell-0123"])
+    monkeypatch.setattr(logs, "REDACTOR", redactor)
+    assert truncate("it's two  blanks\tand a tab,  and a\x07bell-0123") == f"it's {REDACTED}, and {REDACTED}"
 
 
 def test_what_is_cut_shows_no_part_of_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
