@@ -207,20 +207,14 @@ LOG_INTERVAL: t.Final = 10.0
 """Seconds between two progress lines of a stream in the log."""
 
 DRAW_INTERVAL: t.Final = 0.1
-"""Least seconds between two updates of the line of a terminal."""
-
-MIN_MEASURED_TIME: t.Final = 1.0
-"""Seconds from which on the rate of a stream is worth showing."""
-
-DEFAULT_WIDTH: t.Final = 80
-"""Columns of a terminal that does not tell."""
+"""Seconds between two updates of the line of a terminal."""
 
 
 class TerminalLine:
     """The last line of a terminal. Log handlers that write through this object write above it.
 
     The cursor rests in its first column, so that a program in the same pipe, such as a target, overwrites the line
-    rather than appending to it. No escape sequence is needed.
+    rather than appending to it.
     """
 
     def __init__(self, terminal: t.TextIO) -> None:
@@ -229,43 +223,23 @@ class TerminalLine:
         self._shown = ""
 
     def show(self, text: str) -> None:
-        """Replace the line; what does not fit is left out from a comma on."""
-        width = self._width() - 1  # a full line would wrap
-        if len(text) > width:
-            text = text[: width + 2].rpartition(", ")[0] or text[:width]
-        with self._lock:
-            self._draw(text)
-
-    def clear(self) -> None:
-        """Remove the line."""
-        self.show("")
+        """Replace the line; what does not fit is left out from a comma on. An empty text removes it."""
+        # Without a terminal, as after SIGHUP under nohup, the sync goes on.
+        with self._lock, suppress(OSError):
+            # Not by shutil, which looks at stdout. Terminals that were not told their size have 0 columns.
+            width = (os.get_terminal_size(self._terminal.fileno()).columns or 80) - 1  # a full line would wrap
+            if len(text) > width:
+                text = text[: width + 2].rpartition(", ")[0] or text[:width]
+            self._terminal.write(f"\r{text.ljust(len(self._shown))}\r")
+            self._terminal.flush()
+            self._shown = text
 
     def write(self, text: str) -> None:
         """Write what a log handler writes, above the line."""
         with self._lock:
-            shown = self._shown
-            self._draw("")
-            self._terminal.write(text)
-            self._draw(shown)
-
-    def flush(self) -> None:
-        """Flush the terminal."""
-        self._terminal.flush()
-
-    def _draw(self, text: str) -> None:
-        if text or self._shown:
-            # Without a terminal, as after SIGHUP under nohup, the sync goes on.
-            with suppress(OSError):
-                self._terminal.write(f"\r{text.ljust(len(self._shown))}\r")
-                self._terminal.flush()
-            self._shown = text
-
-    def _width(self) -> int:
-        try:
-            # Not by shutil, which looks at stdout; 0 comes from terminals that were not told their size.
-            return os.get_terminal_size(self._terminal.fileno()).columns or DEFAULT_WIDTH
-        except OSError:
-            return DEFAULT_WIDTH
+            blank = " " * len(self._shown)
+            self._terminal.write(f"\r{blank}\r{text}\r{self._shown}\r" if self._shown else text)
+            self._terminal.flush()
 
 
 @contextmanager
@@ -283,7 +257,7 @@ def terminal_line() -> Iterator[TerminalLine | None]:
     try:
         yield line
     finally:
-        line.clear()
+        line.show("")
         for handler in handlers:
             handler.setStream(terminal)
 
@@ -347,11 +321,12 @@ class Progress:
 
     def refresh(self) -> None:
         """Show how far the stream is, unless that was done a moment ago."""
-        now = self._start()
-        if now - self._shown_at < (DRAW_INTERVAL if self._line else LOG_INTERVAL):
+        started_at = self._start()
+        now = waiting.monotonic()
+        if now - max(started_at, self._shown_at) < (DRAW_INTERVAL if self._line else LOG_INTERVAL):
             return
         self._shown_at = now
-        text = self._describe(now)
+        text = self._describe(now - started_at)
         if self._line:
             self._line.show(f"{self._logger.stream}: {text}")
         else:
@@ -359,48 +334,58 @@ class Progress:
 
     def complete(self) -> None:
         """Log that the stream is complete."""
-        seconds = 0.0 if self._started_at is None else waiting.monotonic() - self._started_at
+        started_at = self._start()
+        seconds = waiting.monotonic() - started_at
         self._logger.info("complete: %s", summary(self.records, self.skipped, self.requests, seconds))
         if self.records and self.skipped == self.records:
             self._logger.warning("all records are older than the bookmark or start_date: nothing was written")
 
     def _start(self) -> float:
-        now = waiting.monotonic()
-        if self._started_at is None:  # by the first request, or the first page of a list that is only looked up
-            self._started_at = now
-            self._shown_at = now - (DRAW_INTERVAL if self._line else 0.0)
-        return now
+        """Return when the first request began, or the first page came of a list that is only looked up."""
+        if self._started_at is None:
+            self._started_at = waiting.monotonic()
+        return self._started_at
 
-    def _describe(self, now: float) -> str:
-        elapsed = now - t.cast("float", self._started_at)
+    def _describe(self, elapsed: float) -> str:
         share = 0.0
         parts = []
         if self._total:
-            share = self._size / self._total_size if self._total_size else self._done / self._total
-            parts.append(f"{self._done:,} of {plural(self._total, self._unit)} ({min(share, 1):.0%})")
+            share = min(self._size / self._total_size if self._total_size else self._done / self._total, 1)
+            parts.append(f"{self._done:,} of {plural(self._total, self._unit)} ({share:.0%})")
         if self._size:
-            of_total = f" of {self._total_size / 1e6:,.1f}" if self._total_size else ""
-            parts.append(f"{self._size / 1e6:,.1f}{of_total} MB")
+            of_total = f" of {format_size(self._total_size)}" if self._total_size else ""
+            parts.append(f"{format_size(self._size)}{of_total}")
         if not self._total or self._unit != "record":
             parts.append(plural(self.records, "record"))
-        if elapsed >= MIN_MEASURED_TIME:
-            rate = self.records / elapsed
-            parts += [f"{rate:,.0f}/s"] * (rate >= 1)
-            parts.append(duration(elapsed))
-            if 0 < share < 1:
-                parts.append(f"about {duration(max(elapsed * (1 - share) / share, 1))} left")
+        if self.records >= elapsed > 0:
+            parts.append(f"{self.records / elapsed:,.0f}/s")
+        parts.append(duration(elapsed))
+        if 0 < share < 1:
+            parts.append(f"about {duration(elapsed * (1 - share) / share)} left")
         return ", ".join(filter(None, (*parts, self.part, self._position)))
 
 
 def summary(records: int, skipped: int, requests: int, seconds: float) -> str:
     """Sum up a read: "65,535 records, 66 requests, 8.4 s", or "637 read, 636 written, 8 requests, 0.4 s"."""
     counts = f"{records:,} read, {records - skipped:,} written" if skipped else plural(records, "record")
-    return f"{counts}, {plural(requests, 'request')}, {seconds:.1f} s"
+    return f"{counts}, {plural(requests, 'request')}, {duration(seconds)}"
 
 
 def duration(seconds: float) -> str:
-    """Say roughly how long something takes: "40 s", "12 min" or "3 h 20 min"."""
+    """Format a duration roughly: "0.4 s", "40 s", "12 min" or "3 h 20 min"."""
+    if seconds < 10:  # noqa: PLR2004
+        return f"{seconds:.1f} s"
     if seconds < 100:  # noqa: PLR2004
         return f"{seconds:.0f} s"
     hours, minutes = divmod(round(seconds / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def format_size(size: int) -> str:
+    """Format a number of bytes, such as "1.2 MiB"."""
+    number, unit = float(size), "bytes"
+    for larger in ("KiB", "MiB", "GiB", "TiB"):
+        if number < 1024:  # noqa: PLR2004
+            break
+        number, unit = number / 1024, larger
+    return f"{size:,} bytes" if unit == "bytes" else f"{number:.1f} {unit}"

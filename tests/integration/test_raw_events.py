@@ -339,14 +339,15 @@ class TestFiles:
         self, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(logs, "LOG_INTERVAL", 0)
-        monkeypatch.setattr(logs, "MIN_MEASURED_TIME", 0)
         other = Export(tmp_path / "other")
         other.grow()
         run = read_exports(tmp_path, export.folder, other.folder).succeeded()
         assert "12 revisions to read, 1 to 12, " in run.stderr
         lines = [line.partition("raw_events: ")[2] for line in run.stderr.splitlines() if "export 1 of 2" in line]
         assert lines[0].startswith("0 of 12 revisions (")
-        assert any(re.search(r"^6 of 12 revisions \(\d\d%\), .* of .* MB, .* about \d+ s left", line) for line in lines)
+        assert any(
+            re.search(r"^6 of 12 revisions \(\d\d%\), .* of .* [KM]iB, .* about [\d.]+ s left", line) for line in lines
+        )
         assert lines[-1].startswith("11 of 12 revisions (100%)")
         assert "of 13 revisions (" in run.stderr
 

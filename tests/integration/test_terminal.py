@@ -56,12 +56,12 @@ def test_one_line_is_updated_in_place(slow: Sandbox, tmp_path: Path) -> None:
     assert {stream: len(run.records(stream)) for stream in RESOURCES} == slow.account.counts
     assert_lines_are_whole(terminal.screen)
     assert "%" not in run.stderr
-    assert "events: complete: 400 records, 11 requests, 11." in run.stderr
+    assert "events: complete: 400 records, 11 requests, 11 s" in run.stderr
     shown = [re.fullmatch(r"events: (\d+) of 400 records \((\d+)%\), .*", text) for text in drawn_on(terminal)]
     assert list(dict.fromkeys((match[1], match[2]) for match in shown if match)) == [
         (str(count), f"{count / 4:.0f}") for count in (*range(41, 400, 40), 400)
     ]
-    assert "events: 201 of 400 records (50%), 40/s, 5 s, about 5 s left, stream 4 of 6" in drawn_on(terminal)
+    assert "events: 201 of 400 records (50%), 40/s, 5.0 s, about 5.0 s left, stream 4 of 6" in drawn_on(terminal)
 
 
 def test_lines_that_are_logged_meanwhile(slow: Sandbox, tmp_path: Path) -> None:
@@ -72,7 +72,8 @@ def test_lines_that_are_logged_meanwhile(slow: Sandbox, tmp_path: Path) -> None:
     assert run.failed == ["metrics"]
     assert_lines_are_whole(terminal.screen)
     _, _, after = terminal.written.partition("; retrying in ")
-    assert re.match(r"\S+ s\n\revents: 8\d of 400 records \(2\d%\), 4\d/s, 2 s, about 8 s left, stream 4 of 6\r", after)
+    pattern = r"\S+ s\n\revents: 8\d of 400 records \(2\d%\), 4\d/s, 2\.0 s, about [78]\.\d s left, stream 4 of 6\r"
+    assert re.match(pattern, after)
 
 
 def test_a_signal_leaves_no_line_behind(slow: Sandbox, tmp_path: Path) -> None:
@@ -123,7 +124,6 @@ def test_short_lines_cover_long_ones() -> None:
         line.show("events: 100 of 200 records")
         line.write("short\n")
         line.show("events")
-        line.flush()
     assert terminal.screen == ["short", "events"]
 
 
@@ -137,16 +137,12 @@ def test_a_terminal_that_is_gone() -> None:
         with pytest.raises(OSError, match="Input/output error"):
             os.write(terminal, b"x")
         line.show("events: 2 records")
-        line.clear()
+        line.show("")
         os.dup2(os.open(os.devnull, os.O_WRONLY), terminal)  # for what is left in the buffer
 
 
-def test_a_terminal_of_unknown_width(tmp_path: Path) -> None:
-    """It is taken for one of 80 columns; a size of 0 is none."""
-    with (tmp_path / "file").open("w", encoding="utf-8") as file:
-        TerminalLine(file).show("x" * 100)
-    drawn = (tmp_path / "file").read_bytes()
-    assert drawn == b"\r" + b"x" * 79 + b"\r"
+def test_a_terminal_of_unknown_width() -> None:
+    """Its size is 0, and it is taken for one of 80 columns."""
     with Terminal(columns=0) as terminal, os.fdopen(os.dup(terminal.file.fileno()), "w", encoding="utf-8") as file:
         TerminalLine(file).show("y" * 100)
     assert terminal.screen == ["y" * 79]

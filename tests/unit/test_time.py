@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tap_kissmetrics.sdk_extensions.http import RateLimiter
-from tap_kissmetrics.sdk_extensions.logs import Progress, StreamLogger, duration
+from tap_kissmetrics.sdk_extensions.logs import Progress, StreamLogger, duration, format_size
 from tap_kissmetrics.sdk_extensions.waiting import Shutdown, ShutdownRequested
 from tests.support.clock import Clock
 
@@ -108,8 +108,8 @@ class TestProgress:
         assert caplog.messages == [
             "events: started (stream 4 of 6, FULL_TABLE)",
             "events: 5,000 records to read",
-            "events: 3,000 of 5,000 records (60%), 250/s, 12 s, about 8 s left, stream 4 of 6",
-            "events: complete: 5,000 records, 10 requests, 20.0 s",
+            "events: 3,000 of 5,000 records (60%), 250/s, 12 s, about 8.0 s left, stream 4 of 6",
+            "events: complete: 5,000 records, 10 requests, 20 s",
         ]
 
     def test_without_a_total(
@@ -121,7 +121,7 @@ class TestProgress:
         progress.complete()
         assert caplog.messages == [
             "events: 1 record, 11 s, product 2 of 3",
-            "events: complete: 1 read, 0 written, 1 request, 11.0 s",
+            "events: complete: 1 read, 0 written, 1 request, 11 s",
             "events: all records are older than the bookmark or start_date: nothing was written",
         ]
 
@@ -139,21 +139,21 @@ class TestProgress:
             read(500_000, 300, done=done, size=34_060_000)
         assert caplog.messages == [
             "events: started (FULL_TABLE)",
-            "events: 1 of 12 files (8%), 34.1 MB, 500,000 records, 1,667/s, 5 min, about 55 min left",
-            "events: 2 of 12 files (17%), 68.1 MB, 1,000,000 records, 1,667/s, 10 min, about 50 min left",
-            "events: 3 of 12 files (25%), 102.2 MB, 1,500,000 records, 1,667/s, 15 min, about 45 min left",
+            "events: 1 of 12 files (8%), 32.5 MiB, 500,000 records, 1,667/s, 5 min, about 55 min left",
+            "events: 2 of 12 files (17%), 65.0 MiB, 1,000,000 records, 1,667/s, 10 min, about 50 min left",
+            "events: 3 of 12 files (25%), 97.4 MiB, 1,500,000 records, 1,667/s, 15 min, about 45 min left",
         ]
 
     def test_in_files_whose_size_is_known(
         self, read: Callable[..., None], progress: Progress, caplog: pytest.LogCaptureFixture
     ) -> None:
         """The time left is that of the bytes: the last file may be the largest."""
-        progress.expect(2, "revision", size=100_000_000)
-        read(1000, 10, done=1, size=20_000_000)
-        read(2000, 20, done=1, size=40_000_000)
+        progress.expect(2, "revision", size=100 * 2**20)
+        read(1000, 10, done=1, size=20 * 2**20)
+        read(2000, 20, done=1, size=40 * 2**20)
         assert caplog.messages == [
-            "events: 1 of 2 revisions (20%), 20.0 of 100.0 MB, 1,000 records, 100/s, 10 s, about 40 s left",
-            "events: 1 of 2 revisions (60%), 60.0 of 100.0 MB, 3,000 records, 100/s, 30 s, about 20 s left",
+            "events: 1 of 2 revisions (20%), 20.0 MiB of 100.0 MiB, 1,000 records, 100/s, 10 s, about 40 s left",
+            "events: 1 of 2 revisions (60%), 60.0 MiB of 100.0 MiB, 3,000 records, 100/s, 30 s, about 20 s left",
         ]
 
     def test_nothing_new_for_long(
@@ -170,10 +170,24 @@ class TestProgress:
 
     @pytest.mark.parametrize(
         ("seconds", "text"),
-        [(0.2, "0 s"), (99.4, "99 s"), (100, "2 min"), (3570, "1 h 0 min"), (3540, "59 min"), (12_345, "3 h 26 min")],
+        [
+            (0.24, "0.2 s"),
+            (9.6, "9.6 s"),
+            (10.4, "10 s"),
+            (99.4, "99 s"),
+            (100, "2 min"),
+            (3570, "1 h 0 min"),
+            (3540, "59 min"),
+            (12_345, "3 h 26 min"),
+        ],
     )
     def test_durations(self, seconds: float, text: str) -> None:
         assert duration(seconds) == text
+
+    def test_sizes(self) -> None:
+        assert [format_size(size) for size in (0, 1023, 1024, 5 * 2**20, 3 * 2**29, 2**50)] == [
+            *("0 bytes", "1,023 bytes", "1.0 KiB", "5.0 MiB", "1.5 GiB", "1024.0 TiB"),
+        ]
 
     def test_nothing_was_read(self, progress: Progress, caplog: pytest.LogCaptureFixture) -> None:
         progress.complete()
