@@ -29,7 +29,7 @@ MIN_DISTINCTIVE_LENGTH: t.Final = 12
 """Characters below which a secret may be an everyday word: only whole words are redacted."""
 
 MAX_LINE_LENGTH: t.Final = 4000
-"""Characters of a log message."""
+"""Characters of a log message. The SDK logs whole schemas at DEBUG."""
 
 MAX_QUOTED_LENGTH: t.Final = 200
 """Characters of foreign text, such as an error of the API, that are shown."""
@@ -67,20 +67,16 @@ class Redactor:
 
     def redact_record(self, record: logging.LogRecord, own_logger: str) -> None:
         """Remove the secrets from a log record, in place. Foreign text in the tap's own lines is redacted before."""
-        try:
+        with suppress(TypeError, ValueError):  # arguments that do not fit the message: logging itself reports that
             message = record.getMessage()
-        except (TypeError, ValueError):
-            return  # arguments that do not fit the message: logging itself reports that
-        redacted = _bound(self.redact(message, is_own=record.name.startswith(own_logger)))
-        if redacted != message:
-            record.msg, record.args = redacted, ()
+            redacted = self.redact(message, is_own=record.name.startswith(own_logger))
+            if len(redacted) > MAX_LINE_LENGTH:
+                redacted = f"{redacted[:MAX_LINE_LENGTH]}... ({len(redacted):,} characters)"
+            if redacted != message:
+                record.msg, record.args = redacted, ()
         if record.exc_info:
-            trace = self.redact(logging.Formatter().formatException(record.exc_info))
-            record.exc_info, record.exc_text = None, "\n".join(map(_bound, trace.splitlines()))
-
-
-def _bound(line: str) -> str:
-    return line if len(line) <= MAX_LINE_LENGTH else f"{line[:MAX_LINE_LENGTH]}... ({len(line):,} characters)"
+            trace = logging.Formatter().formatException(record.exc_info)
+            record.exc_info, record.exc_text = None, self.redact(trace)
 
 
 def _pattern_of(text: str) -> str:
@@ -111,22 +107,15 @@ REDACTOR: t.Final = Redactor()
 def redact_logs(secrets: Iterable[str], own_logger: str) -> None:
     """Keep these values out of every log line of this process. The tap's own lines are those of `own_logger`."""
     REDACTOR.add(secrets)
-    make_record = logging.getLogRecordFactory()
-    if not isinstance(make_record, _RedactingFactory):
-        logging.setLogRecordFactory(_RedactingFactory(make_record, own_logger))
 
+    class RedactedRecord(logging.LogRecord):
+        @override
+        def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+            super().__init__(*args, **kwargs)
+            REDACTOR.redact_record(self, own_logger)
 
-class _RedactingFactory:
-    """Redacts each record as it is made, whichever logger and handler it is for."""
-
-    def __init__(self, make_record: t.Callable[..., logging.LogRecord], own_logger: str) -> None:
-        self._make_record = make_record
-        self._own_logger = own_logger
-
-    def __call__(self, *args: object, **kwargs: object) -> logging.LogRecord:
-        record = self._make_record(*args, **kwargs)
-        REDACTOR.redact_record(record, self._own_logger)
-        return record
+    # As records are made, whichever logger and handler they are for.
+    logging.setLogRecordFactory(RedactedRecord)
 
 
 def truncate(text: str) -> str:
