@@ -22,7 +22,7 @@ from urllib3.exceptions import LocationValueError
 
 from tap_kissmetrics.sdk_extensions import waiting
 from tap_kissmetrics.sdk_extensions.inputs import InputError
-from tap_kissmetrics.sdk_extensions.logs import describe_cause, plural
+from tap_kissmetrics.sdk_extensions.logs import describe_cause, duration, plural
 from tap_kissmetrics.sdk_extensions.values import decode_json
 from tap_kissmetrics.sdk_extensions.waiting import ShutdownRequested
 
@@ -94,7 +94,7 @@ class RateLimiter:
             seconds = max(self._started[0] + RATE_LIMIT_PERIOD - waiting.monotonic(), 0)
             if seconds >= MIN_LOGGED_WAIT:
                 limit = plural(self._requests_per_minute, "request")
-                self._logger.info("Waiting %.0f s before %s, to stay within %s a minute", seconds, name, limit)
+                self._logger.info("Waiting %s before %s, to stay within %s a minute", duration(seconds), name, limit)
             self._shutdown.sleep(seconds)
             self.waited += seconds
         self.record()

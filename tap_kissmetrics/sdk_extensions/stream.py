@@ -27,6 +27,7 @@ from tap_kissmetrics.sdk_extensions.logs import (
     StreamLogger,
     describe_cause,
     drop_redundant,
+    duration,
     first_cause,
     truncate,
 )
@@ -221,12 +222,12 @@ class ExtendedStream(RESTStream[int]):
         if isinstance(error, RateLimitError) and error.is_too_many_requests:
             self.requests_session.disable_prefetch()
             self.stream_logger.info(
-                "waiting %.1f s because of the API's rate limit; set requests_per_minute to stay within it", wait
+                "waiting %s because of the API's rate limit; set requests_per_minute to stay within it", duration(wait)
             )
         elif isinstance(error, RateLimitError):
-            self.stream_logger.info("waiting %.1f s, as the server requires: %s", wait, error)
+            self.stream_logger.info("waiting %s, as the server requires: %s", duration(wait), error)
         else:
-            self.stream_logger.warning("%s; retrying in %.1f s", error, wait)
+            self.stream_logger.warning("%s; retrying in %s", error, duration(wait))
 
     @override
     def validate_response(self, response: requests.Response) -> None:

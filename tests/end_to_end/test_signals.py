@@ -115,7 +115,7 @@ def test_while_it_waits(fault: faults.Fault, sandbox: Sandbox, tmp_path: Path, c
     """It does not sit the wait out; and a wait that the server asks for is no longer than five minutes."""
     fault.seen = 0
     sandbox.faults.append(fault)
-    log = "waiting 300.0 s because of the API's rate limit" if fault.name != "status 503" else "retrying in"
+    log = "waiting 5 min because of the API's rate limit" if fault.name != "status 503" else "retrying in"
     with live_tap(sandbox, tmp_path, "--catalog", catalog, **WAITS) as tap:
         tap.until(lambda: log in tap.log)
         tap.process.send_signal(signal.SIGTERM)

@@ -74,7 +74,7 @@ class TestRateLimiter:
         limiter.acquire("GET /events")
         frozen_clock.sleep(55.5)
         limiter.acquire("GET /events")
-        assert caplog.messages == ["Waiting 6 s before GET /events, to stay within 1 request a minute"]
+        assert caplog.messages == ["Waiting 5.5 s before GET /events, to stay within 1 request a minute"]
 
 
 class TestProgress:
