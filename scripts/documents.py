@@ -22,7 +22,7 @@ from scripts.about import ABOUT, ENTRIES, SETTING_GROUPS, SETTINGS, TITLES, tap_
 from scripts.markdown import between, code, plain, table
 from scripts.readme import readme
 from tap_kissmetrics.apis import CORE, V3
-from tap_kissmetrics.client import ListStream, QueryListStream
+from tap_kissmetrics.client import ListStream, V3ListStream
 from tap_kissmetrics.raw_events import RawEventsStream
 from tap_kissmetrics.raw_lines import parse_line
 from tests.sandbox import make_account, make_query_account
@@ -126,7 +126,7 @@ def _overview(api: str) -> str:
 
 def _stream_row(stream: ExtendedStream) -> tuple[str, ...]:
     key = f" on `{stream.replication_key}`" if stream.replication_key else ""
-    is_scoped = isinstance(stream, QueryListStream) and stream.of_products
+    is_scoped = isinstance(stream, V3ListStream) and stream.of_products
     return (
         f"`{stream.name}`",
         f"`{stream.path}`" if isinstance(stream, ListStream) and not is_scoped else "",

@@ -6,7 +6,7 @@ import base64
 import datetime as dt
 import typing as t
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from requests import PreparedRequest
@@ -17,7 +17,7 @@ from tap_kissmetrics.sdk_extensions.state import parse_instant
 from tap_kissmetrics.sdk_extensions.values import identity
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from requests.auth import AuthBase
 
@@ -57,6 +57,10 @@ class Api:
         """Convert an id from the settings to the type that the API uses; raise `ValueError` if it cannot be one."""
         return int(value) if self.has_numeric_ids else str(value)
 
+    def identity(self, value: str | int) -> str | int:
+        """Return what a table compares of an id."""
+        return identity(value, is_numeric=self.has_numeric_ids)
+
     def url(self, settings: Settings) -> str:
         """Return the root URL, without a slash at its end."""
         return normalize_url(settings.get("api_url") or self.default_url)
@@ -72,13 +76,9 @@ class Api:
 
     def product_ids(self, settings: Settings) -> list[str | int]:
         """Return the products to read, each once; none stands for all."""
-        return self.unique_ids(settings.get("product_ids") or ())
-
-    def unique_ids(self, ids: Iterable[str | int]) -> list[str | int]:
-        """Convert ids from the settings, and keep one of those that are the same to a table."""
         unique: dict[str | int, str | int] = {}
-        for value in map(self.parse_id, ids):
-            unique.setdefault(identity(value, is_numeric=self.has_numeric_ids), value)
+        for value in map(self.parse_id, settings.get("product_ids") or ()):
+            unique.setdefault(self.identity(value), value)
         return list(unique.values())
 
 
@@ -121,6 +121,11 @@ METRIC_PATH: t.Final = "/query"
 """The root of the metric queries of the Core API, beside that of its lists."""
 
 APIS: t.Final = {api.name: api for api in (CORE, V3)}
+
+
+def quote_id(value: object) -> str:
+    """Quote an id as a segment of a path."""
+    return quote(str(value), safe="", errors="surrogatepass")
 
 
 def get_api(settings: Settings) -> Api:

@@ -9,13 +9,12 @@ from contextlib import suppress
 from functools import cached_property, partial
 from http import HTTPStatus
 from importlib.resources import files
-from urllib.parse import quote
 
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from typing_extensions import override
 
-from tap_kissmetrics.apis import get_api, setting_of_url
+from tap_kissmetrics.apis import get_api, quote_id, setting_of_url
 from tap_kissmetrics.errors import (
     error_for_connection,
     error_for_response,
@@ -24,10 +23,9 @@ from tap_kissmetrics.errors import (
 from tap_kissmetrics.responses import check_self_link, decode_body, find_failure, read_id, read_page
 from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError, ExtendedStream
-from tap_kissmetrics.sdk_extensions.values import identity
 
 if t.TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import requests
     from requests.auth import AuthBase
@@ -35,6 +33,8 @@ if t.TYPE_CHECKING:
 
     from tap_kissmetrics.apis import Api
     from tap_kissmetrics.sdk_extensions.pagination import Page, ResultPage
+
+    PageT = t.TypeVar("PageT", bound=ResultPage)
 
 SCHEMAS: t.Final = files(__package__) / "schemas"
 
@@ -115,11 +115,13 @@ class KissmetricsStream(ExtendedStream):
             raise RetriableAPIError(msg, response)
         return response, self.read_json(response)
 
-    def warn_unknown(self, page: ResultPage) -> None:
-        """Warn of what stands beside an empty list and is not known, once; the stream does not count as complete."""
+    def check_page(self, page: PageT, validate: Callable[[PageT], None]) -> PageT:
+        """Validate a page, and return it; unknown fields beside an empty list mean that records may be missing."""
+        validate(page)
         if page.unknown and self.is_complete:
             self.is_complete = False
             self.stream_logger.warning("an empty list comes with unknown fields: %s", ", ".join(page.unknown))
+        return page
 
     def _warn_repaired(self, description: str) -> None:
         if not self._is_repair_reported:
@@ -167,50 +169,43 @@ class ListStream(KissmetricsStream):
 
     @override
     def get_url(self, context: Context | None) -> str:
-        scope = f"/products/{quote(str(context['product_id']), safe='', errors='surrogatepass')}" if context else ""
+        scope = f"/products/{quote_id(context['product_id'])}" if context else ""
         return f"{self.url_base}{scope}{self.path}"
 
     @override
-    def request_records(self, context: Context | None) -> Iterator[Record]:
-        self.progress.part = self._describe_part(context)
-        lookup: list[Record] = []
-        for record in self._read_list(context):
-            if context and self._is_in_another_list(record, context["product_id"]):
-                continue
-            if self.lookup_columns:
-                lookup.append({column: record.get(column) for column in self.lookup_columns})
-            yield record
-        self._lookup_records[context and context["product_id"]] = lookup
-
-    @override
-    def get_new_paginator(self) -> OverlapPaginator:  # type: ignore[override]  # not one of the SDK's, whose loop is not used
+    def get_new_paginator(self) -> OverlapPaginator:  # type: ignore[override]  # the SDK's loop is not used
         return OverlapPaginator(self.api.page_size(self.config))
 
-    def _read_list(self, context: Context | None) -> Iterator[Record]:
-        """Read a list page by page; a page that is wrong is requested again."""
+    @override
+    def request_records(self, context: Context | None) -> Iterator[Record]:
         url = self.get_url(context)
+        product_id = context["product_id"] if context else None
+        parts = self.partitions or []
+        self.progress.part = f"product {parts.index(dict(context)) + 1} of {len(parts)}" if context else ""
+        lookup: list[Record] = []
         paginator = self.get_new_paginator()
+        # A page that does not fit is requested again.
         request_page = self.request_decorator(partial(self._request_page, url, paginator))
         with self.get_http_request_counter() as counter:
             counter.with_context(context)
             while not paginator.finished:
-                # Do not keep the page: it would stay alive while the next one is loaded.
-                records, total = paginator.update(page := request_page()), page.total
-                del page
+                page = request_page()
+                records = paginator.update(page)
                 counter.increment()
-                self.progress.update(len(records), None if context else total)
+                self.progress.update(len(records), None if context else page.total)
                 self._prefetch(url, paginator)
-                yield from self.identify(records, context)
-                del records
+                for record in self.identify(records, product_id):
+                    if self.lookup_columns:
+                        lookup.append({column: record.get(column) for column in self.lookup_columns})
+                    yield record
+                del page, records  # which would stay alive while the next page is loaded
+        self._lookup_records[product_id] = lookup
 
     def _request_page(self, url: str, paginator: OverlapPaginator) -> Page:
         params = {"offset": paginator.offset, "limit": paginator.page_size}
         _, body = self.request_json("GET", url, status=HTTPStatus.OK, params=params)
         check_self_link(body, url.removeprefix(self.url_base))
-        page = read_page(body, **params, has_numeric_ids=self.api.has_numeric_ids)
-        paginator.validate(page)
-        self.warn_unknown(page)
-        return page
+        return self.check_page(read_page(body, **params, identity=self.api.identity), paginator.validate)
 
     def _prefetch(self, url: str, paginator: OverlapPaginator) -> None:
         session = self.requests_session
@@ -222,18 +217,14 @@ class ListStream(KissmetricsStream):
         upcoming = [self.prepare("GET", url, params=each) for each in params]
         session.prefetch(upcoming, timeout=self.timeout, allow_redirects=False)
 
-    def identify(self, records: list[Record], _context: Context | None) -> Iterable[Record]:
-        """Return the records with the whole of their primary key."""
-        return records
-
-    def _is_in_another_list(self, record: Record, product_id: str | int) -> bool:
-        """Return whether the list of another product has this record too: a primary key is written once."""
-        key = tuple(identity(record[column], is_numeric=self.api.has_numeric_ids) for column in self.key_columns)
-        return self._product_of.setdefault(key, product_id) != product_id
-
-    def _describe_part(self, context: Context | None) -> str:
-        contexts = self.partitions or []
-        return f"product {contexts.index(dict(context)) + 1} of {len(contexts)}" if context else ""
+    def identify(self, records: list[Record], product_id: str | int | None) -> Iterator[Record]:
+        """Yield the records, but those that the list of another product has too: a primary key is written once."""
+        for record in records:
+            if product_id is not None:
+                key = tuple(self.api.identity(record[column]) for column in self.key_columns)
+                if self._product_of.setdefault(key, product_id) != product_id:
+                    continue
+            yield record
 
     def lookup_records(self) -> list[Record]:
         """Return the `lookup_columns` of each record, in the order of the list, which is read if it was not read yet.
@@ -269,7 +260,7 @@ class ListStream(KissmetricsStream):
         super().on_stream_complete()
 
 
-class QueryListStream(ListStream):
+class V3ListStream(ListStream):
     """A list of the Query API v3. Those of products exist for each product, and only there."""
 
     schema = StreamSchema(SchemaDirectory(SCHEMAS / "query"))
@@ -286,16 +277,17 @@ class QueryListStream(ListStream):
         return [{"product_id": product["id"]} for product in products]
 
     @override
-    def request_records(self, context: Context | None) -> Iterable[Record]:  # type: ignore[override]
+    def request_records(self, context: Context | None) -> Iterator[Record]:
         # Without products, the SDK asks for the list without a context.
-        return super().request_records(context) if context or not self.of_products else ()
+        return super().request_records(context) if context or not self.of_products else iter(())
 
     @override
-    def identify(self, records: list[Record], context: Context | None) -> Iterator[Record]:
-        for record in records:
-            if context and record.get("product_id") is None:
-                record["product_id"] = context["product_id"]
-            elif context and read_id(record, "product_id") is None:
+    def identify(self, records: list[Record], product_id: str | int | None) -> Iterator[Record]:
+        """Yield the records, each with the id of its product, which is a part of the primary key."""
+        for record in records if product_id is not None else ():
+            if record.get("product_id") is None:
+                record["product_id"] = product_id
+            elif read_id(record, "product_id") is None:
                 msg = f"the product_id of the record {record['id']!r}, part of its primary key, is not an id"
                 raise FatalAPIError(msg)
-            yield record
+        return super().identify(records, product_id)

@@ -8,13 +8,13 @@ import decimal
 import typing as t
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from urllib.parse import quote, unquote, urljoin, urlsplit
+from urllib.parse import unquote, urljoin, urlsplit
 
 import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-from tap_kissmetrics.apis import setting_of_url
+from tap_kissmetrics.apis import quote_id, setting_of_url
 from tap_kissmetrics.errors import NotFoundError
 from tap_kissmetrics.responses import find_failure, is_id, read_core_result_page, read_result_page
 from tap_kissmetrics.sdk_extensions.logs import describe_cause, truncate
@@ -27,11 +27,6 @@ if t.TYPE_CHECKING:
 
 CANCEL_TIMEOUT: t.Final = 5.0
 """Seconds to wait for the response to a cancellation; whoever stops the tap waits for it."""
-
-
-def quote_id(value: object) -> str:
-    """Quote an id as a segment of a path."""
-    return quote(str(value), safe="", errors="surrogatepass")
 
 
 @dataclass(eq=False)

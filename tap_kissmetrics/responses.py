@@ -12,7 +12,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from tap_kissmetrics.errors import quote_message
 from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.pagination import Page, ResultPage
-from tap_kissmetrics.sdk_extensions.values import identity, to_integer
+from tap_kissmetrics.sdk_extensions.values import to_integer
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,13 +85,13 @@ def _is_failure(key: str, value: object) -> bool:
     return number >= HTTPStatus.BAD_REQUEST
 
 
-def read_page(body: object, *, offset: int, limit: int, has_numeric_ids: bool) -> Page:
-    """Read a page of records, requested with this offset and limit.
+def read_page(body: object, *, offset: int, limit: int, identity: Callable[[RecordId], RecordId]) -> Page:
+    """Read a page of records, requested with this offset and limit; `identity` makes ids comparable.
 
     Raises `RetriableAPIError` as `read_result_page`, and `FatalAPIError` for a record without a primary key.
     """
     page = read_result_page(body, offset=offset, limit=limit)
-    ids = [identity(_id_of(row, offset + i), is_numeric=has_numeric_ids) for i, row in enumerate(page.rows)]
+    ids = [identity(_id_of(row, offset + i)) for i, row in enumerate(page.rows)]
     return Page(page.offset, page.limit, page.rows, page.total, page.unknown, ids=ids)
 
 

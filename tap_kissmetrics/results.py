@@ -10,9 +10,9 @@ from singer_sdk import typing as th
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-from tap_kissmetrics.apis import CORE, find_zone, get_api, metric_url, query_url, resolve_preset
+from tap_kissmetrics.apis import CORE, find_zone, get_api, metric_url, query_url, quote_id, resolve_preset
 from tap_kissmetrics.client import KissmetricsStream
-from tap_kissmetrics.queries import CoreQuery, V3Query, quote_id
+from tap_kissmetrics.queries import CoreQuery, V3Query
 from tap_kissmetrics.rows import (
     DATE_RANGE,
     METRIC_COLUMNS,
@@ -26,7 +26,7 @@ from tap_kissmetrics.rows import (
 from tap_kissmetrics.sdk_extensions import waiting
 from tap_kissmetrics.sdk_extensions.pagination import RowPaginator
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError
-from tap_kissmetrics.sdk_extensions.values import identity, to_json
+from tap_kissmetrics.sdk_extensions.values import to_json
 from tap_kissmetrics.sdk_extensions.waiting import ShutdownRequested
 from tap_kissmetrics.settings import ALL
 
@@ -147,10 +147,7 @@ class ResultStream(KissmetricsStream):
 
     def _request_page(self, query: Query, paginator: RowPaginator) -> ResultPage | None:
         page = query.request_page(offset=paginator.offset, limit=paginator.page_size)
-        if page is not None:
-            paginator.validate(page)
-            self.warn_unknown(page)
-        return page
+        return page and self.check_page(page, paginator.validate)
 
 
 class Choice(t.NamedTuple):
@@ -183,23 +180,20 @@ class SavedQueryStream(ResultStream):
         for item in items if items != [ALL] else ():
             members = {**item} if isinstance(item, dict) else {"id": item}
             key = self.api.parse_id(members.pop("id"))
-            same = self._identity(key), to_json(sorted(members.items()))
+            same = self.api.identity(key), to_json(sorted(members.items()))
             unique.setdefault(same, Choice(key, members.pop("date_range", self._default_range), members))
         return list(unique.values())
-
-    def _identity(self, value: str | int) -> str | int:
-        return identity(value, is_numeric=self.api.has_numeric_ids)
 
     def find_choices(self, failures: list[str]) -> Iterator[tuple[Choice, Record]]:
         """Yield what to run, each with its record in the list; append to `failures` what is not there."""
         stream = t.cast("ListStream", self.services.streams[self.lookup])
         records: dict[str | int, list[Record]] = {}  # records of two products may have the same id
         for record in stream.lookup_records():
-            records.setdefault(self._identity(record["id"]), []).append(record)
+            records.setdefault(self.api.identity(record["id"]), []).append(record)
         for product_id, error in stream.lookup_failures.items():
             failures.append(f"the {self.lookup} of product {product_id} cannot be read: {error}")
         for choice in self.choices or [Choice(key, self._default_range, {}) for key in records]:
-            found = records.get(self._identity(choice.id), ())
+            found = records.get(self.api.identity(choice.id), ())
             if not found:
                 failures.append(
                     f"{self.noun} {choice.id} is not among the {self.lookup}; "
@@ -214,7 +208,7 @@ class SavedQueryStream(ResultStream):
             return self._now.replace(day=1, hour=0, minute=0, second=0).isoformat(), self._now.isoformat()
         if "preset" not in chosen:
             return chosen["start_date"], chosen["end_date"]
-        key = self._identity(product_id)
+        key = self.api.identity(product_id)
         zone = self._zones.get(key)
         if zone is None:
             zone = self._zones[key] = dt.UTC  # and warn once
@@ -228,7 +222,7 @@ class SavedQueryStream(ResultStream):
     @cached_property
     def _zones(self) -> dict[object, dt.tzinfo | None]:
         products = t.cast("ListStream", self.services.streams["products"])
-        return {self._identity(record["id"]): find_zone(record["timezone"]) for record in products.lookup_records()}
+        return {self.api.identity(record["id"]): find_zone(record["timezone"]) for record in products.lookup_records()}
 
 
 def _id_type(settings: Settings) -> th.JSONTypeHelper[t.Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from tap_kissmetrics.apis import CORE, V3
-from tap_kissmetrics.client import ListStream, QueryListStream
+from tap_kissmetrics.client import ListStream, V3ListStream
 
 
 class AccountsStream(ListStream):
@@ -65,7 +65,7 @@ class MetricsStream(ListStream):
     valid_replication_keys = ("config_last_changed_at",)
 
 
-class QueryProductsStream(QueryListStream):
+class V3ProductsStream(V3ListStream):
     """Products that the user can access."""
 
     name = "products"
@@ -74,7 +74,7 @@ class QueryProductsStream(QueryListStream):
     logs_account_names = True
 
 
-class QueryReportsStream(QueryListStream):
+class V3ReportsStream(V3ListStream):
     """Saved reports, without their results."""
 
     of_products = True
@@ -84,7 +84,7 @@ class QueryReportsStream(QueryListStream):
     lookup_columns = ("id", "product_id", "name", "report_type")
 
 
-class QueryEventsStream(QueryListStream):
+class V3EventsStream(V3ListStream):
     """Event libraries."""
 
     of_products = True
@@ -94,7 +94,7 @@ class QueryEventsStream(QueryListStream):
     valid_replication_keys = ("last_sent_at", "last_used_at")
 
 
-class QueryPropertiesStream(QueryListStream):
+class V3PropertiesStream(V3ListStream):
     """Property libraries."""
 
     of_products = True
@@ -114,10 +114,10 @@ LISTS: t.Final[dict[str, tuple[type[ListStream], ...]]] = {
         MetricsStream,
     ),
     V3.name: (
-        QueryProductsStream,
-        QueryReportsStream,
-        QueryEventsStream,
-        QueryPropertiesStream,
+        V3ProductsStream,
+        V3ReportsStream,
+        V3EventsStream,
+        V3PropertiesStream,
     ),
 }
 """The lists of each API."""

@@ -8,6 +8,7 @@ from typing import Any
 
 from singer_sdk.exceptions import RetriableAPIError
 
+from tap_kissmetrics.apis import CORE
 from tap_kissmetrics.responses import read_page
 from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator
 
@@ -93,7 +94,7 @@ def walk(server: ListServer, page_size: int, most: int, ahead: int = 1) -> list[
         assert server.requests < most, "the walk has no end"
         offset, limit = pages.offset, pages.page_size
         body = fetched.pop(offset) if offset in fetched else server.answer(offset, limit)
-        page = read_page(body, offset=offset, limit=limit, has_numeric_ids=False)
+        page = read_page(body, offset=offset, limit=limit, identity=CORE.identity)
         try:
             pages.validate(page)
         except RetriableAPIError:

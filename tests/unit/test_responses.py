@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
+from tap_kissmetrics.apis import CORE
 from tap_kissmetrics.responses import check_self_link, decode_body, find_failure, read_page, read_result_page
 from tests.unit.responses import make_response
 
@@ -88,7 +89,7 @@ def test_a_failure(fields: dict[str, Any], status: int, rows: list[Any], is_in_m
     says = f"the API reports {key}: {value}"
     assert find_failure(body) == (status, says)
     with pytest.raises(RetriableAPIError, match=f"^{re.escape(says)}$"):
-        read_page(body, offset=0, limit=10, has_numeric_ids=False)
+        read_page(body, offset=0, limit=10, identity=CORE.identity)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_a_page(body: object, rows: list[Any], limit: int, total: int | None) ->
     """In the envelope of real responses, as the bare array of the reference, or under the name of the list."""
     page = read_result_page(body, offset=3, limit=10)
     assert (page.offset, page.rows, page.limit, page.total, page.end) == (3, rows, limit, total, 3 + len(rows))
-    assert read_page(body, offset=3, limit=10, has_numeric_ids=False).ids == [row["id"] for row in rows]
+    assert read_page(body, offset=3, limit=10, identity=CORE.identity).ids == [row["id"] for row in rows]
 
 
 @pytest.mark.parametrize(
@@ -157,7 +158,7 @@ def test_a_page(body: object, rows: list[Any], limit: int, total: int | None) ->
 )
 def test_a_body_without_a_page(body: object, says: str) -> None:
     """The request is retried."""
-    for read in (functools.partial(read_page, has_numeric_ids=False), read_result_page):
+    for read in (functools.partial(read_page, identity=CORE.identity), read_result_page):
         with pytest.raises(RetriableAPIError) as caught:
             read(body, offset=0, limit=10)
         assert str(caught.value) == says
@@ -168,7 +169,7 @@ def test_a_body_without_a_page(body: object, says: str) -> None:
 )
 def test_an_id(key: object, read: object) -> None:
     """Text or an integer."""
-    page = read_page([{"id": key}], offset=0, limit=10, has_numeric_ids=False)
+    page = read_page([{"id": key}], offset=0, limit=10, identity=CORE.identity)
     assert (page.ids, page.rows) == ([str(read)], [{"id": read}])
     assert type(page.rows[0]["id"]) is type(read)
 
@@ -186,7 +187,7 @@ def test_an_id(key: object, read: object) -> None:
 )
 def test_ids_that_are_the_same_to_a_table(one: object, other: object, is_numeric: bool, same: bool) -> None:  # noqa: FBT001
     """A number whatever its form, a UUID whatever its case; other text as it is."""
-    page = read_page([{"id": one}, {"id": other}], offset=0, limit=10, has_numeric_ids=is_numeric)
+    page = read_page([{"id": one}, {"id": other}], offset=0, limit=10, identity=(V3 if is_numeric else CORE).identity)
     assert (page.ids[0] == page.ids[1]) is same
 
 
@@ -205,7 +206,7 @@ NO_OBJECTS: list[Any] = [None, "text", [], 5]
 def test_a_record_that_a_table_cannot_take(row: object, says: str) -> None:
     """Its offset is named; another attempt would bring it again."""
     with pytest.raises(FatalAPIError) as caught:
-        read_page([{"id": 1}, row], offset=12, limit=10, has_numeric_ids=False)
+        read_page([{"id": 1}, row], offset=12, limit=10, identity=CORE.identity)
     assert str(caught.value) == f"the record at offset 13 {says}"
 
 
@@ -226,7 +227,7 @@ HARMLESS: list[dict[str, Any]] = [
 @pytest.mark.parametrize("rows", [[], [{"id": 1}]], ids=["empty", "with a record"])
 def test_what_is_known_beside_a_list(rows: list[Any], beside: dict[str, Any]) -> None:
     """It passes in silence."""
-    assert read_page({"data": rows, **beside}, offset=0, limit=10, has_numeric_ids=False).unknown == ()
+    assert read_page({"data": rows, **beside}, offset=0, limit=10, identity=CORE.identity).unknown == ()
 
 
 UNKNOWN: list[tuple[dict[str, Any], str]] = [
@@ -244,7 +245,7 @@ UNKNOWN: list[tuple[dict[str, Any], str]] = [
 def test_what_is_not_known_beside_a_list(beside: dict[str, Any], names: str) -> None:
     """It is named where the list is empty; records speak for themselves."""
     empty, full = (
-        read_page({"data": rows, **beside}, offset=0, limit=10, has_numeric_ids=False) for rows in ([], [{"id": 1}])
+        read_page({"data": rows, **beside}, offset=0, limit=10, identity=CORE.identity) for rows in ([], [{"id": 1}])
     )
     assert ", ".join(empty.unknown) == names
     assert full.unknown == ()
