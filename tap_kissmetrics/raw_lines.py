@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-import decimal
 import re
 import typing as t
 
 import msgspec
 
 from tap_kissmetrics.sdk_extensions.logs import plural
-from tap_kissmetrics.sdk_extensions.values import decode_json
+from tap_kissmetrics.sdk_extensions.values import decode_json, to_timestamp
 
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -21,13 +20,6 @@ PERSON: t.Final = "_p"
 ALIAS: t.Final = "_p2"
 EVENT: t.Final = "_n"
 TIMESTAMP: t.Final = "_t"
-
-_EPOCH: t.Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_FIRST_SECOND: t.Final = -62_135_596_800
-_AFTER_LAST_SECOND: t.Final = 253_402_300_800
-"""Unix times of the years 1 and 10000, between which a date-time can be."""
-
-_CONTEXT: t.Final = decimal.Context(prec=40, rounding=decimal.ROUND_FLOOR)
 
 MAX_PLAIN_LENGTH: t.Final = 4300
 """Bytes up to which a line holds no integer that Python refuses to parse."""
@@ -51,20 +43,6 @@ _TEXT_OR_NULL: t.Final = b'"n'
 
 class NotPlainError(ValueError):
     """A line that needs a second look: it may be no JSON, or a value is of an unusual type."""
-
-
-def to_timestamp(value: object) -> tuple[str | None, bool]:
-    """Convert Unix seconds to a date-time, and return whether it is the same moment.
-
-    None for what is no number, and for what no date-time can be.
-    """
-    if isinstance(value, bool) or not isinstance(value, (int, decimal.Decimal)):
-        return None, False
-    if not _FIRST_SECOND <= value < _AFTER_LAST_SECOND:
-        return None, False
-    micros = _CONTEXT.quantize(decimal.Decimal(value), decimal.Decimal("1e-6"))
-    moment = _EPOCH + dt.timedelta(microseconds=int(micros.scaleb(6, _CONTEXT)))
-    return moment.isoformat(), micros == value
 
 
 def parse_line(line: bytes, on_repair: Callable[[str], None]) -> Record:

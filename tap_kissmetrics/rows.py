@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import decimal
 import re
 import typing as t
 
 from singer_sdk import typing as th
 
 from tap_kissmetrics.sdk_extensions.state import parse_instant
-from tap_kissmetrics.sdk_extensions.values import to_integer, to_json, to_number
+from tap_kissmetrics.sdk_extensions.values import to_integer, to_json, to_number, to_timestamp
 
 if t.TYPE_CHECKING:
     from singer_sdk.helpers.types import Record
 
-MAX_UNIX_SECONDS: t.Final = 253_402_300_799
-"""The last second of the year 9999."""
-
 _is_date: t.Final = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?").fullmatch
-
-_EPOCH: t.Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 ROW_KEY: t.Final = ("query_id", "position")
 
@@ -116,12 +109,4 @@ def _fit_timestamp(value: object) -> str | None:
     if isinstance(value, str) and _is_date(value.strip()):
         instant = parse_instant(value.strip())
         return instant.isoformat() if instant else None
-    if isinstance(value, bool) or not isinstance(value, (int, decimal.Decimal)):
-        return None
-    seconds = decimal.Decimal(value)
-    if abs(seconds) > MAX_UNIX_SECONDS:
-        return None
-    try:
-        return (_EPOCH + dt.timedelta(microseconds=int(seconds * 1_000_000))).isoformat()
-    except OverflowError:  # before the year 1
-        return None
+    return to_timestamp(value)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import decimal
 import json
 import re
@@ -142,6 +143,13 @@ MAX_EXPONENT: t.Final = 307
 
 _encode: t.Final = msgspec.json.Encoder(enc_hook=str, decimal_format="number").encode
 
+_EPOCH: t.Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_FIRST_SECOND: t.Final = -62_135_596_800
+_AFTER_LAST_SECOND: t.Final = 253_402_300_800
+"""Unix times of the years 1 and 10000, between which a date-time can be."""
+
+_MICROSECONDS: t.Final = decimal.Context(prec=40, rounding=decimal.ROUND_FLOOR)
+
 MAX_KNOWN_SHAPES: t.Final = 1000
 """Combinations of columns and types that are remembered as conforming."""
 
@@ -265,6 +273,20 @@ def to_number(value: object) -> int | decimal.Decimal | None:
         return None
     exponent = decimal.Decimal(value).adjusted() if value else 0
     return value if abs(exponent) <= MAX_EXPONENT else None
+
+
+def to_timestamp(value: object) -> tuple[str | None, bool]:
+    """Convert Unix seconds to a date-time, rounded down to microseconds, and return whether it is the same moment.
+
+    The date-time is None for what is no number, and outside the years 1 to 9999.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, decimal.Decimal)):
+        return None, False
+    if not _FIRST_SECOND <= value < _AFTER_LAST_SECOND:
+        return None, False
+    seconds = _MICROSECONDS.quantize(decimal.Decimal(value), decimal.Decimal("1e-6"))
+    moment = _EPOCH + dt.timedelta(microseconds=int(seconds.scaleb(6, _MICROSECONDS)))
+    return moment.isoformat(), seconds == value
 
 
 def to_text(value: object) -> str:

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tap_kissmetrics.raw_lines import LineEncoder, NotPlainError, RevisionReader, parse_line, to_timestamp
+from tap_kissmetrics.raw_lines import LineEncoder, NotPlainError, RevisionReader, parse_line
+from tap_kissmetrics.sdk_extensions.values import to_timestamp
 from tests.support.examples import examples
 
 T = 1349161501
