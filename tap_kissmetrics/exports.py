@@ -192,7 +192,7 @@ class Export:
         return plan
 
     def _read_index(self, file: File) -> Index:
-        blocks = (block for _, block, _ in self.folder.read([file]))
+        ((_, blocks),) = self.folder.read([file])
         index = parse_index(itertools.chain.from_iterable(split_lines(blocks)))
         if index.unread:
             self._logger.warning(

@@ -6,13 +6,13 @@ import datetime as dt
 import functools
 import typing as t
 from contextlib import suppress
+from importlib.resources import files
 
 from singer_sdk.exceptions import FatalAPIError
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from singer_sdk.singerlib.catalog import REPLICATION_INCREMENTAL
 from typing_extensions import override
 
-from tap_kissmetrics.client import SCHEMAS
 from tap_kissmetrics.exports import INDEX, REVISIONS, Export, split_lines
 from tap_kissmetrics.raw_lines import LineEncoder, RevisionReader
 from tap_kissmetrics.sdk_extensions.files import Folder, parse_folder_url
@@ -45,11 +45,12 @@ class RawEventsStream(ExtendedStream):
     primary_keys = ("export", "revision", "line")
     replication_key = "revision"
     valid_replication_keys = ("revision",)
-    schema = StreamSchema(SchemaDirectory(SCHEMAS / "export"))
+    schema = StreamSchema(SchemaDirectory(files(__package__) / "schemas" / "export"))
 
     @override
-    def __init__(self, *args: t.Any, **kwargs: t.Any) -> None:
+    def __init__(self, *args: t.Any, max_read_time: float, **kwargs: t.Any) -> None:
         super().__init__(*args, **kwargs)
+        self._max_read_time = max_read_time
         self._revisions = self._revisions_read = self._size = 0
 
     @property
@@ -124,6 +125,7 @@ class RawEventsStream(ExtendedStream):
             retry=lambda function: self.retrying(function, lambda: url.protocol),
             max_concurrency=int(self.config["max_concurrency"]),
             timeout=self.timeout,
+            max_time=self._max_read_time,
         )
         try:
             yield from self._read_export(Export(name, folder, self.stream_logger), context)
@@ -139,11 +141,12 @@ class RawEventsStream(ExtendedStream):
         )
         self._expect(export, plan)
         encoder = LineEncoder(self.name, export.name)
-        blocks = export.folder.read(file for _, file in plan.revisions)
         empty = 0
-        for revision, file in plan.revisions:
+        numbers = {file: revision for revision, file in plan.revisions}
+        for file, blocks in export.folder.read(list(numbers)):
+            revision = numbers[file]
             reader = RevisionReader(export.name, revision, encoder)
-            for lines in split_lines(self._blocks_of(file, blocks)):
+            for lines in split_lines(self._checked(file, blocks)):
                 yield reader, lines
             if defects := reader.describe_defects():
                 self.stream_logger.warning("%s: revision %d: %s", export.name, revision, defects)
@@ -169,9 +172,9 @@ class RawEventsStream(ExtendedStream):
         if len(self._exports) > 1:
             self.progress.part = f"export {self._exports.index(export.name) + 1} of {len(self._exports)}"
 
-    def _blocks_of(self, file: File, blocks: Iterator[tuple[File, bytes, bool]]) -> Iterator[bytes]:
+    def _checked(self, file: File, blocks: Iterator[bytes]) -> Iterator[bytes]:
         line_size = 0
-        for number, (_, block, is_last) in enumerate(blocks):
+        for number, block in enumerate(blocks):
             if number == 0 and (kind := next(filter(block.startswith, _OTHER_KINDS), None)):
                 msg = f"{file.path} is {_OTHER_KINDS[kind]}, not lines of JSON in UTF-8: unpack or convert it"
                 raise FatalAPIError(msg)
@@ -182,5 +185,3 @@ class RawEventsStream(ExtendedStream):
                 raise FatalAPIError(msg)
             yield block
             self.progress.update(0, done=self._revisions_read, size=len(block))
-            if is_last:
-                return

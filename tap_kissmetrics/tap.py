@@ -96,7 +96,9 @@ class TapKissmetrics(ExtendedTap):
     @override
     def discover_streams(self) -> list[ExtendedStream]:
         config, services = self.config, self.services
-        streams: list[ExtendedStream] = [RawEventsStream(self, services)] if config.get("export_urls") else []
+        streams: list[ExtendedStream] = []
+        if config.get("export_urls"):
+            streams.append(RawEventsStream(self, services, max_read_time=max_response_time(config)))
         if reads_api(config):
             streams += [stream(self, services) for stream in LISTS[get_api(config).name]]
             streams += [stream(self, services) for setting, stream in RESULTS.items() if config.get(setting)]

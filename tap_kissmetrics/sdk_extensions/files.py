@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import errno
 import functools
+import itertools
 import logging
 import os
 import re
-import threading
 import typing as t
 from collections import deque
-from concurrent.futures import Future
-from urllib.parse import unquote, urlsplit
+from http import HTTPStatus
+from pathlib import Path
+from urllib.parse import unquote
 
 import fsspec
 from fsspec.asyn import sync
+from fsspec.exceptions import FSTimeoutError
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.sdk_extensions.http import is_not_trusted, speaks_no_tls
@@ -23,7 +24,8 @@ from tap_kissmetrics.sdk_extensions.logs import REDACTOR, describe_cause
 from tap_kissmetrics.sdk_extensions.retry import RateLimitError
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from concurrent.futures import Future
 
     from tap_kissmetrics.sdk_extensions.waiting import Shutdown
 
@@ -54,18 +56,13 @@ def parse_folder_url(url: str) -> FolderUrl:
     if set("@?#") & set(rest):
         msg = "must not hold a user, a password, a query or a fragment (it is not shown)"
         raise ValueError(msg)
-    if scheme == "file":
-        parts = urlsplit(url)
-        if parts.netloc.lower() not in {"", "localhost"} or not parts.path.startswith("/"):
-            msg = f"must be a folder of this machine such as file:///data/export, not {quote(url)}"
-            raise ValueError(msg)
-        return FolderUrl("file", _real_path(unquote(parts.path)))
-    bucket = rest.partition("/")[0]
-    if scheme != S3 or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", bucket):
-        shown = "the given value, which is not shown because it may hold a secret" if ":" in rest else quote(url)
-        msg = f"must be s3://bucket/prefix, file:///folder or the path of a folder, not {shown}"
-        raise ValueError(msg)
-    return FolderUrl(S3, rest.rstrip("/"))
+    if scheme == "file" and (found := re.fullmatch("(?i:localhost)?(/.*)", rest)):
+        return FolderUrl("file", _real_path(unquote(found[1])))
+    if scheme == S3 and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", rest.partition("/")[0]):
+        return FolderUrl(S3, rest.rstrip("/"))
+    shown = "the given value, which is not shown because it may hold a secret" if ":" in rest else quote(url)
+    msg = f"must be s3://bucket/prefix, file:///folder or the path of a folder, not {shown}"
+    raise ValueError(msg)
 
 
 def _real_path(path: str) -> str:
@@ -81,18 +78,8 @@ CREDENTIAL_VARIABLES: t.Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "
 S3_BUNDLE_VARIABLES: t.Final = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 """Where the environment names the certificates for S3."""
 
-_S3_LOGGERS: t.Final = ("aiobotocore", "aiohttp", "asyncio", "botocore", "fsspec", "s3fs")
-"""Loggers that write signed requests at the level DEBUG."""
-
-_PERMANENT: t.Final = {
-    *(errno.EACCES, errno.EINVAL, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOENT, errno.ENOTDIR),
-    *(errno.EPERM, errno.ENOSYS, getattr(errno, "EREMCHG", errno.ENOENT)),
-}
-_TRANSIENT: t.Final = {
-    *("ClientConnectionError", "ClientPayloadError", "ConnectionError", "HTTPClientError", "IncompleteReadError"),
-    *("ResponseParserError", "ResponseStreamingError", "TimeoutError"),
-}
-"""Errors of the libraries below s3fs, by name: none of them need be installed."""
+_TRANSIENT: t.Final = {"ClientPayloadError", "HTTPClientError", "IncompleteReadError", "ResponseParserError"}
+"""Errors that s3fs repeats by default, by name: the libraries below it need not be installed."""
 
 T = t.TypeVar("T")
 
@@ -101,44 +88,144 @@ class NotThereError(FatalAPIError):
     """A file, or a folder, is not there."""
 
 
-class _FileChangedError(Exception):
-    """A file is another one than its folder listed."""
+class FileChangedError(Exception):
+    """A file is no longer the one that its folder listed."""
 
 
 class File(t.NamedTuple):
-    """A file as its folder lists it."""
+    """A file, or a folder, as the folder above it lists it."""
 
     path: str
     size: int
+    """Bytes; -1 for anything but a file."""
+
     version: tuple[t.Any, ...]
-    """What is another once the file was written again."""
+    """Changes when the file is rewritten: size, mtime and inode, or in S3 the ETag."""
 
 
-class _Block(t.NamedTuple):
+class Block(t.NamedTuple):
+    """A part of a file, up to but not including the byte at `end`."""
+
     file: File
     start: int
     end: int
 
 
-def _blocks(files: Iterable[File]) -> Iterator[_Block]:
-    for file in files:
-        for start in range(0, file.size or 1, BLOCK_SIZE):
-            yield _Block(file, start, min(start + BLOCK_SIZE, file.size))
+def _blocks_of(file: File) -> Iterator[Block]:
+    for start in range(0, file.size or 1, BLOCK_SIZE):
+        yield Block(file, start, min(start + BLOCK_SIZE, file.size))
 
 
-def _file_of(entry: dict[str, t.Any]) -> File:
-    version = tuple(entry.get(key) for key in ("size", "ETag", "mtime", "ino"))
-    return File(str(entry["name"]), int(entry["size"]) if entry["type"] == "file" else -1, version)
+class LocalStore:
+    """Lists folders and reads files of this machine."""
+
+    prefix = ""
+
+    def __init__(self) -> None:
+        self._filesystem = fsspec.filesystem("file")
+
+    def list_page(self, path: str, token: str) -> tuple[list[File], str | None]:  # noqa: ARG002 - one page
+        """Return all that is in a folder."""
+        return [self._file_of(entry) for entry in self._filesystem.ls(path, detail=True)], None
+
+    def fetch(self, block: Block) -> bytes:
+        """Read a block; raise `FileChangedError` if its file was rewritten."""
+        with Path(block.file.path).open("rb") as stream:
+            stream.seek(block.start)
+            data = stream.read(block.end - block.start)
+        if self._file_of(self._filesystem.info(block.file.path)).version != block.file.version:
+            raise FileChangedError
+        return data
+
+    def _file_of(self, entry: dict[str, t.Any]) -> File:
+        size = entry["size"] if entry["type"] == "file" else -1
+        return File(entry["name"], size, (entry["size"], entry["mtime"], entry["ino"]))
+
+
+class S3Store:
+    """Lists folders and reads files of S3. A request that takes more than `max_time` seconds is closed."""
+
+    prefix = "s3://"
+
+    def __init__(self, *, timeout: float, max_time: float, max_concurrency: int) -> None:
+        self._max_time = max_time
+        self._config = {
+            "connect_timeout": timeout,
+            "read_timeout": timeout,
+            "max_pool_connections": max_concurrency,
+            "retries": {"total_max_attempts": 1},  # `Folder` repeats
+        }
+        self._connected: t.Any = None
+
+    def list_page(self, path: str, token: str) -> tuple[list[File], str | None]:
+        """Return a page of what is in a folder, and the token of the next page."""
+        bucket, _, folder = path.partition("/")
+        page = self._filesystem().call_s3(
+            "list_objects_v2",
+            Bucket=bucket,
+            Prefix=folder and f"{folder}/",
+            Delimiter="/",
+            timeout=self._max_time,
+            **({"ContinuationToken": token} if token else {}),
+        )
+        files = [File(f"{bucket}/{each['Prefix']}", -1, ()) for each in page.get("CommonPrefixes", ())]
+        files += [
+            File(f"{bucket}/{each['Key']}", int(each["Size"]), (each["ETag"],)) for each in page.get("Contents", ())
+        ]
+        if not files and not token and folder:
+            raise FileNotFoundError
+        return files, page.get("NextContinuationToken")
+
+    def fetch(self, block: Block) -> bytes:
+        """Read a block of the version that was listed."""
+        filesystem = self._filesystem()
+        bucket, _, key = block.file.path.partition("/")
+        first, last = block.start, block.end - 1
+
+        async def get() -> bytes:
+            response = await filesystem._call_s3(  # noqa: SLF001 - fsspec names what is asynchronous so
+                "get_object", Bucket=bucket, Key=key, Range=f"bytes={first}-{last}", IfMatch=block.file.version[0]
+            )
+            async with response["Body"]:
+                data = t.cast("bytes", await response["Body"].read())
+            wanted = f"bytes {first}-{last}/"
+            if not (sent := response.get("ContentRange", wanted)).startswith(wanted):
+                msg = f"S3 sent {sent} instead of bytes {first}-{last}"
+                raise OSError(msg)
+            return data
+
+        return t.cast("bytes", sync(filesystem.loop, get, timeout=self._max_time))
+
+    def _filesystem(self) -> t.Any:
+        if self._connected is None:
+            # At the level DEBUG they write signed requests.
+            for name in ("aiobotocore", "aiohttp", "asyncio", "botocore", "fsspec", "s3fs"):
+                logger = logging.getLogger(name)
+                logger.setLevel(max(logger.level, logging.WARNING))
+            filesystem = fsspec.filesystem(S3, skip_instance_cache=True, config_kwargs=self._config)
+            filesystem.retries = 1
+            filesystem.connect()
+
+            async def credentials() -> Iterable[str | None]:
+                found = await filesystem.session.get_credentials()
+                return await found.get_frozen_credentials() if found else ()
+
+            # No variable holds those of a profile or a role.
+            secrets = (*sync(filesystem.loop, credentials), filesystem.key, filesystem.secret, filesystem.token)
+            REDACTOR.add(filter(None, secrets))
+            self._connected = filesystem
+        return self._connected
 
 
 class Folder:
     """A folder whose files are read in order.
 
-    Everything runs in threads of its own, so that a signal is noticed while a file hangs. `retry` decorates what may
-    fail for a while: it repeats a function that raises `RetriableAPIError`.
+    Everything runs in threads of its own, so that a signal is noticed while a file hangs. What takes more than
+    `max_time` seconds is given up. `retry` decorates a function so that it is repeated while it raises
+    `RetriableAPIError`.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, by name
         self,
         url: FolderUrl,
         *,
@@ -146,152 +233,117 @@ class Folder:
         retry: Callable[[Callable[..., t.Any]], Callable[..., t.Any]],
         max_concurrency: int,
         timeout: float,
+        max_time: float,
     ) -> None:
-        self._url = url
+        self._path = url.path
         self._shutdown = shutdown
         self._retry = retry
         self._max_concurrency = max_concurrency
-        self._timeout = timeout
-        self._filesystem: t.Any = None
+        self._max_time = max_time
+        self._running: list[Future[t.Any]] = []
+        self._store = (
+            S3Store(timeout=timeout, max_time=max_time, max_concurrency=max_concurrency)
+            if url.protocol == S3
+            else LocalStore()
+        )
 
     def list(self, name: str = "") -> dict[str, File]:
-        """List the files of the folder, or of a folder in it, by their names. What is no file has a size of -1.
+        """List what is in the folder, or in a folder in it, by name.
 
         Raises `NotThereError`, `FatalAPIError` or `RetriableAPIError`.
         """
+        path = f"{self._path}/{name}".rstrip("/") or "/"
 
-        def attempt() -> list[dict[str, t.Any]]:
-            filesystem = self._connect()
-            filesystem.invalidate_cache()
-            return t.cast("list[dict[str, t.Any]]", filesystem.ls(self._path(name), detail=True))
+        def page(token: str) -> tuple[list[File], str | None]:
+            return self._wait_for(self._start(functools.partial(self._store.list_page, path, token)), path)
 
-        entries = self._retry(self._guarded)(attempt, self._path(name))
-        return {str(entry["name"]).rstrip("/").rpartition("/")[2]: _file_of(entry) for entry in entries}
+        files: dict[str, File] = {}
+        token: str | None = ""
+        while token is not None:
+            found, token = self._retry(page)(token)
+            files.update((file.path.rstrip("/").rpartition("/")[2], file) for file in found)
+        return files
 
-    def read(self, files: Iterable[File]) -> Iterator[tuple[File, bytes, bool]]:
-        """Yield the blocks of files in order, each with its file and whether it is the last one of it.
+    def read(self, files: Sequence[File]) -> Iterator[tuple[File, Iterator[bytes]]]:
+        """Yield each file with its blocks, which have to be read to their end before the next file.
 
-        The next blocks, of the next files too, are fetched meanwhile, `max_concurrency` of them at once.
+        `max_concurrency` blocks are fetched at once, those of the next files too.
         """
-        blocks = _blocks(files)
-        queue: deque[tuple[_Block, Future[bytes]]] = deque()
-        while True:
-            while len(queue) < self._max_concurrency and (block := next(blocks, None)):
-                queue.append((block, self._start(functools.partial(self._fetch, block))))
-            if not queue:
-                return
-            block, future = queue.popleft()
-            yield block.file, self._take(block, future), block.end == block.file.size
+        blocks = itertools.chain.from_iterable(map(_blocks_of, files))
+        upcoming: deque[Block] = deque()
+        ahead: dict[Block, Future[bytes]] = {}
+
+        def fetch_next() -> bytes:
+            upcoming.extend(itertools.islice(blocks, self._max_concurrency - len(upcoming)))
+            if upcoming[0] not in ahead:
+                # It failed, and so may others have: a server that refuses several at once is waited for once.
+                for block in [block for block, future in ahead.items() if future.done() and future.exception()]:
+                    del ahead[block]
+            for block in upcoming:
+                if block not in ahead and (future := self._start(functools.partial(self._fetch, block))):
+                    ahead[block] = future
+            data = self._wait_for(ahead.pop(upcoming[0], None), upcoming[0].file.path)
+            upcoming.popleft()
+            return data
+
+        take = self._retry(fetch_next)
+        for file in files:
+            yield file, (take() for _ in _blocks_of(file))
 
     def close(self) -> None:
-        """Close the connections, which the file system does once nothing refers to it."""
-        self._filesystem = None
+        """Close the connections, which fsspec does once nothing refers to them."""
+        del self._store
 
-    def _take(self, block: _Block, future: Future[bytes]) -> bytes:
-        futures = [future]
-
-        def attempt() -> bytes:
-            # A block that was not fetched is asked for again from its start: all before it was used already.
-            ahead = futures.pop() if futures else self._start(functools.partial(self._fetch, block))
-            try:
-                return self._shutdown.wait_for(ahead)
-            except Exception as error:
-                raise self._convert(error, block.file.path) from error
-
-        return t.cast("bytes", self._retry(attempt)())
-
-    def _fetch(self, block: _Block) -> bytes:
-        file = block.file
-        if block.start == block.end:
-            return b""
-        filesystem = self._connect()
-        with filesystem.open(file.path, "rb", cache_type="none") as stream:
-            stream.seek(block.start)
-            data = t.cast("bytes", stream.read(block.end - block.start))
-        # S3 itself compares: the request carries If-Match.
-        is_same = self._url.protocol == S3 or _file_of(filesystem.info(file.path)).version == file.version
-        if not is_same or len(data) != block.end - block.start:
-            raise _FileChangedError
+    def _fetch(self, block: Block) -> bytes:
+        size = block.end - block.start
+        data = self._store.fetch(block) if size else b""
+        if len(data) != size:
+            msg = f"{len(data):,} bytes were read instead of {size:,}"
+            raise OSError(msg)
         return data
 
-    def _guarded(self, function: Callable[[], T], path: str) -> T:
-        try:
-            return self._shutdown.wait_for(self._start(function))
-        except Exception as error:
-            raise self._convert(error, path) from error
-
-    def _path(self, name: str) -> str:
-        return f"{self._url.path}/{name}".rstrip("/") or "/"
-
-    def _connect(self) -> t.Any:
-        if self._filesystem is None:
-            options: dict[str, t.Any] = {}
-            if self._url.protocol == S3:
-                options["config_kwargs"] = {
-                    "connect_timeout": self._timeout,
-                    "read_timeout": self._timeout,
-                    "max_pool_connections": self._max_concurrency,
-                    "retries": {"total_max_attempts": 1},  # `retry` has the budget
-                }
-            filesystem = fsspec.filesystem(self._url.protocol, skip_instance_cache=True, **options)
-            if self._url.protocol == S3:
-                for name in _S3_LOGGERS:
-                    logger = logging.getLogger(name)
-                    logger.setLevel(max(logger.level, logging.WARNING))
-                filesystem.retries = 1
-                filesystem.connect()
-                self._redact_credentials(filesystem)
-            self._filesystem = filesystem
-        return self._filesystem
-
-    def _redact_credentials(self, filesystem: t.Any) -> None:
-        """Keep out of the log what a profile or a role gives, which no variable holds."""
-
-        async def credentials() -> Iterable[str | None]:
-            found = await filesystem.session.get_credentials()
-            frozen = await found.get_frozen_credentials() if found else ()
-            return t.cast("Iterable[str | None]", frozen)
-
-        found = (*sync(filesystem.loop, credentials), filesystem.key, filesystem.secret, filesystem.token)
-        REDACTOR.add(secret for secret in found if isinstance(secret, str) and secret)
-
-    def _start(self, function: Callable[[], T]) -> Future[T]:
-        future: Future[T] = Future()
-
-        def run() -> None:
-            try:
-                future.set_result(function())
-            except Exception as error:  # noqa: BLE001 - raised in the thread that asks for the result
-                future.set_exception(error)
-
-        # Not a thread pool, which the interpreter waits for when it exits; a tap that is stopped exits at once.
-        try:
-            threading.Thread(target=run, name="read ahead", daemon=True).start()
-        except RuntimeError:  # the system allows no more threads
-            run()
+    def _start(self, function: Callable[[], T]) -> Future[T] | None:
+        """Start a function, unless as many as may run at once still do, given up or not."""
+        self._running = [future for future in self._running if not future.done()]
+        if len(self._running) >= self._max_concurrency:
+            return None
+        future = self._shutdown.start(function)
+        self._running.append(future)
         return future
 
-    def _convert(self, error: Exception, path: str) -> Exception:
-        """Convert an error of the file system to `RetriableAPIError` or `FatalAPIError`."""
-        if isinstance(error, (FatalAPIError, RetriableAPIError)):
-            return error
-        place = f"s3://{path}" if self._url.protocol == S3 else path
-        names = {cls.__name__ for cls in type(error).__mro__}
-        cause = describe_cause(error)
-        number = error.errno if isinstance(error, OSError) else None
-        if "FileExpired" in names or isinstance(error, _FileChangedError):
-            converted: Exception = FatalAPIError(f"{place} changed while it was read")
-        elif isinstance(error, FileNotFoundError):
-            converted = NotThereError(f"{place} does not exist")
-        elif number == errno.EBUSY:
-            converted = RateLimitError(f"{place}: {cause}")
-        elif isinstance(error, PermissionError):
-            hint = "; check the credentials and their permissions" if self._url.protocol == S3 else ""
-            converted = FatalAPIError(f"{place} cannot be read: {cause}{hint}")
-        elif is_not_trusted(cause) or speaks_no_tls(cause):
-            converted = FatalAPIError(f"{place} cannot be read: {cause}; check AWS_CA_BUNDLE and AWS_ENDPOINT_URL")
-        elif names & _TRANSIENT or (isinstance(error, OSError) and number not in _PERMANENT):
-            converted = RetriableAPIError(f"{place}: {cause}")
-        else:
-            converted = FatalAPIError(f"{place} cannot be read: {cause}")
-        return converted
+    def _wait_for(self, future: Future[T] | None, path: str) -> T:
+        place = f"{self._store.prefix}{path}"
+        if future is None:
+            msg = f"{place}: earlier attempts still wait for an answer"
+            raise RetriableAPIError(msg)
+        try:
+            return self._shutdown.wait_for(future, self._max_time)
+        except Exception as error:
+            raise _convert(error, place) from error
+
+
+def _convert(error: Exception, place: str) -> Exception:
+    """Convert an error of a store to `RetriableAPIError` or `FatalAPIError`."""
+    cause = "no result in time" if isinstance(error, FSTimeoutError) else describe_cause(error)
+    answer = getattr(error.__cause__, "response", None) or {}  # of S3
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    if isinstance(error, FileChangedError) or status == HTTPStatus.PRECONDITION_FAILED:
+        return FatalAPIError(f"{place} changed while it was read")
+    if isinstance(error, FileNotFoundError):
+        return NotThereError(f"{place} does not exist")
+    if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
+        return RateLimitError(f"{place}: {cause}")
+    hint = "; check the credentials and their permissions" if status == HTTPStatus.FORBIDDEN else ""
+    if is_not_trusted(cause) or speaks_no_tls(cause):
+        hint = "; check AWS_CA_BUNDLE and AWS_ENDPOINT_URL"
+    elif _is_transient(error, status):
+        return RetriableAPIError(f"{place}: {cause}")
+    return FatalAPIError(f"{place} cannot be read: {cause}{hint}")
+
+
+def _is_transient(error: Exception, status: int) -> bool:
+    if status:  # RequestTimeout has status 400
+        return status >= HTTPStatus.INTERNAL_SERVER_ERROR or isinstance(error, TimeoutError)
+    if isinstance(error, OSError):
+        return not isinstance(error, (IsADirectoryError, NotADirectoryError, PermissionError))
+    return not _TRANSIENT.isdisjoint(cls.__name__ for cls in type(error).__mro__)

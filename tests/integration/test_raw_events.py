@@ -317,6 +317,25 @@ class TestFiles:
         export.unlist(5)
         assert_complete(read_exports(tmp_path, export.folder, state=run.state).succeeded(), export, after=4)
 
+    def test_files_that_hang(self, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """No more of them wait than may be read at once, however often they are tried."""
+        released = threading.Event()
+        started: list[int] = []
+
+        def hanging(_: files.Folder, block: files.Block) -> bytes:
+            started.append(block.start)
+            released.wait(60)
+            return b""
+
+        (export.folder / "index.csv").unlink()  # it would hang first
+        monkeypatch.setattr(files.Folder, "_fetch", hanging)
+        run = read_exports(tmp_path, export.folder, max_concurrency=2, request_timeout=0.1, retry_timeout=1)
+        released.set()
+        assert run.failed == [STREAM]
+        assert len(started) == 2
+        assert "revisions/1.json: no result within 0.5 s; retrying in" in run.stderr
+        assert run.errors[0].endswith("revisions/1.json: earlier attempts still wait for an answer")
+
     @pytest.mark.parametrize(
         ("content", "kind"),
         [

@@ -85,6 +85,54 @@ def test_a_connection_that_breaks(s3: S3, export: Export, tmp_path: Path, monkey
     assert_says(run, "raw_events: waiting .* s, as the server requires: s3://.*/revisions/1.json: ")
 
 
+def test_a_server_that_refuses_several_pieces_at_once_is_waited_for_once(
+    s3: S3, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was fetched ahead in the same burst is asked for again as well."""
+    monkeypatch.setattr(files, "BLOCK_SIZE", 4096)
+    export.grow(1, lines=400)
+    url = s3.upload(export.folder, "burst")
+    s3.faults += [(r"revisions/4\.json", "slow")] * 8
+    run = read(s3, tmp_path, url, max_concurrency=8).succeeded()
+    assert_complete(run, export, name=url)
+    assert s3.faults == []
+    assert run.stderr.count("as the server requires") == 1
+
+
+@pytest.mark.parametrize("pattern", [r"revisions/2\.json", r"prefix=trickles%2F&|prefix=trickles/&"])
+def test_what_trickles_is_given_up(pattern: str, s3: S3, export: Export, tmp_path: Path) -> None:
+    """Although the socket gets a byte in time, again and again."""
+    url = s3.upload(export.folder, "trickles")
+    s3.faults.append((pattern, "trickle"))
+    run = read(s3, tmp_path, url, max_concurrency=1, request_timeout=0.3, retry_timeout=10).succeeded()
+    assert_complete(run, export, name=url)
+    assert s3.faults == []
+    assert_says(run, "s3://.*/trickles.*: no result (in time|within 1.5 s); retrying in")
+
+
+def test_a_listing_of_several_pages(s3: S3, export: Export, tmp_path: Path) -> None:
+    """Each is repeated for itself."""
+    url = s3.upload(export.folder, "pages")
+    pages = "prefix=pages%2Frevisions|prefix=pages/revisions"
+    s3.faults += [(pages, "short"), (pages, "error"), (pages, "short")]
+    run = read(s3, tmp_path, url).succeeded()
+    assert_complete(run, export, name=url)
+    assert s3.faults == []
+    listed = [path for _, path, _ in s3.requests if "prefix=pages" in path and "revisions" in path]
+    assert len(listed) == 4
+    assert sum("continuation-token" in path for path in listed) == 3
+
+
+def test_another_range(s3: S3, export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its lines would be written in the place of those that were asked for."""
+    monkeypatch.setattr(files, "BLOCK_SIZE", 1000)
+    url = s3.upload(export.folder, "shifted")
+    s3.faults.append((r"revisions/2\.json", "shifted"))
+    run = read(s3, tmp_path, url, max_concurrency=1).succeeded()
+    assert_complete(run, export, name=url)
+    assert_says(run, r"revisions/2\.json: S3 sent bytes 1-1000/\d+ instead of bytes 0-999; retrying in")
+
+
 @pytest.mark.slow
 def test_what_never_works(s3: S3, export: Export, tmp_path: Path) -> None:
     """Once the budget is used up, the bookmark is that of the last revision that was read whole."""
@@ -113,7 +161,7 @@ def test_a_file_that_changes(s3: S3, export: Export, tmp_path: Path, monkeypatch
     url = s3.upload(export.folder, "changes")
     fetch = files.Folder._fetch  # noqa: SLF001
 
-    def changing(folder: files.Folder, block: files._Block) -> bytes:
+    def changing(folder: files.Folder, block: files.Block) -> bytes:
         if block.file.path.endswith("/2.json"):
             s3.client.put_object(Bucket=BUCKET, Key="changes/revisions/2.json", Body=b"x" * block.file.size)
         return fetch(folder, block)
@@ -185,7 +233,7 @@ def test_credentials_of_a_profile_are_not_shown(
     )
     fetch = files.Folder._fetch  # noqa: SLF001
 
-    def failing(folder: files.Folder, block: files._Block) -> bytes:
+    def failing(folder: files.Folder, block: files.Block) -> bytes:
         if block.file.path.endswith("/2.json"):
             raise PermissionError(f"{KEY_ID} and {SECRET} are wrong")
         return fetch(folder, block)

@@ -86,12 +86,26 @@ class S3:
 
         return with_faults
 
+    def _trickle(self, body: Iterable[bytes]) -> Iterator[bytes]:
+        """Send a byte ten times a second."""
+        for byte in b"".join(body):
+            if self.released.wait(0.1):
+                return
+            yield bytes([byte])
+
     def _fail(
         self, fault: str, app: Callable[..., Any], environ: dict[str, Any], start: Callable[..., Any]
     ) -> Iterable[bytes]:
         if fault == "cut":  # half of the body, although the header has its whole length
             body = b"".join(app(environ, start))
             return [body[: len(body) // 2]]
+        if fault == "short":  # a page of a listing with one file
+            return app({**environ, "QUERY_STRING": f"{environ['QUERY_STRING']}&max-keys=1"}, start)  # type: ignore[no-any-return]
+        if fault == "trickle":
+            return self._trickle(app(environ, start))
+        if fault == "shifted":  # another range than the one that was asked for, of the same length
+            first, last = map(int, environ["HTTP_RANGE"].removeprefix("bytes=").split("-"))
+            return app({**environ, "HTTP_RANGE": f"bytes={first + 1}-{last + 1}"}, start)  # type: ignore[no-any-return]
         if fault == "hang":
             self.released.wait(60)
             return app(environ, start)  # type: ignore[no-any-return]
