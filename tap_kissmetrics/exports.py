@@ -1,4 +1,4 @@
-"""The raw data export: which revisions a folder has, which of them are complete, and which are to be read."""
+"""Choose which revisions of a raw data export to read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Index(t.NamedTuple):
     """What `index.csv` lists."""
 
     revisions: dict[int, float | None]
-    """The revisions that are complete, with the Unix time of their last event, if it is known."""
+    """Complete revisions, each with the Unix time of its last event, if known."""
 
     unread: list[str]
     """Rows that name no revision."""
@@ -46,20 +46,20 @@ class Plan(t.NamedTuple):
     """What a run reads of an export."""
 
     revisions: list[tuple[int, File]]
-    """The revisions to read, in their order."""
+    """The revisions to read, in order."""
 
     missing: int | None
-    """The first revision that the index lists and the folder does not have; nothing after it is read."""
+    """The first listed revision without a file; nothing after it is read."""
 
     expired: list[int]
-    """Revisions of the index that were deleted before they were read: they are below all that are left."""
+    """Listed revisions that were deleted before they were read: all files that are left have higher numbers."""
 
     left_out: int
-    """Revisions that end before `start_date`."""
+    """The number of revisions that end before `start_date`."""
 
 
 def parse_index(lines: Iterable[bytes]) -> Index:
-    """Parse `index.csv`: by its header, or without one in the documented order; columns may come and go."""
+    """Parse `index.csv`. Columns are found by the header; without one, they are in the documented order."""
     positions = {name: number for number, name in enumerate(_COLUMNS)}
     index = Index({}, [])
     is_first = True
@@ -101,7 +101,7 @@ def _to_seconds(text: str) -> float | None:
 
 
 def find_revisions(listing: Mapping[str, File]) -> tuple[dict[int, File], list[tuple[str, str]]]:
-    """Return the revisions among the files of a folder, and pairs of files that are the same one, such as 07 and 7."""
+    """Return the revisions among the files of a folder, and pairs of files with one number, such as 07 and 7."""
     revisions: dict[int, File] = {}
     twice = []
     for name, file in listing.items():
@@ -131,13 +131,13 @@ def make_plan(revisions: Mapping[int, File], index: Index | None, bookmark: int 
 
 
 def describe_range(revisions: Iterable[int]) -> str:
-    """Describe revisions in order: "7", or "7 to 12"."""
+    """Describe sorted revisions: "7", or "7 to 12"."""
     first, *rest = revisions
     return f"{first} to {rest[-1]}" if rest else str(first)
 
 
 def split_lines(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """Split blocks into lists of whole lines, without their ends. What follows the last line end comes last."""
+    """Split blocks into lists of whole lines, without line ends. What follows the last line end is a line too."""
     pieces: list[bytes] = []
     for block in blocks:
         lines = block.split(b"\n")
@@ -152,7 +152,7 @@ def split_lines(blocks: Iterable[bytes]) -> Iterator[list[bytes]]:
 
 
 class Export:
-    """One export: a folder, and what messages call it."""
+    """An export in a folder; `name` is what messages and the state call it."""
 
     def __init__(self, name: str, folder: Folder, logger: StreamLogger) -> None:
         self.name = name
@@ -160,7 +160,7 @@ class Export:
         self._logger = logger
 
     def make_plan(self, bookmark: int | None, start: float | None) -> Plan:
-        """Find out what there is to read after a bookmark, and log it; raise `FatalAPIError` if this is no export."""
+        """Choose what to read after a bookmark, and log it; raise `FatalAPIError` if the folder holds no export."""
         try:
             top = self.folder.list()
         except NotThereError as error:

@@ -1,4 +1,4 @@
-"""The stream of the raw data export: every line of every revision, by file instead of by request."""
+"""The stream of raw events, which reads files of the raw data export instead of an API."""
 
 from __future__ import annotations
 
@@ -31,13 +31,12 @@ if t.TYPE_CHECKING:
 MAX_LINE_SIZE: t.Final = 2**26
 """Bytes of a line, which is held in memory whole."""
 
-
 _OTHER_KINDS: t.Final = {b"\x1f\x8b": "gzip", b"PK\x03\x04": "zip", b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16"}
-"""How files begin whose lines cannot be read."""
+"""First bytes of files whose lines cannot be read."""
 
 
 class RawEventsStream(ExtendedStream):
-    """Raw events (support pages: "Raw data export"), each export in a partition of its own."""
+    """Raw events (support pages: "Raw data export"); each export is a partition."""
 
     name = "raw_events"
     path = ""  # the SDK requires one
@@ -71,7 +70,7 @@ class RawEventsStream(ExtendedStream):
 
     @functools.cached_property
     def _exports(self) -> list[str]:
-        """The exports, each once, as the state names them: the spelling is a part of the primary key."""
+        """The exports, each once. They keep their spelling in the state, which is part of the primary key."""
         known = {}
         for partition in self.state_manager.get_state_partitions() or ():
             with suppress(AttributeError, TypeError, ValueError):  # the partition of another tap
@@ -165,7 +164,7 @@ class RawEventsStream(ExtendedStream):
             raise FatalAPIError(msg)
 
     def _expect(self, export: Export, plan: Plan) -> None:
-        """Add what there is to read of an export to what there is in all."""
+        """Add what is to be read of an export to the expected total."""
         self._revisions += len(plan.revisions)
         self._size += sum(file.size for _, file in plan.revisions)
         self.progress.expect(self._revisions, "revision", self._size)
@@ -173,6 +172,7 @@ class RawEventsStream(ExtendedStream):
             self.progress.part = f"export {self._exports.index(export.name) + 1} of {len(self._exports)}"
 
     def _checked(self, file: File, blocks: Iterator[bytes]) -> Iterator[bytes]:
+        """Yield the blocks of a file; raise `FatalAPIError` if they hold no lines, or a line that is too long."""
         line_size = 0
         for number, block in enumerate(blocks):
             if number == 0 and (kind := next(filter(block.startswith, _OTHER_KINDS), None)):

@@ -1,4 +1,4 @@
-"""A line of the raw data export: as a record, or, faster, as a RECORD message made of the pieces of the line."""
+"""Turn lines of the raw data export into records or, faster, into RECORD messages."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ EVENT: t.Final = "_n"
 TIMESTAMP: t.Final = "_t"
 
 MAX_PLAIN_LENGTH: t.Final = 4300
-"""Bytes up to which a line holds no integer that Python refuses to parse."""
+"""Bytes of a line up to which it cannot hold an integer that Python refuses to parse."""
 
 WRITE_SIZE: t.Final = 2**16
 """Bytes of messages that are written at once."""
 
 MAX_KNOWN_TIMES: t.Final = 10_000
-"""Timestamps that are remembered, for the events of a revision are close in time."""
+"""Timestamps that are cached: the events of a revision are close in time."""
 
 _has_huge_integer: t.Final = re.compile(rb"[0-9]{%d}" % (MAX_PLAIN_LENGTH + 1)).search
 
@@ -42,11 +42,11 @@ _TEXT_OR_NULL: t.Final = b'"n'
 
 
 class NotPlainError(ValueError):
-    """A line that needs a second look: it may be no JSON, or a value is of an unusual type."""
+    """A line has to be parsed: it may not be JSON, or a value has an unusual type."""
 
 
 def parse_line(line: bytes, on_repair: Callable[[str], None]) -> Record:
-    """Return the columns of a line, in any state; those of a line that is no JSON object are null, but for `raw`."""
+    """Return the columns of any line. Without a JSON object all are null but `raw`, which has the line as text."""
     try:
         # A zero byte would let the decoder take the line for another encoding than UTF-8.
         fields = None if 0 in line[:2] else decode_json(line, charset="utf-8", on_repair=on_repair)
@@ -64,7 +64,7 @@ def parse_line(line: bytes, on_repair: Callable[[str], None]) -> Record:
 
 
 class LineEncoder:
-    """Encodes lines as RECORD messages. Keys and values are those of the line, byte for byte."""
+    """Encodes lines as RECORD messages; keys and values are copied byte for byte."""
 
     def __init__(self, stream: str, export: str) -> None:
         self._start = b'{"type":"RECORD","stream":%b,"record":{"export":%b,"revision":' % (
@@ -75,12 +75,12 @@ class LineEncoder:
         self._times = dict(_NO_TIME)
 
     def begin(self, revision: int, time_extracted: dt.datetime) -> None:
-        """Encode lines of this revision from now on."""
+        """Start a revision: the lines that follow belong to it."""
         self._head = b'%b%d,"line":' % (self._start, revision)
         self._tail = b',"raw":null},"time_extracted":%b}\n' % _encode(time_extracted)
 
     def append(self, line: bytes, number: int, output: bytearray) -> None:
-        """Append the message of a line; raise `NotPlainError` for a line that `parse_line` has to read."""
+        """Append the message of a line to `output`; raise `NotPlainError` if it has to be parsed."""
         try:
             if not line.isascii():
                 line.decode()  # what msgspec does not check in a value that it leaves as it is
@@ -117,7 +117,7 @@ class LineEncoder:
 
 
 class RevisionReader:
-    """Turns the lines of one revision into records or messages, and keeps account of what is odd about them."""
+    """Turns the lines of one revision into records or messages, and counts defects."""
 
     def __init__(self, export: str, revision: int, encoder: LineEncoder) -> None:
         self._export = export
@@ -125,7 +125,7 @@ class RevisionReader:
         self._encoder = encoder
         self._line = 0
         self.empty = 0
-        """Empty lines, which become no record."""
+        """The number of empty lines, which become no record."""
         self._raw: list[int] = []
         self._repaired: list[tuple[int, str]] = []
 
@@ -137,7 +137,7 @@ class RevisionReader:
                 yield self._parse(line)
 
     def messages(self, lines: Iterable[bytes]) -> Iterator[tuple[bytearray, int] | Record]:
-        """Yield RECORD messages in pieces, each with their number, and a record for each line that has to be parsed."""
+        """Yield chunks of RECORD messages, each with the number of them, and a record for each line that is parsed."""
         self._encoder.begin(self._revision, dt.datetime.now(dt.UTC))
         append, output, count = self._encoder.append, bytearray(), 0
         for line in lines:
@@ -156,7 +156,7 @@ class RevisionReader:
         yield output, count
 
     def describe_defects(self) -> str:
-        """Describe the lines that are not JSON; empty if all are."""
+        """Describe the lines that are not valid JSON objects; return an empty text if there are none."""
         parts = []
         if self._raw:
             parts.append(f"{plural(len(self._raw), 'line')} without a JSON object, kept as text in the column raw")

@@ -1,4 +1,4 @@
-"""Read the files of a folder, local or in S3, in blocks that are fetched ahead."""
+"""Read files of a folder, local or in S3, in blocks that are fetched ahead."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ S3: t.Final = "s3"
 
 
 class FolderUrl(t.NamedTuple):
-    """Where a folder is: the protocol of fsspec, and the path, the same for each spelling of one folder."""
+    """The protocol and the path of a folder. All spellings of one folder are equal."""
 
     protocol: str
     path: str
@@ -220,8 +220,8 @@ class S3Store:
 class Folder:
     """A folder whose files are read in order.
 
-    Everything runs in threads of its own, so that a signal is noticed while a file hangs. What takes more than
-    `max_time` seconds is given up. `retry` decorates a function so that it is repeated while it raises
+    All work is done in threads, so that a signal is noticed while a file hangs. A page of a listing, or a block, that
+    takes more than `max_time` seconds is given up. `retry` decorates a function to repeat it while it raises
     `RetriableAPIError`.
     """
 
