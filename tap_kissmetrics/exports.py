@@ -207,7 +207,7 @@ class Export:
         text = f"{plural(len(plan.revisions), 'revision')} to read"
         if plan.revisions:
             numbers = describe_range(revision for revision, _ in plan.revisions)
-            text += f", {numbers}, {format_size(sum(file.size for _, file in plan.revisions))}"
+            text += f", {numbers}, {sum(file.size for _, file in plan.revisions) / 1e6:,.1f} MB"
         if bookmark is not None:
             text += f"; {bookmark} was the last one read"
         if plan.left_out:
@@ -218,13 +218,3 @@ class Export:
                 "%s: %s of %s deleted before they were read: %s",
                 *(self.name, plural(len(plan.expired), "revision"), INDEX, describe_range(plan.expired)),
             )
-
-
-def format_size(size: int) -> str:
-    """Format a number of bytes, such as "1.2 MiB"."""
-    number, unit = float(size), "bytes"
-    for larger in ("KiB", "MiB", "GiB", "TiB"):
-        if number < 1024:  # noqa: PLR2004
-            break
-        number, unit = number / 1024, larger
-    return f"{size:,} bytes" if unit == "bytes" else f"{number:.1f} {unit}"

@@ -8,7 +8,6 @@ from tap_kissmetrics.exports import (
     Index,
     describe_range,
     find_revisions,
-    format_size,
     make_plan,
     parse_index,
     split_lines,
@@ -126,6 +125,3 @@ def test_descriptions() -> None:
     """For people."""
     assert describe_range([7]) == "7"
     assert describe_range([7, 9, 12]) == "7 to 12"
-    assert [format_size(size) for size in (0, 1023, 1024, 5 * 2**20, 3 * 2**29, 2**50)] == [
-        *("0 bytes", "1,023 bytes", "1.0 KiB", "5.0 MiB", "1.5 GiB", "1024.0 TiB"),
-    ]
