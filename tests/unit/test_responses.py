@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
-from tap_kissmetrics.apis import CORE
+from tap_kissmetrics.apis import CORE, V3
 from tap_kissmetrics.responses import check_self_link, decode_body, find_failure, read_page, read_result_page
 from tests.unit.responses import make_response
 
