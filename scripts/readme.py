@@ -1,14 +1,14 @@
-"""The generated parts of README.md: settings by what they are for, rows of a stream, and the output of the demo."""
+"""The generated parts of README.md: the streams, rows of one, the output of the demo, settings by what they are for."""
 
 from __future__ import annotations
 
 import io
 from contextlib import redirect_stdout
 
-from scripts.about import OWN_SETTINGS
+from scripts.about import ENTRIES, OWN_SETTINGS
 from scripts.markdown import between, code, plain, table
 from scripts.quickstart import keys_by_stream, report
-from tests.sandbox import Sandbox
+from tests.sandbox import QUERY_RESOURCES, RESOURCES, Sandbox
 
 NAME = "README.md"
 
@@ -25,8 +25,38 @@ GROUPS = {
 }
 """The settings in the order in which a user meets them."""
 
+ROWS = {
+    "accounts": "an account that the login can access",
+    "products": "a product (a tracked site or app)",
+    "reports": "a saved report",
+    "events": "the **definition** of an event: its name, how often and when it was last sent",
+    "properties": "the definition of a property",
+    "metrics": "the definition of a metric",
+    "report_results": "a row of the result of a saved report ([`report_ids`](docs/results.md))",
+    "metric_results": "a point of a metric over time, or one of its segments ([`metric_ids`](docs/results.md))",
+}
+"""What a row of a stream is; of a stream that is not here, the title of its schema says it."""
+
+OTHERS = """\
+| a stream of your own | a row of a query of yours, such as SQL ([`queries`](docs/results.md)) | | ✓ |
+| `raw_events` | **one event of one person**, from the raw data export in your S3 bucket \
+([`export_urls`](docs/raw-events.md)) | with either, or alone | |
+"""
+"""The rows of streams that neither API lists."""
+
 COLUMNS = ("name", "total", "first_sent_at", "last_sent_at")
 """Columns of `events` that show what a row is."""
+
+
+def streams_table() -> str:
+    """Make a table of the streams, and of the APIs that have them."""
+    core, query = ENTRIES["core"], ENTRIES["query"]
+    rows = []
+    for name in dict.fromkeys((*RESOURCES, *QUERY_RESOURCES, *ROWS)):
+        title = (query | core)[name]["schema"].get("title", name).lower()
+        about = ROWS.get(name, f"{'an' if title[0] in 'aeiou' else 'a'} {title}")
+        rows.append((f"`{name}`", about, *("✓" if name in entries else "" for entries in (core, query))))
+    return table(("Stream", "One row is", "Core API", "Query API"), rows) + OTHERS
 
 
 def settings_table() -> str:
@@ -68,6 +98,7 @@ def readme(text: str) -> str:
     """Replace the generated parts."""
     with Sandbox() as sandbox:
         parts = {
+            "streams": streams_table(),
             "events": events_table(sandbox),
             "demo": demo_output(sandbox),
             "settings": settings_table(),

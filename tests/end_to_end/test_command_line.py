@@ -15,9 +15,9 @@ from scripts.about import ABOUT, SETTINGS
 from tap_kissmetrics.tap import TapKissmetrics
 from tests.sandbox import RESOURCES, Sandbox, faults
 from tests.support.assertions import assert_complete
+from tests.support.catalogs import KEYS
 from tests.support.in_process import run_in_process
 from tests.support.process import run_forked, run_started
-from tests.support.reference import KEYS
 from tests.support.run import environment, settings_for, write_json
 from tests.support.tap import run_tap, sync
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.sandbox import Sandbox, faults, make_account, make_query_account
-from tests.support.reference import QUERY_KEYS
+from tests.support.catalogs import QUERY_KEYS
 from tests.support.results import only
 from tests.support.run import settings_for
 from tests.support.tap import catalog_of, sync

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.sandbox import RESOURCES, Account, Fault, Sandbox, faults, make_account
-from tests.support.catalogs import at_or_after, choose, ids, instant
+from tests.support.catalogs import KEYS, at_or_after, choose, ids, instant
 from tests.support.examples import examples
-from tests.support.reference import KEYS
 from tests.support.run import write_json
 from tests.support.tap import run_tap, sync, sync_here
 

@@ -10,7 +10,7 @@ import pytest
 from tests.sandbox import QUERY_RESOURCES, Sandbox, faults, make_query_account
 from tests.support.assertions import assert_complete, assert_refused, assert_streams, in_order_of_sync
 from tests.support.cases import small_sandbox
-from tests.support.reference import QUERY_KEYS
+from tests.support.catalogs import QUERY_KEYS
 from tests.support.results import result_sandbox
 from tests.support.run import settings_for, write_json
 from tests.support.tap import catalog_of, run_tap, sync, sync_here

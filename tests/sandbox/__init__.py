@@ -7,8 +7,9 @@
 `Sandbox()` serves the Core API with its report runs, `Sandbox(api="query")` the Query API v3. `sandbox.requests` holds
 the requests, `sandbox.queries` the queries and report runs. Its use in a shell: `python -m tests.sandbox --help`.
 
+- `records`: how records are made, from the schemas of the tap.
 - `account`: the class `Account`: lists of records, and how to change them.
-- `data`: the made-up records of both APIs.
+- `data`: what else the records of both APIs have.
 - `messages`: request, page, response.
 - `apis`: from a request to a response, in each API.
 - `queries`: asynchronous queries.
@@ -19,7 +20,7 @@ the requests, `sandbox.queries` the queries and report runs. Its use in a shell:
 """
 
 from tests.sandbox import faults
-from tests.sandbox.account import Account, Record
+from tests.sandbox.account import Account
 from tests.sandbox.data import (
     PARENTS,
     QUERY_RESOURCES,
@@ -32,6 +33,7 @@ from tests.sandbox.data import (
 from tests.sandbox.faults import Fault
 from tests.sandbox.messages import Page, Request, Response
 from tests.sandbox.queries import Query, Row
+from tests.sandbox.records import Record
 from tests.sandbox.server import PASSWORD, TOKEN, USERNAME, ApiName, ArrayKey, Form, Sandbox, Wire
 
 __all__ = [

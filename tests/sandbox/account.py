@@ -1,45 +1,17 @@
-"""The account that one login can read: the lists of an API, and how their records are made, inserted and deleted."""
+"""The account that one login can read: the records of each list of an API, and how they are inserted and deleted."""
 
 from __future__ import annotations
 
 import gc
 import itertools
 import random
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-Record = dict[str, Any]
-Maker = Callable[[random.Random, int, Record | None], Record]
-"""Makes a record from a random generator, its number in its list, and its parent."""
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
-CHILDLESS_FROM = 3  # in an account of at least this many products, nothing belongs to the last one
-
-
-@dataclass(frozen=True)
-class Model:
-    """The lists of an API."""
-
-    makers: dict[str, Maker] = field(default_factory=dict)  # by resource, parents before their children
-    parents: dict[str, str] = field(default_factory=dict)  # the resource that scopes each other one
-    counts: dict[str, int] = field(default_factory=dict)  # the records of each resource in an account by default
-
-    def add(self, resource: str, *, count: int, parent: str | None = None) -> Callable[[Maker], Maker]:
-        """Add a list, whose records the decorated function makes."""
-
-        def register(make: Maker) -> Maker:
-            self.makers[resource], self.counts[resource] = make, count
-            if parent:
-                self.parents[resource] = parent
-            return make
-
-        return register
-
-    def candidates(self, resource: str, records: Mapping[str, list[Record]]) -> list[Record]:
-        """Return the possible parents of a resource's records."""
-        parent = self.parents.get(resource)
-        found = records[parent] if parent else []
-        return found[:-1] if parent == "products" and len(found) >= CHILDLESS_FROM else found
+    from tests.sandbox.records import Model, Record
 
 
 @dataclass
@@ -57,8 +29,8 @@ class Account:
 
     def __post_init__(self) -> None:
         """Start with empty lists."""
-        self.records = {name: [] for name in self.model.makers}
-        self._numbers = {name: itertools.count() for name in self.model.makers}
+        self.records = {name: [] for name in self.model.counts}
+        self._numbers = {name: itertools.count() for name in self.model.counts}
 
     @classmethod
     def filled(cls, seed: int, model: Model, counts: Mapping[str, int]) -> Self:
@@ -70,11 +42,13 @@ class Account:
         was_enabled = gc.isenabled()
         gc.disable()  # millions of small objects, none of them garbage: collecting takes longer than making them
         try:
-            for resource, make in model.makers.items():
+            for resource, default in model.counts.items():
                 parents: Sequence[Record | None] = model.candidates(resource, account.records) or [None]
                 rng, numbers = account.random, account._numbers[resource]
-                count = counts.get(resource, model.counts[resource])
-                account.records[resource] = [make(rng, next(numbers), parents[n % len(parents)]) for n in range(count)]
+                account.records[resource] = [
+                    model.make(resource, rng, next(numbers), parents[n % len(parents)])
+                    for n in range(counts.get(resource, default))
+                ]
         finally:
             if was_enabled:
                 gc.enable()
@@ -108,7 +82,7 @@ class Account:
                 raise ValueError(message)
             candidates = [parent]
         parent = self.random.choice(candidates) if candidates else None
-        return self.model.makers[resource](self.random, next(self._numbers[resource]), parent)
+        return self.model.make(resource, self.random, next(self._numbers[resource]), parent)
 
     def insert(self, resource: str, position: int, record: Record | None = None, *, parent_id: object = None) -> Record:
         """Insert `record`, by default a fresh one, at a position of its list; return it."""

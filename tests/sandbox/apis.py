@@ -8,17 +8,18 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlencode
 
-from tests.sandbox.data import PARENTS, QUERY_RESOURCES, RESOURCES, RUNNABLE, link
+from tests.sandbox.data import PARENTS, QUERY_RESOURCES, RESOURCES, RUNNABLE
 from tests.sandbox.messages import Page, RefusalError, Request, Response, to_json
 from tests.sandbox.queries import date_span, metric_query, product_query, report_query
+from tests.sandbox.records import link
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
-    from tests.sandbox.account import Record
     from tests.sandbox.messages import ErrorForm
     from tests.sandbox.queries import Kind, Queries, Query, State
+    from tests.sandbox.records import Record
     from tests.sandbox.server import Sandbox
 
     Pager = Callable[[Page], None]

@@ -1,23 +1,24 @@
 """The made-up records of both APIs.
 
-Records of the Core API have the fields of its reference and those that real responses add: `tracking_key` and `hosts`
-(products), `index` (events and properties), a `run` link (reports that can be run). Links name the vendor's hosts, not
-the sandbox, and those of products name `apikissmetrics.com`, as the vendor prints them.
+Each list has the columns of its schema, with values by their types. Here is what a schema does not say and a test
+relies on: hard names, nulls, types of reports, links. Links name the vendor's hosts, not the sandbox, and those of
+products name `apikissmetrics.com`, as the vendor prints them.
 """
 
 from __future__ import annotations
 
-import datetime as dt
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from tests.sandbox.account import Account, Model, Record
+from tests.sandbox.account import Account
+from tests.sandbox.records import EARLIER, LATER, Model, dated, in_turn, link, named, uuid
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Sequence
 
-# Values
+    from tests.sandbox.records import Make, Record
+
+# Values of both
 
 NAMES = (
     "search engine hit",
@@ -96,191 +97,90 @@ METRIC_TITLES = (
     "月間売上",
     "Revenue",
 )
-CONTACTS = (
-    {"name": None, "country": None, "phone": None},
-    {"name": "Zoë Ünlü", "country": "Österreich", "phone": "+43 1 5550100"},
-    {"name": None, "country": "JP", "phone": None},
-)
-
-_FIRST_DAY = dt.date(2010, 1, 1)
-_DAYS = [(_FIRST_DAY + dt.timedelta(days=n)).isoformat() for n in range(2**12)]
-_TIMES = [f"T{n // 3600:02d}:{n // 60 % 60:02d}:{n % 60:02d}" for n in range(0, 86_400, 21)]
-EARLIER, LATER = _DAYS[: 2**11], _DAYS[2**11 :]
-"""Two spans of days that do not overlap."""
-
 _BIG_TOTALS = (2**31, 4_294_967_296, 9_007_199_254_740_993)
 
 
-def uuid(rng: random.Random) -> str:
-    """Make a UUID."""
-    digits = f"{rng.getrandbits(128):032x}"
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-a{digits[17:20]}-{digits[20:]}"
-
-
-def date(rng: random.Random, days: Sequence[str] = LATER, zone: str = "+00:00") -> str:
-    """Make a date with its time of day."""
-    return f"{days[rng.getrandbits(11)]}{_TIMES[rng.getrandbits(12) % len(_TIMES)]}{zone}"
-
-
-def name_of(number: int, names: Sequence[str]) -> str:
-    """Return the name of a record; in lists that are longer than `names` it ends with a number."""
-    name = names[number % len(names)]
-    return name if number < len(names) else f"{name} {number}"
-
-
-def total_of(rng: random.Random, number: int) -> int:
+def _total(rng: random.Random, number: int) -> int:
     """Make the `total` of an event: some need more than 32 bits, or more than a float holds."""
     return _BIG_TOTALS[number // 50 % 3] + number // 50 if number % 50 == 17 else int(rng.random() * 200_000)
 
 
-# The Core API
+_VALUES: dict[str, Make] = {
+    "name": named(*NAMES),
+    "display_name": named(*NAMES),
+    "accounts.name": named(*ACCOUNT_NAMES),
+    "products.name": named(*PRODUCT_NAMES),
+    "reports.name": named(*REPORT_NAMES),
+    "description": in_turn(*DESCRIPTIONS),
+    "timezone": in_turn("US/Pacific", "Europe/Berlin", "Asia/Tokyo", None),
+    "total": _total,
+    "created_at": dated(),
+    "first_used_at": dated(EARLIER),
+    "last_used_at": dated(LATER),
+    "first_sent_at": dated(EARLIER),
+    "last_sent_at": dated(LATER),
+}
 
-_CORE = Model()
+
+_USES = ("total", "first_used_at", "last_used_at", "first_sent_at", "last_sent_at")
+
+
+def _lose_dates(record: Record, number: int) -> None:
+    """Let some events and properties never have been used, or never have been sent."""
+    if number % 23 == 22:
+        record |= {name: 0 if name == "total" else None for name in record if name in _USES}
+    elif number % 11 == 10:
+        record |= {"first_sent_at": None, "last_sent_at": None}
+
+
+# The Core API
 
 RUNNABLE = "people_search_v2"
 """The only type of report that can be run."""
 
-_API = "https://api.kissmetrics.com/core"
-_PRODUCT_API = "https://apikissmetrics.com/core"
-_QUERY = "https://api.kissmetrics.com/query"
 
-
-def link(href: str, rel: str, name: str) -> Record:
-    """Make a link that is not templated."""
-    return {"templated": False, "href": href, "rel": rel, "name": name}
-
-
-def _core_base(resource: str, rng: random.Random, parent: Record | None) -> Record:
-    """Make what every record of a list of products has: `id`, `product_id` and two `links`."""
-    own_id, product_id = uuid(rng), parent["id"] if parent else uuid(rng)
-    return {
-        "links": [
-            link(f"{_API}/{resource}/{own_id}", "self", "Self"),
-            link(f"{_API}/products/{product_id}", "product", "Product"),
-        ],
-        "id": own_id,
-        "product_id": product_id,
+class _CoreModel(Model):
+    api = "core"
+    known: ClassVar = {"accounts": 2, "products": 4, "reports": 45, "events": 430, "properties": 130, "metrics": 26}
+    urls: ClassVar = {"": "https://api.kissmetrics.com/core", "products": "https://apikissmetrics.com/core"}
+    values: ClassVar = {
+        **_VALUES,
+        "contact.name": in_turn(None, "Zoë Ünlü", None),
+        "contact.country": in_turn(None, "Österreich", "JP"),
+        "contact.phone": in_turn(None, "+43 1 5550100", None),
+        "accounts.created_at": dated(EARLIER, "Z"),
+        "accounts.updated_at": dated(LATER, "Z"),
+        "status": in_turn("active", "active", "active", "canceled"),
+        "url": in_turn("http://product.example.com", None, "https://bücher.example/?q=a&b=ü"),
+        "environment": in_turn("", "production", "staging", "development"),
+        "report_type": in_turn(RUNNABLE, "funnel", "cohort", "people_search", "revenue"),
+        "type": in_turn(None, "automatic", "text", "number"),
+        "title": named(*METRIC_TITLES),
+        "unit_type": in_turn("numeric", "time", "percent"),
+        "metrics.status": in_turn("pending", "active", True, "pending", False),  # noqa: FBT003 - values of the API
     }
 
+    def new_id(self, rng: random.Random, resource: str, number: int) -> str:  # noqa: ARG002 - as the model has it
+        return uuid(rng)
 
-@_CORE.add("accounts", count=2)
-def _account(rng: random.Random, number: int, _parent: Record | None) -> Record:
-    own_id = uuid(rng)
-    return {
-        "links": [link(f"{_API}/accounts/{own_id}", "self", "Self"),
-                  link(f"{_API}/accounts/{own_id}/products", "products", "Products")],
-        "contact": dict(CONTACTS[number % len(CONTACTS)]),
-        "updated_at": date(rng, zone="Z"),
-        "created_at": date(rng, EARLIER, "Z"),
-        "status": "canceled" if number % 5 == 4 else "active",
-        "name": name_of(number, ACCOUNT_NAMES),
-        "id": own_id,
-    }  # fmt: skip
-
-
-@_CORE.add("products", parent="accounts", count=4)
-def _product(rng: random.Random, number: int, parent: Record | None) -> Record:
-    own_id = uuid(rng)
-    account_id = parent["id"] if parent else uuid(rng)
-    own = f"{_PRODUCT_API}/products/{own_id}"
-    return {
-        "links": [
-            link(own, "self", "Self"),
-            link(f"{_PRODUCT_API}/accounts/{account_id}", "account", "Account"),
-        ]
-        + [link(f"{own}/{kind}", kind, f"Product {kind.title()}") for kind, of in PARENTS.items() if of == "products"],
-        "id": own_id,
-        "account_id": account_id,
-        "name": name_of(number, PRODUCT_NAMES),
-        "url": (
-            f"http://product{number}.example.com",
-            None,
-            f"https://bücher{number}.example/?q=a&b=ü",
-        )[number % 3],
-        "status": "canceled" if number % 4 == 3 else "active",
-        "environment": ("", "production", "staging", "development")[number % 4],
-        "timezone": ("US/Pacific", "Europe/Berlin", "Asia/Tokyo", None)[number % 4],
-        "created_at": date(rng),
-        "tracking_key": f"{rng.getrandbits(160):040x}",
-        "hosts": [
-            [f"www{number}.example.com", "localhost:3000"],
-            [],
-            [f"xn--bcher{number}-kva.example"],
-        ][number % 3],
-    }
+    def finish(self, resource: str, record: Record, number: int) -> None:
+        match resource:
+            case "events" | "properties":
+                _lose_dates(record, number)
+            case "reports" if number % 10 == 0:  # every second one that can be run has the link
+                run = f"https://query.kissmetrics.com/v2/products/{record['product_id']}/reports/{record['id']}/run"
+                record["links"].append(link(run, "run", "Run Report"))
+            case "metrics":
+                query = f"https://api.kissmetrics.com/query/metrics/{record['id']}"
+                record["links"] += [
+                    link(f"{query}/over-time", "metric-over-time", "Metrics Over Time Query"),
+                    link(f"{query}/by-segment", "metric-by-segment", "Metrics By Segment Query"),
+                ]
 
 
-@_CORE.add("reports", parent="products", count=45)
-def _report(rng: random.Random, number: int, parent: Record | None) -> Record:
-    base = _core_base("reports", rng, parent)
-    account_id = parent["account_id"] if parent else uuid(rng)
-    kind = (RUNNABLE, "funnel", "cohort", "people_search", "revenue")[number % 5]
-    base["links"].append(link(f"{_API}/accounts/{account_id}", "account", "Account"))
-    if kind == RUNNABLE and number % 10 == 0:
-        run = f"https://query.kissmetrics.com/v2/products/{base['product_id']}/reports/{base['id']}/run"
-        base["links"].append(link(run, "run", "Run Report"))
-    return {
-        **base,
-        "created_at": date(rng),
-        "name": name_of(number, REPORT_NAMES),
-        "report_type": kind,
-        "account_id": account_id,
-    }
+_CORE = _CoreModel()
 
-
-@_CORE.add("events", parent="products", count=430)
-def _event(rng: random.Random, number: int, parent: Record | None) -> Record:
-    record = _library_entry("events", rng, number, parent)
-    total = total_of(rng, number)
-    return record | {"total": total if record["first_used_at"] else 0}
-
-
-@_CORE.add("properties", parent="products", count=130)
-def _property(rng: random.Random, number: int, parent: Record | None) -> Record:
-    record = _library_entry("properties", rng, number, parent)
-    return record | {"type": (None, "automatic", "text", "number")[number % 4]}
-
-
-def _library_entry(resource: str, rng: random.Random, number: int, parent: Record | None) -> Record:
-    base = _core_base(resource, rng, parent)
-    name = name_of(number, NAMES)
-    is_used, is_sent = number % 23 != 22, number % 11 != 10
-    return {
-        **base,
-        "last_sent_at": date(rng) if is_used and is_sent else None,
-        "first_sent_at": date(rng, EARLIER) if is_used and is_sent else None,
-        "last_used_at": date(rng) if is_used else None,
-        "name": name,
-        "display_name": name[:1].upper() + name[1:],
-        "description": DESCRIPTIONS[number % len(DESCRIPTIONS)],
-        "is_visible": number % 7 != 0,
-        "index": number + 2,
-        "first_used_at": date(rng, EARLIER) if is_used else None,
-    }
-
-
-@_CORE.add("metrics", parent="products", count=26)
-def _metric(rng: random.Random, number: int, parent: Record | None) -> Record:
-    base = _core_base("metrics", rng, parent)
-    query = f"{_QUERY}/metrics/{base['id']}"
-    base["links"] += [
-        link(f"{query}/over-time", "metric-over-time", "Metrics Over Time Query"),
-        link(f"{query}/by-segment", "metric-by-segment", "Metrics By Segment Query"),
-    ]
-    return {
-        **base,
-        "config_last_changed_at": None if number % 9 == 8 else date(rng),
-        "color": (None, "#ff8800", "teal")[number % 3],
-        "title": name_of(number, METRIC_TITLES),
-        "description": DESCRIPTIONS[number % len(DESCRIPTIONS)],
-        "unit_type": ("numeric", "time", "percent")[number % 3],
-        "status": ("pending", "active", True, "pending", False)[number % 5],
-        "sort_index": number,
-        "is_visible": number % 6 != 5,
-    }
-
-
-RESOURCES = tuple(_CORE.makers)
+RESOURCES = tuple(_CORE.counts)
 """Every list of the Core API, parents before their children."""
 
 PARENTS = _CORE.parents
@@ -301,8 +201,6 @@ def make_account(seed: int = 0, **counts: int) -> Account:
 
 # The Query API v3
 
-_QUERY_V3 = Model()
-
 QUERY_TYPES = (
     "people_search",
     "cohort",
@@ -315,69 +213,33 @@ QUERY_TYPES = (
     "sql",
 )
 
-_QUERY_REPORT_TYPES = ("people_search", "funnel", "cohort", "ab_test", "activity")
-_QUERY_ACCOUNT_ID = 4_017
-_QUERY_FIRST_METRIC = 90_001
-_QUERY_FIRST_PRODUCT = 11_001
-_QUERY_STEP = 3  # between two ids: there are gaps, as after deletions
+_FIRST_METRIC = 90_001
+_FIRST_IDS = {"products": 11_001, "reports": 2_000_001, "events": 30_000_001, "properties": 50_000_001}
+_STEP = 3  # between two ids: there are gaps, as after deletions
 
 
-def _query_base(first_id: int, number: int, parent: Record | None) -> Record:
-    """Make `id` and `product_id`; each list has another `first_id`, so that a test notices when lists are mixed up."""
-    return {
-        "id": first_id + _QUERY_STEP * number,
-        "product_id": parent["id"] if parent else _QUERY_FIRST_PRODUCT,
+class _QueryModel(Model):
+    api = "query"
+    known: ClassVar = {"products": 3, "reports": 40, "events": 430, "properties": 130}
+    values: ClassVar = {
+        **_VALUES,
+        "account_id": in_turn(4_017),
+        "report_type": in_turn("people_search", "funnel", "cohort", "ab_test", "activity"),
     }
 
+    def new_id(self, rng: random.Random, resource: str, number: int) -> int:  # noqa: ARG002 - as the model has it
+        """Count from another first id in each list, so that a test notices when lists are mixed up."""
+        first = _FIRST_IDS.get(resource) or 100_000_000 * list(self.counts).index(resource) + 1
+        return first + _STEP * number
 
-@_QUERY_V3.add("products", count=3)
-def _query_product(rng: random.Random, number: int, _parent: Record | None) -> Record:
-    return {
-        "id": _QUERY_FIRST_PRODUCT + _QUERY_STEP * number,
-        "account_id": _QUERY_ACCOUNT_ID,
-        "name": name_of(number, PRODUCT_NAMES),
-        "timezone": ("US/Pacific", "Europe/Berlin", None)[number % 3],
-        "km_key": f"{rng.getrandbits(160):040x}",
-    }
+    def finish(self, resource: str, record: Record, number: int) -> None:
+        if resource in {"events", "properties"}:
+            _lose_dates(record, number)
 
 
-@_QUERY_V3.add("reports", parent="products", count=40)
-def _query_report(_rng: random.Random, number: int, parent: Record | None) -> Record:
-    return {
-        **_query_base(2_000_001, number, parent),
-        "name": name_of(number, REPORT_NAMES),
-        "report_type": _QUERY_REPORT_TYPES[number % len(_QUERY_REPORT_TYPES)],
-    }
+_QUERY_V3 = _QueryModel()
 
-
-@_QUERY_V3.add("events", parent="products", count=430)
-def _query_event(rng: random.Random, number: int, parent: Record | None) -> Record:
-    record = _query_library_entry(30_000_001, rng, number, parent)
-    record["total"] = total_of(rng, number) if record["first_used_at"] else 0
-    record["property_indices"] = sorted(rng.sample(range(2, 200), number % 6))
-    return record
-
-
-@_QUERY_V3.add("properties", parent="products", count=130)
-def _query_property(rng: random.Random, number: int, parent: Record | None) -> Record:
-    return _query_library_entry(50_000_001, rng, number, parent)
-
-
-def _query_library_entry(first_id: int, rng: random.Random, number: int, parent: Record | None) -> Record:
-    is_used, is_sent = number % 23 != 22, number % 11 != 10
-    return {
-        **_query_base(first_id, number, parent),
-        "name": name_of(number, NAMES),
-        "index": number + 2,
-        "visible": number % 7 != 0,
-        "first_used_at": date(rng, EARLIER) if is_used else None,
-        "last_used_at": date(rng) if is_used else None,
-        "first_sent_at": date(rng, EARLIER) if is_used and is_sent else None,
-        "last_sent_at": date(rng) if is_used and is_sent else None,
-    }
-
-
-QUERY_RESOURCES = tuple(_QUERY_V3.makers)
+QUERY_RESOURCES = tuple(_QUERY_V3.counts)
 """Every list of v3, parents before their children."""
 
 QUERY_COUNTS = {**_QUERY_V3.counts, "metrics": 12}
@@ -397,5 +259,5 @@ def make_query_account(seed: int = 0, *, metrics: int = QUERY_COUNTS["metrics"],
     The same arguments give the same records. If there are three products or more, nothing belongs to the last one.
     """
     account = QueryAccount.filled(seed, _QUERY_V3, counts)
-    account.metric_ids = [_QUERY_FIRST_METRIC + _QUERY_STEP * number for number in range(metrics)]
+    account.metric_ids = [_FIRST_METRIC + _STEP * number for number in range(metrics)]
     return account

@@ -9,8 +9,9 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from tests.sandbox.data import QUERY_TYPES, QueryAccount, date, uuid
+from tests.sandbox.data import QUERY_TYPES, QueryAccount
 from tests.sandbox.messages import RefusalError
+from tests.sandbox.records import date, uuid
 
 if TYPE_CHECKING:
     from tests.sandbox.messages import Request

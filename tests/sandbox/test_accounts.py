@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.sandbox import PARENTS, QUERY_RESOURCES, RESOURCES, make_account, make_query_account
-from tests.support.reference import FIELDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,11 +33,6 @@ class TestBothAPIs:
         assert set(make(**dict.fromkeys(counts, 0)).counts.values()) == {0}
         with pytest.raises(TypeError, match="no list of visits"):
             make(visits=3)
-
-    def test_fields_are_those_of_the_reference(self, make: Callable[..., Account]) -> None:
-        fields = FIELDS["core" if make is make_account else "query"]
-        for resource, records in make().records.items():
-            assert {frozenset(record) for record in records} == {frozenset(fields[resource])}
 
     def test_ids_are_unique_and_parents_exist(self, make: Callable[..., Account]) -> None:
         account = make()

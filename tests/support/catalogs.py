@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING, Any
 
+from scripts.about import tap_of
 from tap_kissmetrics.tap import TapKissmetrics
 from tests.support.in_process import signals_kept
 
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from tests.sandbox import Record
+
+KEYS, QUERY_KEYS = (
+    {each.name: each.valid_replication_keys for each in tap_of(api).discover_streams() if each.valid_replication_keys}
+    for api in ("core", "query")
+)
+"""The replication keys of those lists of each API that have any; the first one is the best."""
 
 
 def choose(**streams: str | None) -> dict[str, Any]:
