@@ -17,30 +17,14 @@ RecordId: t.TypeAlias = str | int
 MAX_PASSES: t.Final = 10
 """Times that a list is read before it is reported as changing too often."""
 
-MAX_REPEATED_PAGES: t.Final = 10
-"""Times in a row that the first page may come again at other offsets."""
+MAX_WASTED_PAGES: t.Final = 50
+"""Pages that may bring a list no further, besides three for each page that does."""
 
 MAX_GROWTH: t.Final = 10
-"""Times its first length that a list may have while it is read, and `MIN_GROWTH` records more."""
+"""Times its first length that a list may have while it is read, and a thousand records more."""
 
-MIN_GROWTH: t.Final = 1000
-
-MAX_SHORT_PAGES: t.Final = 100
-"""Pages in a row of less than half the length of the longest one, each at the end of the list."""
-
-MAX_TURNOVER: t.Final = 2
-"""Times the length of a list that records may be read in one pass, and `MIN_TURNOVER` more: others came and went."""
-
-MIN_TURNOVER: t.Final = 100
-
-MAX_EMPTY_FIRST_PAGES: t.Final = 3
-"""Times that a list may be empty that was not a moment ago, before that is believed."""
-
-MAX_SEPARATE_PAGES: t.Final = 5
-"""Times in a row that a page of one record may be followed by one without an overlap."""
-
-MAX_PAGES_WITHOUT_NEW: t.Final = 50
-"""Pages in a row without a record that is new to the pass."""
+MAX_EMPTY_FIRST_PAGES: t.Final = 10
+"""Empty first pages in a row before a list is believed to be empty that was not a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,43 +67,48 @@ class OverlapPaginator:
     - It starts with an earlier record: rows were inserted before it. At its end the list is read again, until nothing
       moved or nothing new was found.
 
-    A server that sends one record a page leaves no room for an overlap, and is refused. For each page, call
-    `validate` (it may be requested again), then `update`.
+    A page of one record has no room for an overlap, so the one after it is requested from the next offset, and has to
+    be empty. For each page, call `validate` (it may be requested again), then `update`.
     """
 
     def __init__(self, page_size: int) -> None:
-        self.page_size = max(page_size, 2)
+        self.page_size = max(page_size, 2)  # the overlap, and one record more
         self.offset = 0
         self.finished = False
+        self._predicted = range(0)
         self._seen: dict[RecordId, int] = {}
         """The latest pass in which each record was read."""
+        self._first_total: int | None = None
+        self._longest_page = 0
+        self._empty_first_pages = 0
+        self._wasted_pages_left = MAX_WASTED_PAGES
+        self._pass = 0
+        self._start_pass()
+
+    def _start_pass(self) -> None:
+        if self._pass == MAX_PASSES:
+            if self._longest_page == 1:
+                msg = (
+                    "the server sends one record a page: pages cannot overlap, so missing records would not be noticed"
+                )
+            else:
+                msg = (
+                    f"the list changed each of the {MAX_PASSES} times that it was read: "
+                    "raise page_size, so that it is read faster, or run at a calmer time"
+                )
+            raise FatalAPIError(msg)
+        self._pass += 1
+        self.offset = 0
+        self._first_id: RecordId | None = None
         self._overlap_id: RecordId | None = None
         self._overlap_offset = 0
-        self._first_page_ids: list[RecordId] = []
-        self._predicted = range(0)
-        self._last_length = 0
-        self._first_total: int | None = None
-        self._length = 0
-        self._read_in_pass = 0
-        self._longest_page = 0
-        self._short_pages = 0
-        self._is_empty_confirmed = False
-        self._empty_first_pages = 0
+        self._furthest_end = 0
         self._step_back = 0
         self._has_moved = False
         self._found_new = False
-        self._pass = 0
-        self._pages_without_new = 0
-        self._repeated_pages = 0
-        self._separate_pages = 0
-        self._start_pass()
 
     def validate(self, page: Page) -> None:
         """Raise `RetriableAPIError` for a page that brings nothing new although its own total promises more."""
-        if not page.offset and not page.ids and self._seen and self._empty_first_pages < MAX_EMPTY_FIRST_PAGES:
-            self._empty_first_pages += 1
-            msg = "the list is empty, but was not a moment ago"
-            raise RetriableAPIError(msg)
         # The first record of a page after the first is the overlap, if there is one.
         brings_new = len(page.ids) > 1 or not all(map(self._was_read, page.ids))
         if page.total is not None and page.end < page.total and not brings_new:
@@ -137,134 +126,102 @@ class OverlapPaginator:
     def update(self, page: Page) -> list[Record]:
         """Take in a validated page, set the next offset, and return the records that were in no page before.
 
-        Raises `FatalAPIError` if the server ignores `offset`, or the list does not stop changing.
+        Raises `FatalAPIError` if pages do not overlap, or the list does not stop changing.
         """
         self._predicted = range(0)
+        self._longest_page = max(self._longest_page, len(page.ids))
+        overlaps = not page.offset or (bool(page.ids) and self._was_read(page.ids[0]))
         self._check_growth(page)
-        is_probe = page.offset > self._overlap_offset  # after a page of one record
-        if not page.ids and (not page.offset or is_probe):
-            if page.offset or page.total is not None or self._is_empty_confirmed:
-                self._end_pass()
-            self._is_empty_confirmed = True  # an empty list that reports no total is requested once more
+        self._check_progress(page, overlaps=overlaps)
+        is_after_one_record = page.offset > self._overlap_offset
+        if not page.ids and not page.offset:
+            self._take_empty_list(page)
             return []
-        overlaps = not page.offset or (page.ids and self._was_read(page.ids[0]))
-        if not overlaps and is_probe:
-            self._separate_pages += 1
-            if self._separate_pages == MAX_SEPARATE_PAGES:
-                msg = (
-                    "the server sends one record a page: pages cannot overlap, so missing records would not be noticed"
-                )
-                raise FatalAPIError(msg)
-            self._start_pass()  # perhaps a second record was added just now
+        self._empty_first_pages = 0
+        if not page.ids and is_after_one_record:
+            self._end_pass()
             return []
         if not overlaps:
-            self._count_page_without_new(page)
-            self._step_back = max(2 * self._step_back, page.limit - 1, 1)
-            self.offset = max(page.offset - self._step_back, 0)
+            if is_after_one_record:
+                self._start_pass()  # perhaps a second record was added just now
+            else:
+                self._step_back = max(2 * self._step_back, page.limit - 1, 1)
+                self.offset = max(page.offset - self._step_back, 0)
             return []
-        if page.offset and not self._step_back and (is_probe or page.ids[0] != self._overlap_id):
+        if page.offset and not self._step_back and (is_after_one_record or page.ids[0] != self._overlap_id):
             self._has_moved = True
-
-        if len(page.ids) > 1:
-            self._separate_pages = 0
-        new, new_to_pass = self._read_records(page)
-        if new_to_pass:
-            self._pages_without_new = self._repeated_pages = 0
-        else:
-            self._count_page_without_new(page)
+        new = []
+        for key, record in zip(page.ids, page.rows, strict=True):
+            if key not in self._seen:
+                new.append(record)
+            self._seen[key] = self._pass
+        self._found_new |= bool(new)
         if page.ids == [self._overlap_id] and page.offset == self._overlap_offset:
             self._end_pass()
         else:
             self._continue_after(page)
         return new
 
-    def _continue_after(self, page: Page) -> None:
-        self._step_back = 0
-        self._first_page_ids = self._first_page_ids if page.offset else page.ids
-        self._overlap_id = page.ids[-1]
-        self._overlap_offset = page.end - 1
-        self.offset = max(self._overlap_offset, 1)
-        self._predict_after(page)
-
-    def _predict_after(self, page: Page) -> None:
-        """Expect pages as long as this one, unless lengths vary."""
-        length = len(page.ids)
-        is_steady = not page.offset or length == self._last_length
-        self._last_length = length
-        if is_steady and length > 1 and page.total is not None:
-            self._predicted = range(self.offset + length - 1, page.total - 1, length - 1)
-
-    def _read_records(self, page: Page) -> tuple[list[Record], int]:
-        """Return the records never read before, and how many are new to this pass."""
-        new_to_pass = 0
-        new: list[Record] = []
-        for key, record in zip(page.ids, page.rows, strict=True):
-            if self._was_read(key):
-                continue
-            new_to_pass += 1
-            if key not in self._seen:
-                new.append(record)
-            self._seen[key] = self._pass
-        self._found_new |= bool(new)
-        self._read_in_pass += new_to_pass
-        return new, new_to_pass
-
     def _was_read(self, key: RecordId) -> bool:
         return self._seen.get(key) == self._pass
 
+    def _take_empty_list(self, page: Page) -> None:
+        """Request the first page again, unless it was empty often enough to be believed."""
+        self._empty_first_pages += 1
+        if self._seen:
+            is_believed = self._empty_first_pages >= MAX_EMPTY_FIRST_PAGES
+        else:
+            is_believed = page.total is not None or self._empty_first_pages > 1
+        if is_believed:
+            self._end_pass()
+
+    def _continue_after(self, page: Page) -> None:
+        self._step_back = 0
+        self._first_id = self._first_id if page.offset else page.ids[0]
+        self._overlap_id = page.ids[-1]
+        self._overlap_offset = page.end - 1
+        self.offset = max(self._overlap_offset, 1)
+        # Expect pages as long as this one, unless lengths vary.
+        step = len(page.ids) - 1
+        if step and len(page.ids) == self._longest_page and page.total is not None:
+            self._predicted = range(self.offset + step, page.total - 1, step)
+
     def _check_growth(self, page: Page) -> None:
-        self._longest_page = max(self._longest_page, len(page.ids))
-        is_at_end = page.total is None or page.end >= page.total
-        is_short = is_at_end and 2 * len(page.ids) < self._longest_page
-        self._short_pages = self._short_pages + 1 if is_short else 0
-        if self._short_pages > MAX_SHORT_PAGES:
-            msg = f"the list grows as fast as it is read: {MAX_SHORT_PAGES} short pages in a row, to offset {page.end}"
-            raise FatalAPIError(msg)
         if not page.offset:
             self._first_total = page.total
-        elif self._first_total and page.total and page.total > MAX_GROWTH * self._first_total + MIN_GROWTH:
+        if self._first_total and page.total and page.total > MAX_GROWTH * self._first_total + 1000:
             msg = f"the list grows faster than it is read: from {self._first_total} records to {page.total}"
             raise FatalAPIError(msg)
-        self._length = max(self._length, page.end, self._first_total or 0)
-        if self._read_in_pass > MAX_TURNOVER * self._length + MIN_TURNOVER:
-            msg = f"the list does not stop changing: {self._read_in_pass} records were read up to offset {self._length}"
-            raise FatalAPIError(msg)
 
-    def _start_pass(self) -> None:
-        if self._pass == MAX_PASSES:
-            msg = (
-                f"the list changed each of the {MAX_PASSES} times that it was read: "
-                "raise page_size, so that it is read faster, or run at a calmer time"
-            )
-            raise FatalAPIError(msg)
-        self.offset = 0
-        self._pass += 1
-        self._read_in_pass = 0
-        self._has_moved = False
-        self._found_new = False
-        self._step_back = 0
-        self._first_page_ids = []
-        self._overlap_id = None
-        self._overlap_offset = 0
+    def _check_progress(self, page: Page, *, overlaps: bool) -> None:
+        """Raise `FatalAPIError` if too many pages brought the list no further.
+
+        A page does if it has records that are new to this pass, and ends behind all others. A page of less than half
+        the usual length does not if it is at the end: a list that grows would have one after the other.
+        """
+        is_at_end = page.total is None or page.end >= page.total
+        is_short = is_at_end and 2 * len(page.ids) < self._longest_page
+        brings_new = overlaps and not all(map(self._was_read, page.ids))
+        if brings_new and page.end > self._furthest_end and not is_short:
+            self._furthest_end = page.end
+            self._wasted_pages_left += 3
+            return
+        self._wasted_pages_left -= 1
+        if self._wasted_pages_left >= 0:
+            return
+        if page.offset >= self._longest_page and page.ids[:1] == [self._first_id]:
+            msg = f"the server ignores offset: it sends the first records again at offset {page.offset}"
+        elif brings_new and is_short:
+            msg = f"the list grows as fast as it is read: page after page is short, up to offset {page.end}"
+        else:
+            msg = f"the list does not stop changing: page after page, up to offset {page.offset}, brings nothing new"
+        raise FatalAPIError(msg)
 
     def _end_pass(self) -> None:
         if self._has_moved and self._found_new:
             self._start_pass()
         else:
             self.finished = True
-
-    def _count_page_without_new(self, page: Page) -> None:
-        self._pages_without_new += 1
-        if page.offset and page.ids == self._first_page_ids:
-            self._repeated_pages += 1
-        else:
-            self._repeated_pages = 0
-        if self._repeated_pages == MAX_REPEATED_PAGES:
-            msg = f"the server ignores offset: it sends the same {len(page.ids)} records at {page.offset} as before it"
-            raise FatalAPIError(msg)
-        if self._pages_without_new > MAX_PAGES_WITHOUT_NEW:
-            msg = f"{MAX_PAGES_WITHOUT_NEW} pages in a row, up to offset {page.offset}, "
-            raise FatalAPIError(msg + "brought no new record: the list does not stop changing")
 
 
 PROBE_DISTANCE: t.Final = 1_000_000

@@ -251,7 +251,6 @@ def test_a_server_that_has_nothing_for_a_while(tmp_path: Path) -> None:
     with small_sandbox(nothing, api="query") as sandbox:
         run = sync(sandbox, tmp_path, page_size=10).succeeded()
     assert_streams(run, in_order(sandbox.account))
-    assert "the list is empty, but was not a moment ago" in run.stderr
 
 
 @pytest.mark.parametrize("value", [None, faults.MISSING], ids=["null", "absent"])
