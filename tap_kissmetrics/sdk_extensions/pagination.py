@@ -145,7 +145,7 @@ class OverlapPaginator:
             if is_after_one_record:
                 self._start_pass()  # perhaps a second record was added just now
             else:
-                self._step_back = max(2 * self._step_back, page.limit - 1, 1)
+                self._step_back = max(2 * self._step_back, self._longest_page - 1, 1)
                 self.offset = max(page.offset - self._step_back, 0)
             return []
         if page.offset and not self._step_back and (is_after_one_record or page.ids[0] != self._overlap_id):
