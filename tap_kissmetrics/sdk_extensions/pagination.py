@@ -26,6 +26,9 @@ MAX_GROWTH: t.Final = 10
 MAX_EMPTY_FIRST_PAGES: t.Final = 10
 """Empty first pages in a row before a list is believed to be empty that was not a moment ago."""
 
+MAX_EQUAL_PAGES: t.Final = 100
+"""Times that the first page of a result may come again before any other, if no total is reported."""
+
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
@@ -224,16 +227,12 @@ class OverlapPaginator:
             self.finished = True
 
 
-PROBE_DISTANCE: t.Final = 1_000_000
-"""Rows after those that were read at which a server that heeds `offset` has no row."""
-
-
 class RowPaginator:
     """Reads each row of a result once and in order. Rows have no ids, and a result does not change.
 
     As with lists, every page after the first is requested from the last row already read. A page that starts with
-    another row was cut out elsewhere: the server ignores `offset`, or this is another result. Where all rows are
-    equal, and there is no total, one request far after the end tells whether the server heeds `offset`.
+    another row was cut out elsewhere: the server ignores `offset`, or this is another result. Where the first page
+    comes again and again, the rows may really be equal: that is believed for a hundred pages.
     """
 
     def __init__(self, page_size: int) -> None:
@@ -243,20 +242,13 @@ class RowPaginator:
         self._total: int | None = None
         self._overlap: list[t.Any] = []
         """The last row, if the next page has to start with it."""
-        self._looping_page: list[t.Any] = []
-        """The last page, if it ends with the row that it starts with."""
-        self._held: ResultPage | None = None
-        """A page like the one before it, until it is known whether the server heeds `offset`."""
-        self._is_offset_heeded = False
+        self._first_page: list[t.Any] = []
+        """The rows of the first page, as long as all pages have been equal to it."""
+        self._equal_pages = 0
         self._is_empty_confirmed = False
 
     def validate(self, page: ResultPage) -> None:
         """Raise `RetriableAPIError` for a page that does not continue the one before, or that its total contradicts."""
-        if self._held:
-            if page.rows:
-                msg = f"the server ignores offset: it sends the same rows at {self._held.offset} as before"
-                raise RetriableAPIError(msg)
-            return
         if page.rows[: len(self._overlap)] != self._overlap:
             msg = f"the row at offset {page.offset} is not the one that was read before"
             raise RetriableAPIError(msg)
@@ -273,14 +265,10 @@ class RowPaginator:
             raise RetriableAPIError(msg)
 
     def update(self, page: ResultPage) -> list[tuple[int, t.Any]]:
-        """Take in a validated page, set the next offset, and return the new rows, each with its position."""
-        if self._held:
-            self._is_offset_heeded = True
-            page, self._held = self._held, None
-        elif page.total is None and page.rows and page.rows == self._looping_page and not self._is_offset_heeded:
-            self._held = page
-            self.offset = page.end + PROBE_DISTANCE
-            return []
+        """Take in a validated page, set the next offset, and return the new rows, each with its position.
+
+        Raises `FatalAPIError` if pages do not overlap, or the server seems to ignore `offset`.
+        """
         if not page.rows and not page.offset and page.total is None and not self._is_empty_confirmed:
             self._is_empty_confirmed = True  # as with lists, an empty one that reports no total is requested once more
             return []
@@ -292,9 +280,9 @@ class RowPaginator:
         new = list(enumerate(page.rows, page.offset))[overlap:]
         self.finished = not new or (page.end == page.total and len(page.rows) < page.limit)
         try:
-            # Copies, because the rows themselves are changed before the next page arrives.
+            self._check_equal_pages(page)
+            # A copy, because the rows themselves are changed before the next page arrives.
             last = copy.deepcopy(page.rows[-1:])
-            self._looping_page = copy.deepcopy(page.rows) if page.rows[:1] == last else []
         except RecursionError:
             msg = f"row {page.end - 1} is nested too deeply"
             raise FatalAPIError(msg) from None
@@ -302,3 +290,19 @@ class RowPaginator:
         self._overlap = last if len(page.rows) > 1 or overlap else []
         self.offset = page.end - len(self._overlap)
         return new
+
+    def _check_equal_pages(self, page: ResultPage) -> None:
+        """Raise `FatalAPIError` for too many pages equal to the first one. With a total, they end there."""
+        if not page.offset:
+            # Only such a page can come again: each starts with the row that the one before it ends with.
+            self._first_page = copy.deepcopy(page.rows) if page.rows[:1] == page.rows[-1:] else []
+        elif not self._first_page or page.rows != self._first_page or page.total is not None:
+            self._first_page = []  # another page has come: the server heeds offset
+        else:
+            self._equal_pages += 1
+        if self._equal_pages == MAX_EQUAL_PAGES:
+            msg = (
+                f"the server ignores offset, or the first {page.end} rows are the same again and again: "
+                "raise page_size, or group equal rows in the query"
+            )
+            raise FatalAPIError(msg)

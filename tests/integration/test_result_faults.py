@@ -149,25 +149,20 @@ def test_refuses_a_server_that_gives_one_row_a_page(subject: Subject, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("rows", "says", "pages"),
-    [
-        ([["a", 1], ["b", 2], ["a", 1]], "it sends the same rows at 2 as before", 1),
-        ([["a", 1], ["a", 1]], r"it sends the same rows at \d+ as before", 1),
-    ],
+    "rows",
+    [[["a", 1], ["b", 2], ["a", 1]], [["a", 1], ["a", 1]]],
     ids=["rows that end as they begin", "rows that are all the same"],
 )
 @each
-def test_refuses_a_server_that_gives_the_same_rows_for_ever(
-    subject: Subject, rows: list[Any], says: str, pages: int, tmp_path: Path
-) -> None:
-    """The seam alone does not show it: each page starts as the one before it ended."""
+def test_refuses_a_server_that_gives_the_same_rows_for_ever(subject: Subject, rows: list[Any], tmp_path: Path) -> None:
+    """The seam alone does not show it: each page starts as the one before it ended. It ends, and not as complete."""
     same = faults.rewrite(lambda body: {**body, "data": rows, "pagination": None, "total": None}, where=is_page)
     with subject.sandbox(1, polls_until_complete=0, faults=[same]) as sandbox:
         run = subject.read(sandbox, tmp_path, retry_timeout=0)
     assert run.code == 1
-    assert re.search(f"the server ignores offset: {says}$", run.errors[0])
+    assert len(sandbox.requests) < 130
+    assert "the server ignores offset, or the first" in run.errors[0]
     assert run.failed == [subject.stream]
-    assert len(subject.results(run)) <= len(rows) + pages
 
 
 @pytest.mark.parametrize(
