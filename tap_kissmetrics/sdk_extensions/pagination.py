@@ -58,7 +58,30 @@ class Page(ResultPage):
     ids: list[RecordId] = field(default_factory=list)
 
 
-class OverlapPaginator:
+class _Paginator:
+    """The request that comes next: `page_size` rows from `offset`, unless `finished`.
+
+    For each page, call `validate` (if it raises `RetriableAPIError`, the page is to be requested again), then `update`.
+    """
+
+    def __init__(self, page_size: int) -> None:
+        self.page_size = max(page_size, 2)  # the overlap, and one row more
+        self.offset = 0
+        self.finished = False
+        self._empty_first_pages = 0
+
+    def _believes_empty_page(self, page: ResultPage, *, had_rows: bool = False) -> bool:
+        """Count an empty first page, and return whether it was empty often enough.
+
+        Once suffices with a total, twice without one. Where there were rows a moment ago, it takes more.
+        """
+        self._empty_first_pages += 1
+        if had_rows:
+            return self._empty_first_pages >= MAX_EMPTY_FIRST_PAGES
+        return page.total is not None or self._empty_first_pages > 1
+
+
+class OverlapPaginator(_Paginator):
     """Reads a list so that each record in it is returned exactly once, even if the list changes meanwhile.
 
     Every page after the first is requested from the offset of the last record already read. If it starts with that
@@ -71,19 +94,16 @@ class OverlapPaginator:
       moved or nothing new was found.
 
     A page of one record has no room for an overlap, so the one after it is requested from the next offset, and has to
-    be empty. For each page, call `validate` (it may be requested again), then `update`.
+    be empty.
     """
 
     def __init__(self, page_size: int) -> None:
-        self.page_size = max(page_size, 2)  # the overlap, and one record more
-        self.offset = 0
-        self.finished = False
+        super().__init__(page_size)
         self._predicted = range(0)
         self._seen: dict[RecordId, int] = {}
         """The latest pass in which each record was read."""
         self._first_total: int | None = None
         self._longest_page = 0
-        self._empty_first_pages = 0
         self._wasted_pages_left = MAX_WASTED_PAGES
         self._pass = 0
         self._start_pass()
@@ -138,7 +158,8 @@ class OverlapPaginator:
         self._check_progress(page, overlaps=overlaps)
         is_after_one_record = page.offset > self._overlap_offset
         if not page.ids and not page.offset:
-            self._take_empty_list(page)
+            if self._believes_empty_page(page, had_rows=bool(self._seen)):
+                self._end_pass()
             return []
         self._empty_first_pages = 0
         if not page.ids and is_after_one_record:
@@ -167,16 +188,6 @@ class OverlapPaginator:
 
     def _was_read(self, key: RecordId) -> bool:
         return self._seen.get(key) == self._pass
-
-    def _take_empty_list(self, page: Page) -> None:
-        """Request the first page again, unless it was empty often enough to be believed."""
-        self._empty_first_pages += 1
-        if self._seen:
-            is_believed = self._empty_first_pages >= MAX_EMPTY_FIRST_PAGES
-        else:
-            is_believed = page.total is not None or self._empty_first_pages > 1
-        if is_believed:
-            self._end_pass()
 
     def _continue_after(self, page: Page) -> None:
         self._step_back = 0
@@ -227,7 +238,7 @@ class OverlapPaginator:
             self.finished = True
 
 
-class RowPaginator:
+class RowPaginator(_Paginator):
     """Reads each row of a result once and in order. Rows have no ids, and a result does not change.
 
     As with lists, every page after the first is requested from the last row already read. A page that starts with
@@ -236,16 +247,13 @@ class RowPaginator:
     """
 
     def __init__(self, page_size: int) -> None:
-        self.offset = 0
-        self.page_size = max(page_size, 2)
-        self.finished = False
+        super().__init__(page_size)
         self._total: int | None = None
         self._overlap: list[t.Any] = []
         """The last row, if the next page has to start with it."""
         self._first_page: list[t.Any] = []
         """The rows of the first page, as long as all pages have been equal to it."""
         self._equal_pages = 0
-        self._is_empty_confirmed = False
 
     def validate(self, page: ResultPage) -> None:
         """Raise `RetriableAPIError` for a page that does not continue the one before, or that its total contradicts."""
@@ -269,8 +277,8 @@ class RowPaginator:
 
         Raises `FatalAPIError` if pages do not overlap, or the server seems to ignore `offset`.
         """
-        if not page.rows and not page.offset and page.total is None and not self._is_empty_confirmed:
-            self._is_empty_confirmed = True  # as with lists, an empty one that reports no total is requested once more
+        if not page.rows and not page.offset:
+            self.finished = self._believes_empty_page(page)
             return []
         self._total = page.total
         overlap = len(self._overlap)
