@@ -12,7 +12,7 @@ from contextlib import suppress
 from singer_sdk.exceptions import FatalAPIError
 
 from tap_kissmetrics.sdk_extensions.files import NotThereError
-from tap_kissmetrics.sdk_extensions.logs import plural, truncate
+from tap_kissmetrics.sdk_extensions.logs import format_size, plural, truncate
 
 if t.TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -207,7 +207,7 @@ class Export:
         text = f"{plural(len(plan.revisions), 'revision')} to read"
         if plan.revisions:
             numbers = describe_range(revision for revision, _ in plan.revisions)
-            text += f", {numbers}, {sum(file.size for _, file in plan.revisions) / 1e6:,.1f} MB"
+            text += f", {numbers}, {format_size(sum(file.size for _, file in plan.revisions))}"
         if bookmark is not None:
             text += f"; {bookmark} was the last one read"
         if plan.left_out:

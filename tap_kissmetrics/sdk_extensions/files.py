@@ -78,8 +78,10 @@ CREDENTIAL_VARIABLES: t.Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "
 S3_BUNDLE_VARIABLES: t.Final = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")
 """Where the environment names the certificates for S3."""
 
-_TRANSIENT: t.Final = {"ClientPayloadError", "HTTPClientError", "IncompleteReadError", "ResponseParserError"}
-"""Errors that s3fs repeats by default, by name: the libraries below it need not be installed."""
+_TRANSIENT: t.Final = {
+    *("ClientPayloadError", "ConnectionError", "HTTPClientError", "IncompleteReadError", "ResponseParserError"),
+}
+"""Errors of connections, by name: the libraries below s3fs need not be installed."""
 
 T = t.TypeVar("T")
 

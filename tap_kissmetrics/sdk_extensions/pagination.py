@@ -104,6 +104,7 @@ class OverlapPaginator(_Paginator):
         """The latest pass in which each record was read."""
         self._first_total: int | None = None
         self._longest_page = 0
+        self._last_step = 0
         self._wasted_pages_left = MAX_WASTED_PAGES
         self._pass = 0
         self._start_pass()
@@ -197,8 +198,9 @@ class OverlapPaginator(_Paginator):
         self.offset = max(self._overlap_offset, 1)
         # Expect pages as long as this one, unless lengths vary.
         step = len(page.ids) - 1
-        if step and len(page.ids) == self._longest_page and page.total is not None:
+        if step and page.total is not None and (not page.offset or step == self._last_step):
             self._predicted = range(self.offset + step, page.total - 1, step)
+        self._last_step = step
 
     def _check_growth(self, page: Page) -> None:
         if not page.offset:
