@@ -83,7 +83,6 @@ class TapKissmetrics(ExtendedTap):
     name = "tap-kissmetrics"
 
     definition = Definition(
-        schema=SETTINGS,
         secrets=secrets,
         normalize=normalize_settings,
         validate=validate,

@@ -68,10 +68,7 @@ class StreamsFailedError(SingerSDKError):
 
 @dataclass(frozen=True, kw_only=True)
 class Definition:
-    """What a tap says about its settings and what follows from them."""
-
-    schema: dict[str, t.Any]
-    """JSON Schema of the settings, without those that the SDK adds."""
+    """What a tap says about its settings, besides their JSON Schema, and what follows from them."""
 
     secrets: Callable[[Settings], Iterable[str]]
     """Return what no log line may show; the settings need not be valid."""
@@ -168,7 +165,7 @@ class ExtendedTap(Tap):
     @classmethod
     def settings_schema(cls) -> dict[str, t.Any]:
         """Return the JSON Schema of the settings, together with those that the SDK adds."""
-        schema = {**cls.definition.schema, "properties": {**cls.definition.schema["properties"]}}
+        schema = {**cls.config_jsonschema, "properties": {**cls.config_jsonschema["properties"]}}
         cls.append_builtin_config(schema)
         return schema
 
@@ -231,7 +228,7 @@ class ExtendedTap(Tap):
             raise StreamsFailedError(msg)
 
     def _sync_stream(self, stream: ExtendedStream, position: str, line: TerminalLine | None) -> StreamError | None:
-        """Sync a stream; return what it failed of, if it did."""
+        """Sync a stream and return its error, if any."""
         stream.progress.begin(position, stream.replication_method, line)
         try:
             with stream.wrap_errors():  # for the errors that `partitions` raises
@@ -245,16 +242,12 @@ class ExtendedTap(Tap):
             return error
         if stream.is_complete and stream.progress.records:
             self.message_writer.release()
-        else:
-            self._keep_rows(stream)
+        elif self.message_writer.discard_activate_version() and not stream.progress.records:
+            # An empty list may be the mistake of a server.
+            stream.stream_logger.warning("no records: the rows in the target stay, and no ACTIVATE_VERSION is sent")
         stream.on_stream_complete()
         stream.finalize_state_progress_markers()
         return None
-
-    def _keep_rows(self, stream: ExtendedStream) -> None:
-        """Send no ACTIVATE_VERSION: an empty list may be the mistake of a server."""
-        if self.message_writer.discard_activate_version() and not stream.progress.records:
-            stream.stream_logger.warning("no records: the rows in the target stay, and no ACTIVATE_VERSION is sent")
 
     # Private, and the only hook for signals: the SDK's own exits with code 0 in the middle of a line.
     @override

@@ -114,24 +114,6 @@ def test_an_expression_that_needs_a_package(sandbox: Sandbox, tmp_path: Path, mo
 
 
 @pytest.mark.parametrize(
-    ("expression", "kind"),
-    [
-        ("name.upper", "builtin_function_or_method"),
-        ("datetime", "ModuleWrapper"),
-        ("1 + 2j", "complex"),
-        ("bool", "type"),
-    ],
-)
-def test_a_value_that_json_does_not_have(expression: str, kind: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    """As a method that is not called."""
-    run = sync(sandbox, tmp_path, stream_maps={"events": {"x": expression}})
-    assert run.failed == ["events"]
-    assert f"TypeError: x is a {kind}, which JSON does not have" in run.errors[0]
-    assert "failed for the record with id=" in run.errors[0]
-    assert_every_record_once(run, sandbox.account, but=["events"])
-
-
-@pytest.mark.parametrize(
     ("expression", "value"),
     [
         ("datetime.date(2024, 1, 31)", "2024-01-31"),

@@ -14,21 +14,18 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
-from singer_sdk import RESTStream
 from singer_sdk.singerlib import RecordMessage
 from singer_sdk.singerlib.encoding import SimpleSingerWriter
 
 from tap_kissmetrics.sdk_extensions.values import decode_json
 from tap_kissmetrics.sdk_extensions.writer import BufferedWriter
 from tap_kissmetrics.tap import TapKissmetrics
-from tests.sandbox import RESOURCES, make_account
 from tests.support.examples import examples
 from tests.support.in_process import signals_kept
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from singer_sdk import Stream
 
 text = st.text(st.characters(exclude_categories=())) | st.sampled_from(["\ud800", "a\u2028b", "\x00", "\x7f", ""])
 numbers = st.integers(-(2**200), 2**200) | st.floats()
@@ -125,44 +122,6 @@ class TestWriting:
             lines = stdout.buffer.getvalue().split(b"\n")
         assert [json.loads(line)["record"] for line in lines[:-1]] == [{"id": 1}]
         assert lines[-1] == b""
-
-
-@pytest.fixture
-def streams() -> dict[str, Stream]:
-    """The streams of a tap with a map that splits, renames, filters and adds."""
-    maps = {
-        "events": {"double": "total * 2", "name": "None", "__filter__": "total != 1"},
-        "metrics": {"__alias__": "measures"},
-        "measures2": {"__source__": "metrics", "id": "id", "__else__": None},
-    }
-    with signals_kept():
-        tap = TapKissmetrics(config={"api_token": "t", "stream_maps": maps})
-    return tap.streams
-
-
-@pytest.mark.parametrize("name", RESOURCES)
-@pytest.mark.parametrize("version", [None, 7])
-def test_messages_of_a_stream_that_is_selected_whole(
-    name: str, version: int | None, streams: dict[str, Stream]
-) -> None:
-    """The private method of the SDK that is overridden says the same, but for the moment."""
-    stream = streams[name]
-    stream._stream_version = version  # noqa: SLF001
-    assert stream._is_selected_whole  # type: ignore[attr-defined]  # noqa: SLF001
-    for record in make_account().records[name]:
-        ours = [message.to_dict() for message in stream._generate_record_messages(dict(record))]  # noqa: SLF001
-        sdks = [m.to_dict() for m in RESTStream._generate_record_messages(stream, dict(record))]  # noqa: SLF001
-        assert all(message.pop("time_extracted") for message in [*ours, *sdks])
-        assert ours == sdks
-
-
-def test_the_sdk_does_nothing_else_there() -> None:
-    """An SDK that does more between a record and its messages is seen here: look whether the tap must do it too."""
-    assert set(RESTStream._generate_record_messages.__code__.co_names) == {  # noqa: SLF001
-        *("effective_schema", "schema", "mask", "name", "logger", "stream_maps", "TYPE_CONFORMANCE_LEVEL"),
-        *("pop_deselected_record_properties", "conform_record_data_types", "transform"),
-        *("singer", "RecordMessage", "stream_alias", "_stream_version", "utc_now"),
-    }
 
 
 dates = st.sampled_from(
