@@ -190,15 +190,16 @@ class ListStream(KissmetricsStream):
             counter.with_context(context)
             while not paginator.finished:
                 page = request_page()
-                records = paginator.update(page)
+                records, total = paginator.update(page), page.total
+                del page  # it would stay alive while the next page is loaded, as would the records
                 counter.increment()
-                self.progress.update(len(records), None if context else page.total)
+                self.progress.update(len(records), None if context else total)
                 self._prefetch(url, paginator)
                 for record in self.identify(records, product_id):
                     if self.lookup_columns:
                         lookup.append({column: record.get(column) for column in self.lookup_columns})
                     yield record
-                del page, records  # which would stay alive while the next page is loaded
+                del records
         self._lookup_records[product_id] = lookup
 
     def _request_page(self, url: str, paginator: OverlapPaginator) -> Page:
