@@ -150,6 +150,15 @@ def test_the_design_names_every_module() -> None:
     assert {module for module in modules if f"`{module}`" not in page} == set()
 
 
+def test_classes_that_the_documents_name_exist() -> None:
+    """In the package, or in the SDK."""
+    sources = [path.read_text(encoding="utf-8") for path in (PROJECT / "tap_kissmetrics").rglob("*.py")]
+    defined = set(re.findall(r"\b(?:class |import |, )(\w+)", "".join(sources)))
+    for page in (PROJECT / "docs").glob("*.md"):
+        named = set(re.findall(r"`((?:[A-Z][a-z0-9]+){2,})[`.]", page.read_text(encoding="utf-8")))
+        assert named <= defined, page.name
+
+
 def test_the_diagram_of_the_design_names_modules_that_exist() -> None:
     """And those that a record passes."""
     page = (PROJECT / "docs" / "design.md").read_text(encoding="utf-8")
