@@ -71,8 +71,9 @@ def find_failure(body: object) -> Failure | None:
     if not failed:
         return None
     statuses = [to_integer(value) for key, value in failed if key == "status"]
+    (key, value), *_ = failed
     message = quote_message(body)
-    text = f"API message: {message}" if message else truncate("the API reports {}: {}".format(*failed[0]))
+    text = f"API message: {message}" if message else truncate(f"the API reports {key}: {value}")
     return Failure(next(filter(None, statuses), 0), text)
 
 
