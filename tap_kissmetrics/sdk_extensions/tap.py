@@ -212,8 +212,8 @@ class ExtendedTap(Tap):
                     position = f"stream {number} of {len(selected)}" if len(selected) > 1 else ""
                     if error := self._sync_stream(stream, position, line):
                         failures.setdefault(str(error).removeprefix(f"{stream.name}: "), []).append(stream.name)
-        except (ShutdownRequested, AbortRunError):
-            if self.message_writer.has_written:
+        except (ShutdownRequested, AbortRunError) as error:
+            if self.message_writer.has_written or isinstance(error, ShutdownRequested):
                 # Not through the state writer, which leaves out a state that has not changed.
                 self.message_writer.write_message(StateMessage(value=self.state))
             raise
