@@ -15,16 +15,13 @@ if t.TYPE_CHECKING:
 RecordId: t.TypeAlias = str | int
 
 MAX_PASSES: t.Final = 10
-"""Times that a list is read before it is reported as changing too often."""
+"""Times that a list is read before it is reported as changing too often, or found empty before that is believed."""
 
 MAX_WASTED_PAGES: t.Final = 50
 """Pages that may bring a list no further, besides three for each page that does."""
 
 MAX_GROWTH: t.Final = 10
 """Times its first length that a list may have while it is read, and a thousand records more."""
-
-MAX_EMPTY_FIRST_PAGES: t.Final = 10
-"""Empty first pages in a row before a list is believed to be empty that was not a moment ago."""
 
 MAX_EQUAL_PAGES: t.Final = 100
 """Times that the first page of a result may come again before any other, if no total is reported."""
@@ -77,7 +74,7 @@ class _Paginator:
         """
         self._empty_first_pages += 1
         if had_rows:
-            return self._empty_first_pages >= MAX_EMPTY_FIRST_PAGES
+            return self._empty_first_pages >= MAX_PASSES
         return page.total is not None or self._empty_first_pages > 1
 
 
@@ -155,7 +152,6 @@ class OverlapPaginator(_Paginator):
         self._predicted = range(0)
         self._longest_page = max(self._longest_page, len(page.ids))
         overlaps = not page.offset or (bool(page.ids) and self._was_read(page.ids[0]))
-        self._check_growth(page)
         self._check_progress(page, overlaps=overlaps)
         is_after_one_record = page.offset > self._overlap_offset
         if not page.ids and not page.offset:
@@ -202,19 +198,17 @@ class OverlapPaginator(_Paginator):
             self._predicted = range(self.offset + step, page.total - 1, step)
         self._last_step = step
 
-    def _check_growth(self, page: Page) -> None:
+    def _check_progress(self, page: Page, *, overlaps: bool) -> None:
+        """Raise `FatalAPIError` if the list grows many times over, or too many pages brought it no further.
+
+        A page does if it has records that are new to this pass, and ends behind all others. A page of less than half
+        the usual length does not if it is at the end: a list that grows would have one after the other.
+        """
         if not page.offset:
             self._first_total = page.total
         if self._first_total and page.total and page.total > MAX_GROWTH * self._first_total + 1000:
             msg = f"the list grows faster than it is read: from {self._first_total} records to {page.total}"
             raise FatalAPIError(msg)
-
-    def _check_progress(self, page: Page, *, overlaps: bool) -> None:
-        """Raise `FatalAPIError` if too many pages brought the list no further.
-
-        A page does if it has records that are new to this pass, and ends behind all others. A page of less than half
-        the usual length does not if it is at the end: a list that grows would have one after the other.
-        """
         is_at_end = page.total is None or page.end >= page.total
         is_short = is_at_end and 2 * len(page.ids) < self._longest_page
         brings_new = overlaps and not all(map(self._was_read, page.ids))
