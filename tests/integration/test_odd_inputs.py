@@ -233,35 +233,9 @@ def test_what_only_has_the_name_of_a_keyword_is_accepted(column: dict[str, Any],
     assert set(found) == {"const", "a"}
 
 
-@pytest.mark.parametrize("place", ["items", "anyOf", "additionalProperties", "patternProperties"])
-@pytest.mark.parametrize("keyword", ["$ref", "$dynamicRef", "const"])
-def test_keywords_in_a_nested_schema_are_refused(keyword: str, place: str, tmp_path: Path) -> None:
-    """Wherever a schema may stand."""
-    nested: Any = {keyword: "#/x"}
-    nested = {"anyOf": [nested], "patternProperties": {"^a": nested}}.get(place, nested)
-    schema = {"properties": {"a": {"type": ["array", "object"], place: nested}}}
-    query = {"name": "q", "product_id": 1, "query_type": "sql", "query_params": {}, "schema": schema}
-    line = run_tap(folder=tmp_path, config={"api": "query", "username": "some-user", "queries": [query]}).refused()
-    assert f"the schema of q has {keyword}, which the SDK would drop" in line
-
-
-@pytest.mark.parametrize(
-    "keyword", ["if", "not", "nullable", "prefixItems", "$recursiveRef", "dependentSchemas", "tpye"]
-)
-def test_any_other_keyword_that_would_be_dropped_is_refused(keyword: str, tmp_path: Path) -> None:
-    """Whatever the SDK does not know, a misspelt one too."""
-    value: Any = {"nullable": True, "prefixItems": [{}], "$recursiveRef": "#"}.get(keyword, {})
-    schema = {"properties": {"a": {"type": "string", keyword: value}}}
-    query = {"name": "q", "product_id": 1, "query_type": "sql", "query_params": {}, "schema": schema}
-    line = run_tap(folder=tmp_path, config={"api": "query", "username": "some-user", "queries": [query]}).refused()
-    assert f"the schema of q has {keyword}, which the SDK would drop" in line
-
-
 @pytest.mark.parametrize(
     ("schema", "says"),
     [
-        ({"properties": {"a": {"type": "object", "properties": {"b": True}}}}, "has true in the place of a schema"),
-        ({"properties": {"a": {"type": "array", "items": False}}}, "has false in the place of a schema"),
         ({"type": "array", "properties": {"a": {}}}, "must be of type object"),
         ({"properties": {"id": {}, "ID": {}}}, "has two columns id, which differ by case only"),
     ],
@@ -286,18 +260,6 @@ def test_the_schema_of_a_query_is_written_without_annotations(v3: Sandbox, tmp_p
     (found,) = [message["schema"] for message in run.of_type("SCHEMA") if message["stream"] == "q"]
     columns = {"title": text, "tags": {"type": ["array", "null"], "items": text}}
     assert found == {"type": "object", "properties": columns}
-
-
-@pytest.mark.parametrize("keyword", ["$ref", "$defs", "const"])
-def test_keywords_that_would_be_dropped_are_refused(keyword: str, tmp_path: Path) -> None:
-    """In the schema of a query."""
-    column: dict[str, Any] = {"type": "string", keyword: {} if keyword == "$defs" else "#/properties/b"}
-    schema = {"properties": {"a": column, "b": {"type": "string"}}}
-    query = {"name": "q", "product_id": 1, "query_type": "sql", "query_params": {}, "schema": schema}
-    run = run_tap(folder=tmp_path, config={"api": "query", "username": "some-user", "queries": [query]})
-    line = run.refused()
-    assert "the schema of q" in line
-    assert keyword in line
 
 
 def test_schema_messages_have_neither_schema_nor_title(sandbox: Sandbox, tmp_path: Path) -> None:
