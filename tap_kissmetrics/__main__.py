@@ -16,7 +16,7 @@ if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
 import click
 from singer_sdk.exceptions import SingerSDKError
 
-from tap_kissmetrics.sdk_extensions.inputs import validate_log_level
+from tap_kissmetrics.sdk_extensions.inputs import normalize_log_level
 from tap_kissmetrics.sdk_extensions.logs import truncate
 from tap_kissmetrics.sdk_extensions.waiting import ShutdownRequested
 from tap_kissmetrics.sdk_extensions.writer import abandon_stdout
@@ -38,7 +38,7 @@ def main() -> None:
         sys.exit(1)
     code: t.Any = 1
     try:
-        validate_log_level(TapKissmetrics.env_prefix())
+        normalize_log_level(TapKissmetrics.env_prefix())
         code = TapKissmetrics.cli(standalone_mode=False)
     except ShutdownRequested as shutdown:
         logger.warning("Stopped by %s", signal.Signals(shutdown.signum).name)

@@ -8,14 +8,39 @@ from singer_sdk import typing as th
 
 from tap_kissmetrics.apis import APIS, CORE, PRESETS, V3
 
-NUMBER_OR_TEXT: t.Final = th.CustomType({"type": ["string", "integer"]})
-"""The ids of the Core API are text, those of the Query API are numbers."""
-
-CHOICE: t.Final = th.CustomType({"type": ["string", "integer", "object"]})
-"""An id of what to run, or an object with `id` and members of the body of its query."""
-
 ALL: t.Final = "*"
 """Stands for every report, in `report_ids`."""
+
+# A description beside a pattern completes "must be ..." in a message. Python's `$` lets a line break pass.
+_ID: t.Final = {
+    "type": ["string", "integer"],
+    "pattern": r"^[A-Za-z0-9_-]{1,100}(?!\n)$",
+    "description": "an id, which is a number or a UUID and not a name",
+}
+
+_CHOICE: t.Final = th.CustomType(
+    {
+        **_ID,
+        "type": ["string", "integer", "object"],
+        "pattern": r"^(\*|[A-Za-z0-9_-]{1,100})(?!\n)$",
+        "required": ["id"],
+        "properties": {"id": _ID},
+    }
+)
+"""An id of what to run, or an object with `id` and members of the body of its query."""
+
+
+def _text(pattern: str, description: str, **keywords: str) -> th.CustomType:
+    return th.CustomType({"type": ["string"], "allOf": [{"pattern": pattern, "description": description}], **keywords})
+
+
+_URL: t.Final = _text(
+    r"^(https://|http://(localhost|127(\.[0-9]{1,3}){3}|\[::1\])(?=[:/]|$))[^\x00-\x20\x7f@?#\\]+(?!\n)$",
+    "an https:// URL without user, password and query (http:// is for this machine only)",
+    format="uri",
+)
+
+_QUERY_NAME: t.Final = _text(r"^[A-Za-z][A-Za-z0-9_]*(?!\n)$", "letters, digits and _, beginning with a letter")
 
 SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
     th.Property(
@@ -30,33 +55,32 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
     ),
     th.Property(
         "api_token",
-        th.StringType,
+        _text(r"^[\x21-\x7e]+(?!\n)$", 'the bare token, without spaces, line breaks and the word "Bearer"'),
         secret=True,
         title="API token",
         description="Core API: a Personal Token (Account settings, Manage API Tokens). Not needed for --discover.",
     ),
     th.Property(
         "username",
-        th.StringType,
+        _text(r"^[^:\x00-\x1f\x7f\ud800-\udfff]+(?!\n)$", "text without colons and line breaks"),
         secret=True,
         title="User",
         description="Query API: an API key, or the email address of a user. Not needed for --discover.",
     ),
     th.Property(
         "password",
-        th.StringType,
+        _text(r"^[^\x00-\x1f\x7f\ud800-\udfff]*(?!\n)$", "text without line breaks"),
         secret=True,
         title="Password",
         description="Query API: the user's password. Leave it out if `username` is an API key.",
     ),
     th.Property(
         "api_url",
-        th.StringType,
+        _URL,
         title="API URL",
         description=(
-            "Base URL of the API. HTTPS, or HTTP on a loopback address. The tap sends credentials to this host only, "
-            f"and with the Core API to that of `query_url`. Default: {CORE.default_url}, or "
-            f"{V3.default_url} for `query`."
+            "Base URL of the API. HTTPS, or HTTP on a loopback address. Credentials go to this host only, and with the "
+            f"Core API to that of `query_url`. Default: {CORE.default_url}, or {V3.default_url} for `query`."
         ),
     ),
     th.Property(
@@ -70,7 +94,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
     ),
     th.Property(
         "product_ids",
-        th.ArrayType(NUMBER_OR_TEXT),
+        th.ArrayType(th.CustomType(_ID)),
         title="Product IDs",
         description=(
             "Products whose lists are read, such as `[11001]`. UUIDs for the Core API, numbers for the Query API, as "
@@ -88,7 +112,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
     ),
     th.Property(
         "report_ids",
-        th.ArrayType(CHOICE),
+        th.ArrayType(_CHOICE),
         title="Report IDs",
         description=(
             'Reports whose results go to `report_results`: ids, or `["*"]` for all that can be run. In the Core API '
@@ -99,7 +123,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
     ),
     th.Property(
         "metric_ids",
-        th.ArrayType(CHOICE),
+        th.ArrayType(_CHOICE),
         title="Metric IDs",
         description=(
             "Metrics whose values go to `metric_results`. Items are as in `report_ids`. Core "
@@ -123,12 +147,7 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
         "queries",
         th.ArrayType(
             th.ObjectType(
-                th.Property(
-                    "name",
-                    th.StringType(pattern=r"^[A-Za-z][A-Za-z0-9_]*(?!\n)$"),
-                    required=True,
-                    description="letters, digits and _, beginning with a letter",
-                ),
+                th.Property("name", _QUERY_NAME, required=True),
                 th.Property("product_id", th.IntegerType, required=True),
                 th.Property("query_type", th.StringType, required=True),
                 th.Property("query_params", th.ObjectType(additional_properties=True), required=True),
@@ -154,14 +173,14 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
     ),
     th.Property(
         "query_url",
-        th.StringType,
+        _URL,
         default="https://query.kissmetrics.com/v2",
         title="Query URL",
         description="Core API: base URL for running reports. The token is sent there too.",
     ),
     th.Property(
         "export_urls",
-        th.ArrayType(th.StringType),
+        th.ArrayType(th.URIReferenceType),
         title="Export URLs",
         description=(
             "Raw data exports, which go to `raw_events`: `s3://bucket/prefix`, `file:///folder` or a path. Each "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import typing as t
+from functools import partial
 
 from typing_extensions import override
 
@@ -42,13 +43,6 @@ def max_response_time(settings: Mapping[str, t.Any]) -> float:
     return max(timeout, min(MAX_RESPONSE_TIMEOUTS * timeout, float(settings["retry_timeout"]) / 2))
 
 
-def validate(settings: Settings, schema: Mapping[str, t.Any], *, is_complete: bool) -> None:
-    """Validate the settings; see `validate_settings`."""
-    if settings.get("api") == "":  # as Meltano passes on a variable without a value
-        del settings["api"]
-    validate_settings(settings, schema, is_complete=is_complete, reserved_names=_BUILT_IN_NAMES)
-
-
 def secrets(settings: Settings) -> Iterable[str]:
     """Return the credentials of both APIs and of S3."""
     return [*secrets_of(settings), *filter(None, map(os.environ.get, CREDENTIAL_VARIABLES))]
@@ -85,7 +79,7 @@ class TapKissmetrics(ExtendedTap):
     definition = Definition(
         secrets=secrets,
         normalize=normalize_settings,
-        validate=validate,
+        validate=partial(validate_settings, reserved_names=_BUILT_IN_NAMES),
         validate_catalog=validate_catalog,
         replication_keys=replication_keys,
         numbered_streams={RawEventsStream.name},

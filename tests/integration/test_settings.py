@@ -147,7 +147,7 @@ class TestWrongValues:
     )
     def test_wrong_variable_is_refused_likewise(self, name: str, text: str, sandbox: Sandbox, tmp_path: Path) -> None:
         run = run_tap(folder=tmp_path, env=sandbox.env | {f"TAP_KISSMETRICS_{name.upper()}": text})
-        assert run.refused().startswith(f"{name} (from TAP_KISSMETRICS_{name.upper()}): must be ")
+        assert run.refused().startswith(f"{name} (from TAP_KISSMETRICS_{name.upper()}): {text!r} is not of type ")
         assert not sandbox.requests
 
 
@@ -167,9 +167,7 @@ class TestAddress:
         sync(sandbox, tmp_path, api_url=sandbox.url + slashes).succeeded()
         assert {request.path for request in sandbox.requests} == {f"/core/{name}" for name in RESOURCES}
 
-    @pytest.mark.parametrize(
-        ("old", "new"), [("/core", "/./core"), ("/core", "/core?"), ("/core", "/%63ore#"), (":", ":0")]
-    )
+    @pytest.mark.parametrize(("old", "new"), [("/core", "/./core"), ("/core", "/%63ore"), (":", ":0")])
     def test_is_written_as_it_is_sent(self, old: str, new: str, sandbox: Sandbox, tmp_path: Path) -> None:
         before, found, after = sandbox.url.rpartition(old)
         assert found

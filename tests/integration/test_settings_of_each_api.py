@@ -73,12 +73,12 @@ class TestLogin:
     @pytest.mark.parametrize("config", [{}, {"username": None}])
     def test_sync_needs_a_user(self, config: dict[str, None], sandbox: Sandbox, tmp_path: Path) -> None:
         run = run_tap(folder=tmp_path, config={"api": "query", "api_url": sandbox.url, "password": SECRET, **config})
-        line = "username is required: put it in the config file or in TAP_KISSMETRICS_USERNAME"
+        line = "username is required: put it in the config file or in TAP_KISSMETRICS_USERNAME (the Query API)"
         assert_refused(run, sandbox, line)
 
     def test_no_password_has_a_line_break(self, sandbox: Sandbox, tmp_path: Path) -> None:
         run = sync(sandbox, tmp_path, password=f"{SECRET}\n")
-        assert_refused(run, sandbox, "password: must not have a line break (its value is not shown)")
+        assert_refused(run, sandbox, "password: must be text without line breaks (its value is not shown)")
 
     @pytest.mark.parametrize("option", ["--discover", "--about", "--version", "--help"])
     def test_other_commands_need_none(self, option: str, tmp_path: Path) -> None:

@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 NO_JSON = [
     pytest.param(b"", "is empty", id="empty"),
     pytest.param(b" \n", "is empty", id="blank"),
-    pytest.param(b"not JSON", "is not JSON: line 1 column 1", id="words"),
-    pytest.param(b'{\n "api_token": "SECRET', "is not JSON: line 2 column 15", id="truncated"),
-    pytest.param(b"{'api_token': 'SECRET'}", "is not JSON: line 1 column 2", id="single quotes"),
-    pytest.param(b'{"api_token": "SECRET-\xff"}', "is not text in UTF-8", id="not UTF-8"),
+    pytest.param(b"not JSON", "is not JSON in UTF-8: Expecting value: line 1 column 1", id="words"),
+    pytest.param(
+        b'{\n "api_token": "SECRET',
+        "is not JSON in UTF-8: Unterminated string starting at: line 2 column 15",
+        id="truncated",
+    ),
+    pytest.param(b'{"api_token": "SECRET-\xff"}', "is not JSON in UTF-8: 'utf-8' codec", id="not UTF-8"),
     pytest.param(b'["SECRET"]', "must be a JSON object, not a list", id="a list"),
-    pytest.param(b'"SECRET"', "must be a JSON object, not text", id="a text"),
-    pytest.param(b"null", "must be a JSON object, not null", id="null"),
-    pytest.param(b"42", "must be a JSON object, not a number", id="a number"),
     pytest.param(b"[" * 100_000, "is not JSON", id="nested without end"),
 ]
 
@@ -57,19 +57,27 @@ def test_a_file_that_is_none(kind: str, what: str, sandbox: Sandbox, tmp_path: P
     assert_refused(run, sandbox, "wrong.json", code=1 if kind == "config" else 2)
 
 
-FILES = {"config": {"api_token": "SECRET"}, "catalog": {"streams": []}, "state": {"bookmarks": {}}}
+FILES: dict[str, dict[str, Any]] = {
+    "config": {"api_token": "SECRET"},
+    "catalog": {"streams": []},
+    "state": {"bookmarks": {}},
+}
 
 
 @pytest.mark.parametrize("kind", FILES)
 @pytest.mark.parametrize("content", FILES)
 def test_a_file_of_another_kind(kind: str, content: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    """The line names the option that it belongs to."""
+    """The line says what is missing."""
     if kind == content:
         return
     path = write_json(tmp_path / "wrong.json", FILES[content])
     run = run_tap(f"--{kind}", path, folder=tmp_path, config=None if kind == "config" else settings_for(sandbox))
-    says = {"state": "state: has no bookmarks, but api_token", "catalog": "catalog: 'streams' is a required property"}
-    assert_refused(run, sandbox, says[kind] if content == "config" else f"holds a {content}: pass it with --{content}")
+    says = {
+        "config": "api_token or username is required",
+        "state": f"state: has no bookmarks, but {next(iter(FILES[content]))}",
+        "catalog": "catalog: cannot be used: KeyError: 'streams'; make one with --discover",
+    }
+    assert_refused(run, sandbox, says[kind])
     assert "SECRET" not in run.stderr
 
 
@@ -86,35 +94,14 @@ def assert_refused_here(sandbox: Sandbox, *says: str, **given: object) -> None:
     assert sandbox.requests == []
 
 
-NO_OBJECT = "is not of type 'object'"
-
 STATES: list[tuple[Any, str]] = [
     ({"type": "STATE", "value": {"bookmarks": {}}}, "is a whole STATE message; give only its value"),
-    *(
-        ({"bookmarks": {"accounts": {"progress_markers": wrong_value}}}, "bookmarks.accounts.progress_markers: ")
-        for wrong_value in cast("tuple[object, ...]", (5, None, []))
-    ),
-    ({"bookmarks": {"accounts": {"replication_key_signpost": 5}}}, "bookmarks.accounts.replication_key_signpost: 5 is"),
-    ({"bookmarks": []}, f"bookmarks: [] {NO_OBJECT}"),
-    ({"bookmarks": {"accounts": "2024-01-01"}}, f"bookmarks.accounts: '2024-01-01' {NO_OBJECT}"),
-    ({"bookmarks": {"accounts": None}}, f"bookmarks.accounts: None {NO_OBJECT}"),
-    *(
-        (
-            {"bookmarks": {"accounts": {"replication_key_value": wrong_value}}},
-            "bookmarks.accounts.replication_key_value",
-        )
-        for wrong_value in cast("tuple[object, ...]", (True, []))
-    ),
+    ({"bookmarks": []}, "cannot be used: AttributeError: "),
+    ({"bookmarks": {"accounts": "2024-01-01"}}, "cannot be used: AttributeError: "),
+    ({"bookmarks": {"events": {"partitions": [1]}}}, "cannot be used: AttributeError: "),
     *(
         ({"bookmarks": {"accounts": {"replication_key_value": wrong_value}}}, "the bookmark of stream accounts must be")
-        for wrong_value in ("not a date", "", 17)
-    ),
-    ({"bookmarks": {"events": {"partitions": {}}}}, "bookmarks.events.partitions: {} is not of type 'array'"),
-    ({"bookmarks": {"events": {"partitions": [1]}}}, f"bookmarks.events.partitions[0]: 1 {NO_OBJECT}"),
-    ({"bookmarks": {"events": {"partitions": [{}]}}}, "bookmarks.events.partitions[0]: 'context' is a required prop"),
-    (
-        {"bookmarks": {"events": {"partitions": [{"context": {"product_id": "a"}}] * 2}}},
-        "stream events has two partitions of the same context",
+        for wrong_value in cast("tuple[object, ...]", ("not a date", "", 17, True, []))
     ),
 ]
 
@@ -139,44 +126,34 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 CATALOGS: list[tuple[dict[str, Any], str]] = [
-    ({"metadata": [{"breadcrumb": [], "metadata": {"selected": "false"}}]}, "stream events: metadata[0].meta"),
-    ({"metadata": [{"breadcrumb": ["properties", "name"], "metadata": {"selected": 0}}]}, "stream events: meta"),
-    ({"schema": {"properties": {}}}, "stream events: schema.properties: {} "),
-    ({"schema": {"properties": {"id": {"type": 5}}}}, "the schema of stream events is not a JSON Schema: "),
+    ({"metadata": [{"breadcrumb": [], "metadata": {"selected": "false"}}]}, "selected of [] of stream events must be"),
+    ({"schema": {"properties": {"id": {"type": 5}}}}, "stream events: cannot be used: 5 is not valid under any of the"),
+    ({"schema": None}, "stream events: cannot be used: None is not of type 'object', 'boolean'"),
+    ({"schema": {"type": "object"}}, "stream events: cannot be used: KeyError: 'properties'"),
+    ({"schema": {"properties": {"id": {"type": "string"}, "tags": {"type": "array", "items": True}}}},
+     "stream events: cannot be used: AttributeError"),
+    ({"metadata": "all"}, "stream events: cannot be used: TypeError"),
+    ({"metadata": [{}]}, "stream events: cannot be used: KeyError: 'metadata'"),
     ({"key_properties": ["nope"]}, "key_properties of stream events must be a list of columns of its schema"),
-    *(({"key_properties": wrong_value}, "stream events: key_properties: ")
-      for wrong_value in cast("tuple[object, ...]", ("id", 5))),
-    ({"replication_method": "FULL_TABLE", "replication_key": "nope"}, "replication-key of stream events must be one"),
-    ({"replication_method": None, "metadata": [{"breadcrumb": [], "metadata": {
-        "selected": True, "forced-replication-method": "LOG_BASED"}}]}, "replication-method of stream events must be"),
-    ({"metadata": "all"}, "stream events: metadata: 'all' is not of type 'array'"),
-    ({"metadata": [{}]}, "stream events: metadata[0]: "),
-    ({"metadata": [{"breadcrumb": "", "metadata": {}}]}, "stream events: metadata[0].breadcrumb: "),
-    ({"metadata": [{"breadcrumb": [], "metadata": True}]}, "stream events: metadata[0].metadata: "),
-    ({"metadata": [{"breadcrumb": [["id"]], "metadata": {}}]}, "stream events: metadata[0].breadcrumb[0]: "),
-    ({"schema": None}, "stream events: schema: None is not of type 'object'"),
-    ({"schema": {"type": "object"}}, "stream events: schema: 'properties' is a required property"),
-    ({"schema": {"properties": {"id": 5}}}, "schema"),
-    ({"replication_method": "LOG_BASED"}, "replication-method of stream events must be one of FULL_TABLE, INCREMENTAL"),
-    ({"replication_method": "INCREMENTAL"}, "replication-key of stream events must be one of last_sent_at, last_us"),
-    ({"replication_method": "INCREMENTAL", "replication_key": "name"}, "replication-key of stream events must be one"),
-    ({"metadata": [{"breadcrumb": [], "metadata": {"selected": True, "replication-method": "SOMETIMES"}}]},
-     "replication-method of stream events must be one of FULL_TABLE, INCREMENTAL, not 'SOMETIMES'"),
-    ({"metadata": [{"breadcrumb": [], "metadata": {"selected": True, "replication-key": "total"}}],
-      "replication_method": None},
-     "replication-key of stream events must be one of last_sent_at, last_used_at, not 'total'"),
-    ({"stream": "renamed"}, "stream of events must be 'events'; to rename it, set an __alias__ in stream_maps"),
+    ({"key_properties": 5}, "cannot be used: TypeError"),
     ({"key_properties": ["name"]}, "key_properties of stream events must be id, not name"),
     ({"key_properties": None, "metadata": [{"breadcrumb": [], "metadata": {"table-key-properties": ["nope"]}}]},
      "key_properties of stream events must be a list of columns of its schema"),
-    ({"metadata": [{"breadcrumb": ["properties", "name"], "metadata": {"selected-by-default": "no"}}]},
-     "stream events: metadata[0].metadata.selected-by-default: 'no' is not of type 'boolean', 'null'"),
+    ({"replication_method": "FULL_TABLE", "replication_key": "nope"}, "replication-key of stream events must be one"),
+    ({"replication_method": None, "metadata": [{"breadcrumb": [], "metadata": {
+        "selected": True, "forced-replication-method": "LOG_BASED"}}]}, "replication-method of stream events must be"),
+    ({"replication_method": "LOG_BASED"}, "replication-method of stream events must be FULL_TABLE or INCREMENTAL, not"),
+    ({"replication_method": "INCREMENTAL"}, "replication-key of stream events must be one of last_sent_at, last_us"),
+    ({"replication_method": "INCREMENTAL", "replication_key": "name"}, "replication-key of stream events must be one"),
+    ({"metadata": [{"breadcrumb": [], "metadata": {"selected": True, "replication-method": "SOMETIMES"}}]},
+     "replication-method of stream events must be FULL_TABLE or INCREMENTAL, not 'SOMETIMES'"),
+    ({"metadata": [{"breadcrumb": [], "metadata": {"selected": True, "replication-key": "total"}}],
+      "replication_method": None},
+     "replication-key of stream events must be one of last_sent_at, last_used_at, not 'total'"),
     ({"replication_method": "INCREMENTAL", "replication_key": "last_sent_at",
-      "schema": {"properties": {"id": {"type": "string"}}}}, "replication-key of stream events must be one of id, not"),
-    ({"schema": {"properties": {"id": {"type": "string"}, "tags": {"type": "array", "items": True}}}},
-     "cannot be used: AttributeError"),
+      "schema": {"properties": {"id": {"type": "string"}}}}, "replication-key of stream events must be absent, and"),
+    ({"stream": "renamed"}, "stream of events must be 'events'; to rename it, set an __alias__ in stream_maps"),
     ({"tap_stream_id": "accounts"}, "has the stream accounts twice"),
-    ({"tap_stream_id": None}, ".tap_stream_id: None is not of type 'string'"),
 ]  # fmt: skip
 
 
@@ -192,11 +169,10 @@ def test_a_catalog_entry(change: dict[str, Any], says: str, catalog: str, sandbo
 @pytest.mark.parametrize(
     ("value", "says"),
     [
-        ({}, "'streams' is a required property; make one with --discover"),
-        ({"streams": {}}, "streams: {} is not of type 'array'"),
+        ({}, "cannot be used: KeyError: 'streams'; make one with --discover"),
         ({"streams": []}, f"has none of the streams {', '.join(RESOURCES)}"),
         ({"streams": [{"tap_stream_id": "people", "schema": {}, "metadata": []}]}, "has none of the streams accounts"),
-        ({"streams": ["events"]}, "streams[0]: 'events' is not of type 'object'"),
+        ({"streams": ["events"]}, "cannot be used: TypeError: "),
     ],
     ids=lambda part: json.dumps(part)[:60],
 )
