@@ -251,8 +251,9 @@ def _read_entry(name: str, entry: dict[str, t.Any], replication_keys: Sequence[s
         raise InputError(msg)
     keys = [column for column in replication_keys if column in entry["schema"]["properties"]]
     if key not in keys and (method == REPLICATION_INCREMENTAL or key is not None):
-        allowed = f"one of {', '.join(keys)}" if keys else "absent, and the method FULL_TABLE"
-        msg = f"catalog: replication-key of stream {name} must be {allowed}, not {quote(key)}"
+        msg = f"catalog: replication-key of stream {name} must be one of {', '.join(keys)}, not {quote(key)}"
+        if not keys:
+            msg = f"catalog: there is no replication-key of stream {name}, which can only be FULL_TABLE"
         raise InputError(msg)
     Catalog.from_dict({"streams": [entry]})  # whose errors the SDK does not catch
 
@@ -306,7 +307,7 @@ def validate_state(
     for name, bookmark in bookmarks.items():
         for each in (bookmark, *bookmark.get("partitions", [])):
             value = each.get("replication_key_value")
-            is_valid = isinstance(value, int) and value >= 0 if name in numbered else parse_instant(value) is not None
+            is_valid = type(value) is int and value >= 0 if name in numbered else parse_instant(value) is not None
             if value is not None and not is_valid:
                 allowed = "a number of 0 or more" if name in numbered else "a date-time"
                 msg = f"state: the bookmark of stream {name} must be {allowed}, not {quote(value)}"

@@ -151,7 +151,7 @@ CATALOGS: list[tuple[dict[str, Any], str]] = [
       "replication_method": None},
      "replication-key of stream events must be one of last_sent_at, last_used_at, not 'total'"),
     ({"replication_method": "INCREMENTAL", "replication_key": "last_sent_at",
-      "schema": {"properties": {"id": {"type": "string"}}}}, "replication-key of stream events must be absent, and"),
+      "schema": {"properties": {"id": {"type": "string"}}}}, "there is no replication-key of stream events, which"),
     ({"stream": "renamed"}, "stream of events must be 'events'; to rename it, set an __alias__ in stream_maps"),
     ({"tap_stream_id": "accounts"}, "has the stream accounts twice"),
 ]  # fmt: skip
