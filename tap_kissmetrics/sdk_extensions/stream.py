@@ -121,7 +121,7 @@ class ExtendedStream(RESTStream[int]):
         self._failed_partitions: dict[str, list[str]] = {}
         self.is_complete = True
         """False if records may be missing; then no ACTIVATE_VERSION is sent."""
-        self.logger.addFilter(drop_redundant)
+        tap.logger.getChild(self.name).addFilter(drop_redundant)
         self.stream_logger = StreamLogger(self.logger, self.name)
         self.progress = Progress(self.stream_logger)
 
