@@ -165,9 +165,12 @@ def _wrong_batch_config(config: Settings | None) -> Iterator[str]:
     if not config:
         return
     with blame("batch_config"):
+        file_format, _ = config["encoding"]["format"], config["storage"]["root"]  # which not every SDK requires
         # Private: the SDK itself makes it only once a stream is synced, and lets its errors through.
         batch = BatchConfig.from_dict(config)
         batch.storage.get_url(batch.encoding.format)
+    if file_format not in {"jsonl", "parquet"}:
+        yield f"batch_config: {quote(file_format)} is not one of ['jsonl', 'parquet']"
     size = config.get("batch_size", 1)
     if not isinstance(size, int) or size < 1:  # 0 would write nothing at all
         yield f"batch_config: batch_size must be an integer of 1 or more, not {quote(size)}"
