@@ -8,7 +8,6 @@ import graphlib
 import importlib
 import inspect
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,9 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import tap_kissmetrics
-from scripts.documents import PROJECT
 from tap_kissmetrics import sdk_extensions
-from tests.sandbox import make_account
 from tests.support.assertions import assert_every_record_once
 from tests.support.cases import small_sandbox
 from tests.support.run import Run, environment, settings_for, write_json
@@ -149,15 +146,3 @@ def test_discovery_and_a_sync_without_posix(tmp_path: Path) -> None:
         entry["tap_stream_id"] for entry in json.loads(discovered.stdout)["streams"]
     } == sandbox.account.records.keys()
     assert_every_record_once(run, sandbox.account)
-
-
-@pytest.mark.slow
-def test_the_smoke_test_of_other_systems(tmp_path: Path) -> None:
-    """What the workflow runs on macOS and Windows."""
-    command = [sys.executable, "-m", "scripts.smoke"]
-    folders = os.pathsep.join(map(str, (PACKAGE.parent, PROJECT)))
-    env = environment({"PYTHONPATH": folders}, measured=False)
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, encoding="utf-8", check=False)
-    assert done.returncode == 0, done.stderr
-    counts = make_account().counts
-    assert f"discovered {len(counts)} streams, synced {sum(counts.values())} records" in done.stdout
