@@ -147,7 +147,7 @@ class TestDefinition:
 
     def test_it_fits_meltano_hub_with_what_its_publisher_adds(self, definition: dict[str, Any]) -> None:
         _, _, told = (PROJECT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("For an entry in MeltanoHub, ")
-        assert re.findall(r"^- `(\w+)`: ", told.partition("\n## ")[0], re.MULTILINE) == list(PUBLISHER)
+        assert re.findall(r"`(\w+)`", told.partition("\n\n")[0]) == list(PUBLISHER)
         hub = Draft202012Validator(HUB)
         hub.validate(definition | PUBLISHER)
         missing = {error.message for error in hub.iter_errors(definition)}
