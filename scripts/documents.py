@@ -21,7 +21,6 @@ import yaml
 from scripts.about import ABOUT, ENTRIES, SETTING_GROUPS, SETTINGS, TITLES, tap_of
 from scripts.markdown import between, code, plain, table
 from scripts.readme import readme
-from tap_kissmetrics.apis import CORE, V3
 from tap_kissmetrics.client import ListStream, V3ListStream
 from tap_kissmetrics.raw_events import RawEventsStream
 from tap_kissmetrics.raw_lines import parse_line
@@ -300,11 +299,6 @@ def _env_example(_: str) -> str:
     return "\n".join(parts)
 
 
-def _sample_config(credentials: dict[str, str], _: str) -> str:
-    """Make the settings that a sync needs."""
-    return json.dumps(credentials, indent=2) + "\n"
-
-
 # The command
 
 DOCUMENTS: dict[str, Callable[[str], str]] = {
@@ -314,8 +308,6 @@ DOCUMENTS: dict[str, Callable[[str], str]] = {
     "docs/streams.md": _streams_page,
     "docs/targets.md": _targets,
     ".env.example": _env_example,
-    "sample_config.json": partial(_sample_config, {V3.login: "YOUR-API-KEY"}),
-    "sample_config.core.json": partial(_sample_config, {CORE.login: "YOUR-API-TOKEN"}),
     **{
         f"{SNAPSHOTS}/{api}/{name}.json": partial(_snapshot, entry)
         for api, entries in ENTRIES.items()

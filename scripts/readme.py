@@ -1,16 +1,11 @@
-"""The generated parts of README.md: the streams, rows of one, the output of the demo, settings by what they are for."""
+"""The generated parts of README.md: the streams, the output of the demo, settings by what they are for."""
 
 from __future__ import annotations
 
-import io
-from contextlib import redirect_stdout
-
 from scripts.about import ENTRIES, OWN_SETTINGS
-from scripts.markdown import between, code, plain, table
-from scripts.quickstart import keys_by_stream, report
-from tests.sandbox import QUERY_RESOURCES, RESOURCES, Sandbox
-
-NAME = "README.md"
+from scripts.markdown import between, plain, table
+from scripts.quickstart import ids_of, report
+from tests.sandbox import QUERY_RESOURCES, RESOURCES, make_account
 
 GROUPS = {
     "log in": ("username", "password", "api_token", "api"),
@@ -44,9 +39,6 @@ OTHERS = """\
 """
 """The rows of streams that neither API lists."""
 
-COLUMNS = ("name", "total", "first_sent_at", "last_sent_at")
-"""Columns of `events` that show what a row is."""
-
 
 def streams_table() -> str:
     """Make a table of the streams, and of the APIs that have them."""
@@ -77,32 +69,15 @@ def _row(name: str) -> tuple[str, ...]:
     return f"`{name}`", default.removesuffix("."), f"{about.split('. ')[0].removesuffix('.')}."
 
 
-def events_table(sandbox: Sandbox) -> str:
-    """Make a table of three rows of `events`, some of whose columns are shown."""
-    rows = [record for record in sandbox.account.records["events"] if record["name"].isascii()][:3]
-    return table(
-        list(map(code, ([column] for column in COLUMNS))), [[str(row[name]) for name in COLUMNS] for row in rows]
-    )
-
-
-def demo_output(sandbox: Sandbox) -> str:
+def demo_output() -> str:
     """Make what the demo prints in the end, if every record arrives."""
-    keys = keys_by_stream(sandbox)
-    printed = io.StringIO()
-    with redirect_stdout(printed):
-        report(keys, lambda stream: keys[stream])
-    return f"```text\n{printed.getvalue().strip()}\n```\n"
+    ids = ids_of(make_account())
+    return f"```text\n{report(ids, ids)}\n```\n"
 
 
 def readme(text: str) -> str:
     """Replace the generated parts."""
-    with Sandbox() as sandbox:
-        parts = {
-            "streams": streams_table(),
-            "events": events_table(sandbox),
-            "demo": demo_output(sandbox),
-            "settings": settings_table(),
-        }
+    parts = {"streams": streams_table(), "demo": demo_output(), "settings": settings_table()}
     for marker, generated in parts.items():
-        text = between(NAME, text, marker, generated)
+        text = between("README.md", text, marker, generated)
     return text

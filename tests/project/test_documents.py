@@ -56,13 +56,11 @@ class TestDocuments:
         [
             ("README.md", "| `query_timeout` | `3600` |", "| `query_timeout` | `20` |"),
             ("README.md", "events                430", "events                431"),
-            ("README.md", "| clicked", "| Clicked"),
             ("docs/streams.md", "FULL_TABLE |", "LOG_BASED |"),
             ("meltano.yml", "    - name: page_size\n", "    - name: size_of_page\n"),
             ("meltano.yml", "    - stream-maps\n", ""),
             ("meltano.yml", "      sensitive: true\n", ""),
             (".env.example", "TAP_KISSMETRICS_QUERY_TIMEOUT=3600", "TAP_KISSMETRICS_QUERY_TIMEOUT=20"),
-            ("sample_config.json", "username", "user"),
             ("plugin.yaml", "  kind: date_iso8601\n", "  kind: string\n"),
             ("plugin.yaml", "- [api_token]\n", "- [api_url]\n"),
             ("docs/targets.md", "contact: json.dumps(contact)", "contact: contact"),
@@ -182,6 +180,7 @@ class TestDocuments:
         sample = PROJECT / "sample_config.json"
         config = json.loads(sample.read_text(encoding="utf-8"))
         assert config == {"username": "YOUR-API-KEY"}
+        assert json.loads((PROJECT / "sample_config.core.json").read_text()) == {"api_token": "YOUR-API-TOKEN"}
         account = make_query_account(products=1, reports=3, events=5, properties=3)
         refused = run_tap("--config", sample, folder=tmp_path).refused()
         assert "username: must be your own, not the example" in refused
