@@ -199,17 +199,6 @@ _ENTRY_KEYS = (
 
 # meltano.yml, and plugin.yaml for the Meltano projects of others
 
-_MELTANO_KINDS = {
-    "array": "array",
-    "boolean": "boolean",
-    "integer": "integer",
-    # Not "decimal": Meltano 4.4 ends with a TypeError if such a setting is in the environment. The tap reads the text.
-    "number": "string",
-    "object": "object",
-    "string": "string",
-}
-"""From a type of JSON Schema to a kind of Meltano."""
-
 _PLUGIN = {
     "name": ABOUT["name"],
     "namespace": ABOUT["name"].replace("-", "_"),
@@ -237,7 +226,10 @@ def extractor() -> dict[str, Any]:
 def meltano_setting(name: str, setting: dict[str, Any]) -> dict[str, Any]:
     """Make MeltanoHub's definition of a setting from its JSON Schema."""
     (kind,) = [kind for kind in setting["type"] if kind != "null"]
-    kind = "date_iso8601" if setting.get("format") == "date-time" else _MELTANO_KINDS[kind]
+    if kind == "number":  # with "decimal" Meltano 4.4 ends with a TypeError if the setting is in the environment
+        kind = "string"
+    if setting.get("format") == "date-time":
+        kind = "date_iso8601"
     options = [
         {"label": str(value).capitalize(), "value": value} for value in setting.get("enum", []) if value is not None
     ]
@@ -285,13 +277,14 @@ def _dump(key: str, value: object) -> str:
 # Files to copy
 
 
+_ENV_HEAD = """\
+# Copy this file to .env, take the # from the settings that you need, and keep .env to yourself: it holds a
+# secret. A variable that is already set wins over this file. Lists and objects are written as JSON.
+"""
+
+
 def _env_example(_: str) -> str:
-    parts = [
-        textwrap.dedent("""\
-            # Copy this file to .env, take the # from the settings that you need, and keep .env to yourself: it holds a
-            # secret. A variable that is already set wins over this file. Lists and objects are written as JSON.
-        """)
-    ]
+    parts = [_ENV_HEAD]
     for name, setting in SETTINGS.items():
         title = f"{setting['title']}. {setting['description']}"
         about = textwrap.fill(title, 110, initial_indent="# ", subsequent_indent="# ", break_long_words=False)
@@ -324,33 +317,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help="update the documents that are out of date")
     parser.add_argument("--root", type=Path, default=PROJECT, help="their folder (default: the project's)")
     options = parser.parse_args(arguments)
-    exit_code = 0
-    for path, new in _texts(options.root):
-        old = path.read_text(encoding="utf-8") if path.exists() else None
-        if new == old:
-            continue
+    outdated = [(path, new) for path, old, new in _texts(options.root) if old != new]
+    for path, new in outdated:
         name = path.relative_to(options.root).as_posix()
         if not options.write:
             print(f"{name} is out of date; run: python -m scripts.documents --write", file=sys.stderr)
-            exit_code = 1
-            continue
-        if new is None:
+        elif new is None:
             path.unlink()
         else:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(new, encoding="utf-8", newline="\n")
-        print(f"{name} is updated")
-    return exit_code
+    return int(bool(outdated) and not options.write)
 
 
-def _texts(root: Path) -> Iterator[tuple[Path, str | None]]:
-    """Yield each document with its new text; that of the snapshot of a removed stream is None."""
+def _texts(root: Path) -> Iterator[tuple[Path, str | None, str | None]]:
+    """Yield each document with its old text and the new one; either is None if there is none."""
     for name, write in DOCUMENTS.items():
         path = root / name
-        yield path, write(path.read_text(encoding="utf-8") if path.exists() else "")
-    for path in sorted((root / SNAPSHOTS).rglob("*.json")):
+        old = path.read_text(encoding="utf-8") if path.exists() else None
+        yield path, old, write(old or "")
+    for path in (root / SNAPSHOTS).rglob("*.json"):
         if path.relative_to(root).as_posix() not in DOCUMENTS:
-            yield path, None
+            yield path, path.read_text(encoding="utf-8"), None
 
 
 if __name__ == "__main__":

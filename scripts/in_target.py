@@ -24,51 +24,46 @@ else:
         return method
 
 
-Schemas = dict[str, dict[str, Any]]
-"""The JSON Schema of each stream."""
+Table = dict[str, Any]
+"""`stream`, `types` by column, and `rows`."""
 
 
-def snowflake_types(schemas: Schemas) -> dict[str, dict[str, str]]:
-    """Give the types of the columns that target-snowflake makes."""
+def snowflake_types(path: str) -> Iterator[Table]:
+    """Yield a table without rows for each SCHEMA message, with the types that target-snowflake makes."""
     from snowflake.sqlalchemy.snowdialect import SnowflakeDialect
     from target_snowflake.connector import SnowflakeConnector
 
     connector = SnowflakeConnector(config={"account": "none", "user": "none", "database": "none"})
-    dialect = SnowflakeDialect()
-    return _each(schemas, lambda field: connector.to_sql_type(field).compile(dialect=dialect))
+    return _sql_types(path, connector, SnowflakeDialect())
 
 
-def redshift_types(schemas: Schemas) -> dict[str, dict[str, str]]:
-    """Give the types of the columns that target-redshift makes."""
+def redshift_types(path: str) -> Iterator[Table]:
+    """Yield the same for target-redshift."""
     from sqlalchemy_redshift.dialect import RedshiftDialect_redshift_connector
     from target_redshift.connector import RedshiftConnector
 
-    connector = RedshiftConnector(config={})
-    dialect = RedshiftDialect_redshift_connector()
-    return _each(schemas, lambda field: connector.to_sql_type(field).compile(dialect=dialect))
+    return _sql_types(path, RedshiftConnector(config={}), RedshiftDialect_redshift_connector())
 
 
-def bigquery_types(schemas: Schemas) -> dict[str, dict[str, str]]:
-    """Give the types of the columns that target-bigquery makes with `denormalized`."""
+def _sql_types(path: str, connector: Any, dialect: Any) -> Iterator[Table]:
+    for stream, message in json.loads(Path(path).read_bytes()).items():
+        fields = message["schema"]["properties"].items()
+        types = {column: connector.to_sql_type(field).compile(dialect=dialect) for column, field in fields}
+        yield {"stream": stream, "types": types, "rows": []}
+
+
+def bigquery_types(path: str) -> Iterator[Table]:
+    """Yield the same for target-bigquery with `denormalized`."""
     from target_bigquery.core import SchemaTranslator
 
-    return {
-        stream: {
-            field.name: field.field_type.upper() + (" REPEATED" if field.mode == "REPEATED" else "")
-            for field in SchemaTranslator(schema, {}).translated_schema
-        }
-        for stream, schema in schemas.items()
-    }
+    for stream, message in json.loads(Path(path).read_bytes()).items():
+        fields = SchemaTranslator(message["schema"], {}).translated_schema
+        repeated = {field.name: " REPEATED" if field.mode == "REPEATED" else "" for field in fields}
+        types = {field.name: f"{field.field_type.upper()}{repeated[field.name]}" for field in fields}
+        yield {"stream": stream, "types": types, "rows": []}
 
 
-def _each(schemas: Schemas, type_of: Callable[[dict[str, Any]], str]) -> dict[str, dict[str, str]]:
-    return {
-        stream: {column: type_of(field) for column, field in schema["properties"].items()}
-        for stream, schema in schemas.items()
-    }
-
-
-def read_parquet(place: str, endpoint: str = "") -> Iterator[dict[str, Any]]:
+def read_parquet(place: str, endpoint: str = "") -> Iterator[Table]:
     """Yield each Parquet file below a folder or, with the address of a server of S3, below a bucket and prefix."""
     import pyarrow.fs
     import pyarrow.parquet
@@ -92,7 +87,7 @@ def read_parquet(place: str, endpoint: str = "") -> Iterator[dict[str, Any]]:
             yield {"stream": stream, "types": types, "rows": table.to_pylist()}
 
 
-def read_mysql(host: str, port: str, user: str, password: str, database: str) -> Iterator[dict[str, Any]]:
+def read_mysql(host: str, port: str, user: str, password: str, database: str) -> Iterator[Table]:
     """Yield each table of a MySQL database."""
     import MySQLdb
     import MySQLdb.cursors
@@ -144,9 +139,9 @@ def serve_clickhouse(folder: str, port: str) -> None:
     ThreadingHTTPServer(("127.0.0.1", int(port)), Handler).serve_forever()
 
 
-READERS: dict[str, Callable[..., Iterator[dict[str, Any]]]] = {"read-parquet": read_parquet, "read-mysql": read_mysql}
-
-TYPES = {
+COMMANDS: dict[str, Callable[..., Iterator[Table]]] = {
+    "read-parquet": read_parquet,
+    "read-mysql": read_mysql,
     "target-snowflake": snowflake_types,
     "target-redshift": redshift_types,
     "target-bigquery": bigquery_types,
@@ -154,14 +149,12 @@ TYPES = {
 
 
 def main(command: str, *arguments: str) -> None:
-    """Run a command."""
+    """Serve ClickHouse, or print the tables that a command gives."""
     if command == "serve-clickhouse":
         serve_clickhouse(*arguments)
-    elif command in READERS:
-        for part in READERS[command](*arguments):
-            print(json.dumps(part, default=_text))
     else:
-        print(json.dumps(TYPES[command](json.loads(Path(arguments[0]).read_text(encoding="utf-8")))))
+        for part in COMMANDS[command](*arguments):
+            print(json.dumps(part, default=_text))
 
 
 def _text(value: Any) -> str:

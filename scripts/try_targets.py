@@ -32,7 +32,7 @@ from scripts.target_world import SOURCES, Source, TrialError, World, ask
 from tests.sandbox.export import Export
 from tests.support.exports import read_exports
 from tests.support.results import metric_ids, result_sandbox
-from tests.support.run import settings_for
+from tests.support.run import settings_for, write_json
 from tests.support.s3 import BUCKET
 from tests.support.tables import code_block
 from tests.support.tap import catalog_of, sync
@@ -55,13 +55,11 @@ QUERY = {"name": "people", "product_id": 11_001, "query_type": "people_search", 
 AWS = {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none"}
 """Credentials that the server of this machine does not look at."""
 
-Kinds = dict[tuple[str, str], set[str]]
-"""The types of columns, by their kind and by whether they are part of a key."""
-
-_NONE: Kinds = {}
+Kinds = dict[str, set[str]]
+"""The types of columns, by their kind."""
 
 Table = dict[str, Any]
-"""`stream`, `types` by column, and `rows`."""
+"""`stream`, `types` by column, and `rows`; a table may come in several parts."""
 
 
 # How each target is set up, and read
@@ -103,24 +101,14 @@ def parquet_settings(world: World, source: Source) -> dict[str, Any]:
     return {"destination_path": str(world.folder / source)}
 
 
-def no_settings(_world: World, _source: Source) -> dict[str, Any]:
-    """Say that a target is not run: its database is in a cloud."""
-    raise NotImplementedError
-
-
-def no_tables(_world: World, _source: Source) -> list[Table]:
-    """Say the same of what it stored."""
-    raise NotImplementedError
-
-
 @dataclass(frozen=True)
 class Trial:
-    """A target, how it is set up, and how what it stored is read; without these, only its types are shown."""
+    """A target, how it is set up, and how what it stored is read; by default its types are read, and it is not run."""
 
     version: str
     requirements: tuple[str, ...]
-    settings: Callable[[World, Source], dict[str, Any]] = no_settings
-    read: Callable[[World, Source], Iterable[Table]] = no_tables
+    settings: Callable[[World, Source], dict[str, Any]] | None = None
+    read: Callable[[World, Source], Iterable[Table]] | None = None
     again: Again = "updates"
     workaround: str | None = None
     """The marker, in docs/targets.md, of the extractor's settings without which it does not load."""
@@ -233,67 +221,41 @@ def _catalog(folder: Path, config: dict[str, Any], extra: dict[str, Any]) -> dic
 def load(name: str, trial: Trial, world: World, source: Source) -> tuple[Counter[str], Kinds]:
     """Load both nights and compare; give in what ways values are changed, and the types by kind of column."""
     nights = two_nights(world.folder, source, trial.workaround)
-    program = world.programs.install(name, trial.requirements) / "bin" / name
-    target = Target(program, None, world.folder, trial.settings(world, source))
-    for run in nights:
-        loaded = target.run(run.stdout, env=AWS)
-        if loaded.code:
-            raise TrialError(f"exit code {loaded.code}\n{loaded.stderr[-3000:]}")
-        if loaded.state != run.state:
-            raise TrialError(f"it gave back {loaded.state} instead of {run.state}")
     schemas = {message["stream"]: message for message in nights[-1].of_type("SCHEMA")}
+    if trial.settings:
+        program = world.programs.install(name, trial.requirements) / "bin" / name
+        target = Target(program, None, world.folder, trial.settings(world, source))
+        for run in nights:
+            loaded = target.run(run.stdout, env=AWS)
+            if loaded.code:
+                raise TrialError(f"exit code {loaded.code}\n{loaded.stderr[-3000:]}")
+            if loaded.state != run.state:
+                raise TrialError(f"it gave back {loaded.state} instead of {run.state}")
     tables: dict[str, Table] = defaultdict(lambda: {"types": {}, "rows": []})
-    for part in trial.read(world, source):
+    given = write_json(world.folder / f"{source}-schemas.json", schemas)
+    for part in trial.read(world, source) if trial.read else _inside(world, name, name, given):
         tables[part["stream"]]["types"] |= part["types"]
         tables[part["stream"]]["rows"] += part["rows"]
     changes: Counter[str] = Counter()
-    for stream, message in schemas.items():
+    for stream, message in schemas.items() if trial.read else ():
         records = [record for run in nights for record in run.records(stream)]
         changes += compare(stream, message, records, tables[stream]["rows"], again=trial.again)
-    return changes, by_kind(schemas, {stream: table["types"] for stream, table in tables.items()})
+    return changes, by_kind(schemas, tables)
 
 
-def by_kind(schemas: dict[str, Any], types: dict[str, dict[str, str]]) -> Kinds:
+def by_kind(schemas: dict[str, Any], tables: dict[str, Table]) -> Kinds:
     """Sort the types of columns by the kind of column; a flattened object has the columns of its fields."""
     kinds: Kinds = defaultdict(set)
     for stream, message in schemas.items():
         for column, field in message["schema"]["properties"].items():
             names = [field["type"]] if isinstance(field["type"], str) else field["type"]
             (kind,) = {field.get("format", name) for name in names if name != "null"}
-            role = "key" if column in message["key_properties"] else "other"
-            for loaded, loaded_type in types[stream].items():
+            for loaded, loaded_type in tables[stream]["types"].items():
                 if loaded == column:
-                    kinds[kind, role].add(f"`{loaded_type}`")
+                    kinds[kind].add(f"`{loaded_type}`")
                 elif loaded.startswith(f"{column}__"):
-                    kinds[kind, role].add(f"`{column}__*` `{loaded_type}`")
+                    kinds[kind].add(f"`{column}__*` `{loaded_type}`")
     return kinds
-
-
-def types_of(name: str, trial: Trial, world: World) -> Kinds:
-    """Give the types that the target's code makes of each kind of column."""
-    kinds = _NONE
-    for source in SOURCES:
-        schemas = {m["stream"]: m for m in two_nights(world.folder, source, trial.workaround)[0].of_type("SCHEMA")}
-        given = world.folder / f"{source}-schemas.json"
-        given.write_text(json.dumps({stream: m["schema"] for stream, m in schemas.items()}), encoding="utf-8")
-        (types,) = _inside(world, name, name, given)
-        kinds = _merged(kinds, by_kind(schemas, types))
-    print(f"{name} {trial.version}: types only")
-    return kinds
-
-
-def _merged(one: Kinds, other: Kinds) -> Kinds:
-    return {kind: one.get(kind, set()) | other.get(kind, set()) for kind in one.keys() | other.keys()}
-
-
-def row_of(name: str, trial: Trial, kinds: Kinds, changes: set[str]) -> str:
-    """Make a target's row of the table: a type that only keys have is marked."""
-    cells = []
-    for kind in KINDS:
-        other, key = kinds.get((kind, "other"), set()), kinds.get((kind, "key"), set())
-        cells.append(", ".join([*sorted(other), *(f"{each} (keys)" for each in sorted(key - other) if other)]))
-    cells.append("not loaded" if trial.settings is no_settings else "; ".join(sorted(changes)) or "as sent")
-    return f"| {name} {trial.version} | {' | '.join(cells)} |"
 
 
 def write(rows: dict[str, str]) -> None:
@@ -322,23 +284,23 @@ def main() -> int:
     programs, rows, failed = Programs(PROJECT / ".tox" / "targets"), {}, 0
     programs.folder.mkdir(parents=True, exist_ok=True)
     for name in options.names or TRIALS:
-        trial, kinds, changed = TRIALS[name], _NONE, set[str]()
-        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-            world = World(Path(folder), programs, stack)
-            try:
-                if trial.settings is no_settings:
-                    kinds = types_of(name, trial, world)
-                else:
-                    for source in SOURCES:
-                        changes, found = load(name, trial, world, source)
-                        print(f"{name} {trial.version}, {source}: {dict(sorted(changes.items()))}")
-                        kinds = _merged(kinds, found)
-                        changed |= changes.keys()
-            except (TrialError, DifferenceError) as error:
-                print(f"{name} {trial.version}: {error}", file=sys.stderr)
-                failed = 1
-                continue
-        rows[name] = row_of(name, trial, kinds, changed)
+        trial, kinds, changed = TRIALS[name], defaultdict[str, set[str]](set), set[str]()
+        try:
+            with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+                world = World(Path(folder), programs, stack)
+                for source in SOURCES:
+                    changes, found = load(name, trial, world, source)
+                    print(f"{name} {trial.version}, {source}: {dict(sorted(changes.items()))}")
+                    changed |= changes.keys()
+                    for kind, types in found.items():
+                        kinds[kind] |= types
+        except (TrialError, DifferenceError) as error:
+            print(f"{name} {trial.version}: {error}", file=sys.stderr)
+            failed = 1
+            continue
+        cells = [", ".join(sorted(kinds[kind])) for kind in KINDS]
+        cells.append("; ".join(sorted(changed)) or "as sent" if trial.read else "not loaded")
+        rows[name] = f"| {name} {trial.version} | {' | '.join(cells)} |"
         print(rows[name])
     if options.write:
         write(rows)

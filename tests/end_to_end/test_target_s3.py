@@ -26,5 +26,5 @@ def test_every_value_arrives_in_parquet(tmp_path: Path, programs: Programs) -> N
         world = World(tmp_path, programs, stack)
         changes, kinds = load("target-s3", TRIALS["target-s3"], world, "core")
     assert changes.keys() == {"a date is cut to seconds"}
-    assert kinds["integer", "other"] == {"`int64`"}
-    assert kinds["date-time", "other"] == {"`timestamp[ms, tz=utc]`"}
+    assert kinds["integer"] == {"`int64`"}
+    assert kinds["date-time"] == {"`timestamp[ms, tz=utc]`"}
