@@ -200,7 +200,7 @@ def write_batches(
     while batch := list(itertools.islice(records, batch_config.batch_size)):
         try:
             manifests = list(batcher.get_batches(iter(batch)))
-        except ModuleNotFoundError as error:
+        except ImportError as error:  # from SDK 0.55 on, one of its own
             msg = f"batch_config: needs a package that is not installed: pip install {error.name}"
             raise InputError(msg) from error
         except Exception as error:
