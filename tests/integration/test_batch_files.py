@@ -233,7 +233,7 @@ def test_a_full_disk(
                 yield file
             return
         try:
-            with Path("/dev/full").open("wb", buffering=0) as file:
+            with Path("/dev/full").open("wb") as file:
                 yield file
         except OSError:
             if is_masked:
