@@ -4,147 +4,149 @@ from __future__ import annotations
 
 import abc
 import base64
+import random
 import re
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlencode
 
-from tests.sandbox.data import PARENTS, QUERY_RESOURCES, RESOURCES, RUNNABLE
+from tests.sandbox.data import PARENTS, PEOPLE_SEARCH_V3, QUERY_RESOURCES, RESOURCES, RUNNABLE
 from tests.sandbox.messages import Page, RefusalError, Request, Response, to_json
-from tests.sandbox.queries import date_span, metric_query, product_query, report_query
-from tests.sandbox.records import link
+from tests.sandbox.queries import FAILURES, Query, date_span, json_object, v3_query
+from tests.sandbox.records import link, uuid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from tests.sandbox.messages import ErrorForm
-    from tests.sandbox.queries import Kind, Queries, Query, State
+    from tests.sandbox.queries import Body, Kind
     from tests.sandbox.records import Record
     from tests.sandbox.server import Sandbox
-
-    Pager = Callable[[Page], None]
 
 CACHE_FROM = 5_000
 """In lists of at least this length a row is encoded once, and again only when another object takes its place."""
 
-_LIMIT, _QUERY_LIMIT = 20, 50  # of a request that has none, in the Core API and in v3
-_QUERY_MAX_LIMIT = 10_000
-_NUMBER = re.compile(r"[0-9]+")
-_NOT_FOUND = "There is nothing at this path"
-_FAILED = "The query could not be completed"
+LISTS, RUNS, METRICS, V3 = "/core", "/v2", "/query", "/v3"
+"""The roots: of the Core API its lists, its report runs (2015) and its metric queries (2014); and that of v3."""
 
-_COLUMNS = [
-    {"display_name": "KM Internal ID", "type": "number", "return_option": "id"},
-    {"display_name": "Identity", "type": "text", "return_option": "identity"},
-]
-
-_METRIC_COLUMNS = {
-    "over-time": ("timestamp", "year", "month", "day", "value"),
-    "by-segment": ("property_value", "people_count", "value"),
+_COLUMNS: dict[str, list[Any]] = {
+    "over-time": ["timestamp", "year", "month", "day", "value"],
+    "by-segment": ["property_value", "people_count", "value"],
+    PEOPLE_SEARCH_V3: ["id", "identity", "columns"],
+    RUNNABLE: [
+        {"display_name": "KM Internal ID", "type": "number", "return_option": "id"},
+        {"display_name": "Identity", "type": "text", "return_option": "identity"},
+    ],
 }
 
-# Lists
+
+@dataclass
+class Route:
+    """What a request asks for; that of a list or of the rows of a query has `rows`, and its answer takes a page."""
+
+    answer: Callable[..., Response]
+    resource: str | None = None
+    rows: Callable[[], Sequence[object]] | None = None
+    methods: tuple[str, ...] = ("GET",)
 
 
-def requested_page(request: Request, *, default: int, cap: int | None, pagers: Iterable[Pager]) -> Page:
-    """Return the rows that `limit` and `offset` ask for, with `cap` as the largest limit and as the pagers move them.
+@dataclass
+class EncodedPage(Page):
+    """A page with its rows, a JSON array."""
 
-    Raises `RefusalError` if one of the two is not a number.
-    """
-    limit = _number(request, "limit", default)
-    limit = limit if cap is None else min(limit, cap)
-    offset = _number(request, "offset", 0)
-    page = Page(offset, limit, shown_offset=offset, shown_limit=limit)
-    for pager in pagers:
-        pager(page)
-    return page
+    rows: bytes = b"[]"
 
 
-def _number(request: Request, name: str, default: int) -> int:
-    text = request.query.get(name)
-    if text is None:
-        return default
-    if not _NUMBER.fullmatch(text):
-        raise RefusalError(400, f"{name} must be an integer that is not negative")
-    return int(text)
-
-
-class RowEncoder:
-    """Encodes rows as JSON, and caches those of long lists."""
-
-    def __init__(self) -> None:
-        """Start with an empty cache."""
-        self._encoded: dict[int, tuple[object, bytes]] = {}
-
-    def array(self, rows: Sequence[object], page: Page) -> bytes:
-        """Return the JSON array of the rows of a page."""
-        return b"[" + b",".join(self._each(rows, page.offset, page.offset + page.limit)) + b"]"
-
-    def warm(self, rows: Sequence[object]) -> None:
-        """Encode all rows of a long list now."""
-        self._each(rows, 0, len(rows))
-
-    def _each(self, rows: Sequence[object], start: int, stop: int) -> list[bytes]:
-        part = rows[start:stop]
-        if len(rows) < CACHE_FROM:
-            return [to_json(row) for row in part]
-        encoded = []
-        for row in part:
-            cached = self._encoded.get(id(row))
-            if cached is None:  # an entry keeps its row alive, so that no other one can have the same id()
-                cached = self._encoded[id(row)] = (row, to_json(row))
-            encoded.append(cached[1])
-        return encoded
-
-
-# What the APIs share
+def _nowhere() -> Response:
+    raise RefusalError(404, "There is nothing at this path")
 
 
 class Api(abc.ABC):
-    """An API below a root path."""
+    """An API: it finds out what a request asks for, and answers it."""
 
-    root: ClassVar[str]
-    error_form: ClassVar[ErrorForm] = "envelope"
+    roots: ClassVar[tuple[str, ...]]
+    error_form: ClassVar[ErrorForm]
+    default_limits: ClassVar[tuple[int, int]]
+    """The rows of a page if no number is asked for: of a list, and of the rows of a query."""
 
-    def __init__(self, sandbox: Sandbox, queries: Queries, origin: str) -> None:
-        """Serve below `origin`, a URL without a path."""
+    max_limit: ClassVar[int | None] = None
+
+    def __init__(self, sandbox: Sandbox, origin: str) -> None:
         self.sandbox = sandbox
-        self.queries = queries
-        self.url = origin + self.root
-        self._rows = RowEncoder()
+        self.origin = origin  # a URL without a path
+        self._random = random.Random(0)  # noqa: S311 - no secret
+        self._encoded: dict[int, tuple[object, bytes]] = {}
 
-    def serves(self, path: str) -> bool:
-        """Tell whether a path belongs to this API."""
-        return path == self.root or path.startswith(f"{self.root}/")
+    @abc.abstractmethod
+    def authorization(self) -> tuple[str, str, str]:
+        """Return the scheme and the credentials that a request needs, and the message for one without."""
 
-    def route(self, request: Request) -> None:
-        """Set in `request` what it asks for; a path that is not below the root asks for nothing."""
-        below = request.path.removeprefix(self.root)
-        request.parts = (
-            [unquote(part) for part in below.split("/")[1:]] if self.serves(request.path) else [request.path]
-        )
+    @abc.abstractmethod
+    def find_route(self, root: str, request: Request) -> Route | None:
+        """Return what a request below a root asks for; None if there is nothing at its path."""
+
+    def route(self, request: Request) -> Route:
+        """Return what a request asks for, and note it there."""
         request.error_form = self.error_form
-        request.resource, request.is_list = self._resource(request)
+        request.parts = [request.path]
+        route = None
+        for root in self.roots:
+            if request.path == root or request.path.startswith(f"{root}/"):
+                request.parts = [unquote(part) for part in request.path.removeprefix(root).split("/")[1:]]
+                route = self.find_route(root, request)
+        route = route or Route(_nowhere)
+        request.resource, request.is_list = route.resource, route.rows is not None
+        return route
 
-    def answer(self, request: Request, pagers: Iterable[Pager]) -> Response:
-        """Answer a request that was routed; `pagers` may move the page of a list before it is read."""
+    def answer(
+        self, request: Request, route: Route, rows: Sequence[object], pagers: Iterable[Callable[[Page], None]]
+    ) -> Response:
+        """Answer a request; of a list with `rows`, whose page `pagers` may move before it is read."""
         try:
-            return self._answer(request, pagers)
+            self._admit(request, route)
+            return route.answer(self._page(request, rows, pagers)) if route.rows else route.answer()
         except RefusalError as refusal:
-            return refusal.response(self.error_form)
+            response = Response.of_error(refusal.status, refusal.message, self.error_form)
+            response.headers |= refusal.headers
+            return response
+
+    def _admit(self, request: Request, route: Route) -> None:
+        scheme, credentials, message = self.authorization()
+        if request.headers.get("authorization") != f"{scheme} {credentials}":
+            raise RefusalError(401, message, {"WWW-Authenticate": f'{scheme} realm="Kissmetrics"'})
+        if request.method not in route.methods:
+            allowed = ", ".join(route.methods)
+            raise RefusalError(405, f"{request.method} is not supported here", {"Allow": allowed})
 
     def warm(self) -> None:
         """Encode every record of the long lists, so that a benchmark does not pay for it."""
         for records in self.sandbox.account.records.values():
-            self._rows.warm(records)
+            self._encode(records, 0, len(records))
 
-    @abc.abstractmethod
-    def _resource(self, request: Request) -> tuple[str | None, bool]:
-        """Return the resource that a request asks for, and whether it asks for a list."""
+    def _page(self, request: Request, rows: Sequence[object], pagers: Iterable[Callable[[Page], None]]) -> EncodedPage:
+        limit = _number(request, "limit", self.default_limits[request.resource == "queries"])
+        offset = _number(request, "offset", 0)
+        cap = self.max_limit if self.sandbox.cap is None else self.sandbox.cap
+        if cap is not None and limit > cap:
+            if self.sandbox.over_cap:
+                raise RefusalError(self.sandbox.over_cap, f"limit must be at most {cap}")
+            limit = cap
+        page = EncodedPage(offset, limit, shown_offset=offset, shown_limit=limit, total=len(rows))
+        for pager in pagers:
+            pager(page)
+        page.rows = self._encode(rows, page.offset, page.offset + page.limit)
+        return page
 
-    @abc.abstractmethod
-    def _answer(self, request: Request, pagers: Iterable[Pager]) -> Response:
-        """Answer a request, or raise a `RefusalError`."""
+    def _encode(self, rows: Sequence[object], start: int, stop: int) -> bytes:
+        part = rows[start:stop]
+        if len(rows) < CACHE_FROM:
+            return b"[" + b",".join(map(to_json, part)) + b"]"
+        for row in part:
+            if id(row) not in self._encoded:  # an entry keeps its row alive, so that no other can have the same id()
+                self._encoded[id(row)] = (row, to_json(row))
+        return b"[" + b",".join(self._encoded[id(row)][1] for row in part) + b"]"
 
     def _find(self, resource: str, record_id: object) -> Record:
         record = self.sandbox.account.find(resource, record_id)
@@ -152,61 +154,79 @@ class Api(abc.ABC):
             raise RefusalError(404, f"There is no such record in {resource}")
         return record
 
+    def _find_query(self, query_id: str) -> Query | None:
+        found = (query for query in self.sandbox.queries if query.id == query_id and query.state != "gone")
+        return next(found, None)
 
-def allow(request: Request, *methods: str) -> None:
-    """Refuse every method but these."""
-    if request.method not in methods:
-        raise RefusalError(405, f"{request.method} is not supported here", {"Allow": ", ".join(methods)})
-
-
-def authorize(request: Request, scheme: str, credentials: str, message: str) -> None:
-    """Refuse a request without this `Authorization`."""
-    if request.headers.get("authorization") != f"{scheme} {credentials}":
-        raise RefusalError(401, message, {"WWW-Authenticate": f'{scheme} realm="Kissmetrics"'})
+    def _new_query(self, kind: Kind, body: Body, query_type: str, of: str = "") -> Query:
+        return Query(self.sandbox, uuid(self._random), kind, body, query_type, of)
 
 
-def authorize_bearer(request: Request, token: str) -> None:
-    """Refuse a request without the token of the Core API."""
-    authorize(request, "Bearer", token, "Bad credentials")
-
-
-# The Core API
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query.get(name, str(default))
+    if not re.fullmatch("[0-9]+", text):
+        raise RefusalError(400, f"{name} must be an integer that is not negative")
+    return int(text)
 
 
 class CoreApi(Api):
-    """The directory, lists, scoped lists and details of the Core API reference."""
+    """The Core API: the lists and details of its reference, its report runs and its metric queries."""
 
-    root = "/core"
+    roots = (LISTS, RUNS, METRICS)
+    error_form = "envelope"
+    default_limits = (20, 50)
 
-    def _resource(self, request: Request) -> tuple[str | None, bool]:
-        match request.parts:
-            case [resource] | [resource, _] if resource in RESOURCES:
-                return resource, len(request.parts) == 1
-            case [parent, _, resource] if PARENTS.get(resource) == parent:
-                return resource, True
-        return None, False
+    def authorization(self) -> tuple[str, str, str]:
+        return "Bearer", self.sandbox.token, "Bad credentials"
 
-    def _answer(self, request: Request, pagers: Iterable[Pager]) -> Response:
-        allow(request, "GET")
-        authorize_bearer(request, self.sandbox.token)
+    def find_route(self, root: str, request: Request) -> Route | None:
+        return self._route_of_list(request) if root == LISTS else self._route_of_query(root, request)
+
+    def _route_of_list(self, request: Request) -> Route | None:
+        account = self.sandbox.account
         match request.parts:
             case []:
-                return self._directory()
-            case [resource] if request.resource:
-                return self._list(request, self.sandbox.account.records[resource], pagers)
-            case [parent, parent_id, resource] if request.resource:
-                self._find(parent, parent_id)
-                return self._list(request, self.sandbox.account.scoped(resource, parent_id), pagers)
-            case [resource, record_id] if request.resource:
-                return self._details(resource, record_id)
-        raise RefusalError(404, _NOT_FOUND)
+                return Route(self._directory)
+            case ["rels"]:
+                return Route(self._rels)
+            case [resource] if resource in RESOURCES:
+                return Route(partial(self._list, request), resource, lambda: account.records[resource])
+            case [resource, record_id] if resource in RESOURCES:
+                return Route(partial(self._details, resource, record_id), resource)
+            case [parent, parent_id, resource] if PARENTS.get(resource) == parent:
+                return Route(partial(self._list, request), resource, lambda: account.scoped(resource, parent_id))
+        return None
+
+    def _route_of_query(self, root: str, request: Request) -> Route | None:
+        match [root, *request.parts]:
+            case ["/v2", "products", product_id, "reports", "people_search"]:
+                return Route(partial(self._search, request, product_id), "queries", methods=("POST",))
+            case ["/v2", "products", product_id, "reports", report_id, "run"]:
+                return Route(partial(self._run, request, product_id, report_id), "queries", methods=("POST",))
+            case ["/query", "metrics", metric_id, "over-time" | "by-segment"]:
+                return Route(partial(self._query_metric, request, metric_id), "queries", methods=("POST",))
+            case [_, "queries", query_id] | [_, "queries", query_id, "status"]:
+                return Route(partial(self._status, root, query_id), "queries")
+            case [_, "queries", query_id, "results"]:
+                query = self._find_query(query_id)
+                rows = query.rows if query and query.state == "completed" else None
+                return Route(partial(self._results, root, query), "queries", rows)
+        return None
+
+    # Lists and details
 
     def _directory(self) -> Response:
-        links = [link(self.url, "self", "Directory")]
-        links += [link(f"{self.url}/{resource}", resource, resource.title()) for resource in RESOURCES]
+        url = self.origin + LISTS
+        links = [link(url, "self", "Directory")]
+        links += [link(f"{url}/{resource}", resource, resource.title()) for resource in RESOURCES]
         data = {"links": links, "description": "API access for KISSmetrics", "name": "KISSmetrics API"}
         meta = {"meta": {"status": 200}} if self.sandbox.form == "envelope" else {}
         return Response.of_json(200, {**meta, "links": links[:1], "data": data})
+
+    def _rels(self) -> Response:
+        rels = [{"name": resource, "description": f"The list of {resource}"} for resource in RESOURCES]
+        data = {"title": "Link relations", "description": "The relations of the links of this API", "rels": rels}
+        return Response.of_json(200, {"meta": {"status": 200}, "data": data})
 
     def _details(self, resource: str, record_id: str) -> Response:
         record = self._find(resource, record_id)
@@ -214,276 +234,169 @@ class CoreApi(Api):
             record = {**record, "links": []}
         if self.sandbox.form == "bare":
             return Response.of_json(200, record)
-        links = [link(f"{self.url}/{resource}/{record_id}", "self", "Self")]
+        links = [link(f"{self.origin}{LISTS}/{resource}/{record_id}", "self", "Self")]
         return Response.of_json(200, {"meta": {"status": 200}, "data": record, "links": links})
 
-    def _list(self, request: Request, records: list[Record], pagers: Iterable[Pager]) -> Response:
-        page = requested_page(request, default=_LIMIT, cap=self.sandbox.cap, pagers=pagers)
-        rows = self._rows.array(records, page)
+    def _list(self, request: Request, page: EncodedPage) -> Response:
+        if len(request.parts) == 3:
+            self._find(request.parts[0], request.parts[1])
         if self.sandbox.form == "bare":
-            return Response.of_json(200, rows)
-        links = self._page_links(request, page, len(records))
-        response = Response.of_json(200, envelope(rows, page, len(records), {"links": links}))
-        response.headers["Link"] = ", ".join(
+            return Response.of_json(200, page.rows)
+        links = self._page_links(request, page)
+        response = Response.of_json(200, envelope(page, links=links))
+        response.headers["Link"] = ",".join(
             f'<{each["href"]}>; rel="{each["rel"]}"; templated="{str(each["templated"]).lower()}"' for each in links
         )
         return response
 
-    def _page_links(self, request: Request, page: Page, total: int) -> list[Record]:
-        limit, offset, step = page.shown_limit, page.shown_offset, max(page.shown_limit, 1)
-        plain = self.url + request.path.removeprefix(self.root)
-
-        def at(start: int, rel: str, name: str) -> Record:
-            return link(f"{plain}?{urlencode({'limit': limit, 'offset': start})}", rel, name)
-
-        links = [at(offset, "self", "Self"), at(0, "first", "First")]
-        links.append(at(max(total - 1, 0) // step * step, "last", "Last"))
+    def _page_links(self, request: Request, page: EncodedPage) -> list[Record]:
+        limit, offset, total = page.shown_limit, page.shown_offset, page.total
+        last = max(total - 1, 0) // max(limit, 1) * max(limit, 1)
+        pages = [(offset, "self", "Self"), (0, "first", "First"), (last, "last", "Last")]
         if offset + limit < total:
-            links.append(at(offset + limit, "next", "Next"))
+            pages.append((offset + limit, "next", "Next"))
         if offset:
-            links.append(at(max(offset - limit, 0), "prev", "Previous"))
-        details = f"{self.url}/{request.resource}/{{id}}"
-        links.append({"templated": True, "href": details, "rel": "details", "name": "Details"})
-        return links
+            pages.append((max(offset - limit, 0), "prev", "Previous"))
+        url = self.origin + request.path
+        links = [link(f"{url}?{urlencode({'limit': limit, 'offset': at})}", rel, name) for at, rel, name in pages]
+        details = f"{self.origin}{LISTS}/{request.resource}/{{id}}"
+        return [*links, {"templated": True, "href": details, "rel": "details", "name": "Details"}]
 
+    # Queries
 
-def envelope(rows: bytes, page: Page, total: int, more: Record) -> bytes:
-    """Put the JSON array of a page into the envelope, with the members of `more`."""
-    pagination = {"limit": page.shown_limit, "offset": page.shown_offset, "total": total}
-    tail = to_json({"pagination": pagination, **more})[1:]
-    return b'{"meta":{"status":200},"data":' + rows + b"," + tail
+    def _search(self, request: Request, product_id: str) -> Response:
+        self._find("products", product_id)
+        return self._started(RUNS, self._new_query("people_search", json_object(request), "people_search", product_id))
 
-
-class CoreQueries(Api):
-    """What the two kinds of queries of the Core API share: a status, whose URL the start names, and results."""
-
-    _completed_status: ClassVar[int]
-
-    def _resource(self, request: Request) -> tuple[str | None, bool]:
-        match request.parts:
-            case ["queries", query_id, "results"]:
-                return "queries", self.queries.is_completed(query_id)
-            case ["queries", _]:
-                return "queries", False
-        return ("queries", False) if self._is_start(request.parts) else (None, False)
-
-    @abc.abstractmethod
-    def _is_start(self, parts: list[str]) -> bool:
-        """Tell whether a path starts a query."""
-
-    @abc.abstractmethod
-    def _start(self, request: Request) -> Query:
-        """Make the query that a request starts, or raise a `RefusalError`."""
-
-    @abc.abstractmethod
-    def _status_of(self, state: State, progress: float) -> Record:
-        """Return the data of a status response."""
-
-    def _answer(self, request: Request, pagers: Iterable[Pager]) -> Response:
-        authorize_bearer(request, self.sandbox.token)
-        match request.parts:
-            case ["queries", query_id]:
-                allow(request, "GET")
-                return self._status(self.queries.find(query_id))
-            case ["queries", query_id, "results"]:
-                allow(request, "GET")
-                return self._results(request, self.queries.find(query_id), pagers)
-        if not self._is_start(request.parts):
-            raise RefusalError(404, _NOT_FOUND)
-        allow(request, "POST")
-        query = self._start(request)
-        response = self._with_link(202, {"meta": {"status": 202}}, "query-status", f"queries/{query.id}")
-        response.commit = lambda: self.queries.all.append(query)
-        return response
-
-    def _status(self, query: Query) -> Response:
-        state = query.state(self.sandbox)
-        data = self._status_of(state, query.progress(self.sandbox))
-        if state == "completed":
-            status = self._completed_status
-            body: Record = {"meta": {"status": status}, "data": data}
-            response = self._with_link(status, body, "query-results", f"queries/{query.id}/results")
-        else:
-            body = {"meta": {"status": 200}, "data": data}
-            if state == "failed" and self.sandbox.query_outcome == "fail_completed":
-                data |= {"completed": True, "error": {"message": _FAILED}}
-            elif state == "failed":
-                body["error"] = _FAILED
-            response = Response.of_json(200, body)
-        response.commit = lambda: query.polled(state)
-        return response
-
-    def _results(self, request: Request, query: Query, pagers: Iterable[Pager]) -> Response:
-        if not request.is_list:
-            raise RefusalError(404, "This query is not completed")
-        rows = self.queries.rows(query)
-        page = requested_page(request, default=_LIMIT, cap=self.sandbox.cap, pagers=pagers)
-        encoded = self._rows.array(rows, page)
-        columns = {"columns": self._columns(query)} if self.sandbox.columns else {}
-        if self.sandbox.first_form:
-            metadata = {"limit": page.shown_limit, "offset": page.shown_offset}
-            return Response.of_json(200, _first_form(encoded, {"total": len(rows), "metadata": metadata, **columns}))
-        return self._result_page(query, page, encoded, len(rows), columns)
-
-    def _columns(self, _query: Query) -> list[Any]:
-        return _COLUMNS
-
-    def _result_page(self, _query: Query, page: Page, rows: bytes, total: int, columns: Record) -> Response:
-        return Response.of_json(200, envelope(rows, page, total, columns))
-
-    def _with_link(self, status: int, body: Record, rel: str, path: str) -> Response:
-        stray = self.sandbox.stray_links
-        href = f"{stray + self.root if stray else self.url}/{path}"
-        response = Response.of_json(status, {**body, "links": [link(href, rel, rel.replace("-", " ").title())]})
-        response.headers["Location"] = href
-        return response
-
-
-def _first_form(rows: bytes, more: Record) -> bytes:
-    """Make the body of 2014: `rows`, and beside them `total`, `metadata` and perhaps `columns`."""
-    return b'{"rows":' + rows + b"," + to_json(more)[1:]
-
-
-class RunsApi(CoreQueries):
-    """The report runs of the Core API (2015): start, status, results."""
-
-    root = "/v2"
-    _completed_status = 201
-
-    def _is_start(self, parts: list[str]) -> bool:
-        match parts:
-            case ["products", _, "reports", _, "run"]:
-                return True
-        return False
-
-    def _start(self, request: Request) -> Query:
-        _, product_id, _, report_id, _ = request.parts
+    def _run(self, request: Request, product_id: str, report_id: str) -> Response:
         report = self._find("reports", report_id)
         if report["product_id"] != product_id:
             raise RefusalError(404, "This product has no such report")
-        if report["report_type"] != RUNNABLE:
+        query_type = report["report_type"]
+        if query_type not in {RUNNABLE, PEOPLE_SEARCH_V3}:
             raise RefusalError(400, f"Only reports of the type {RUNNABLE} can be run")
-        return self.queries.new("run", date_span(request), RUNNABLE, report_id)
+        return self._started(RUNS, self._new_query("run", date_span(request), query_type, report_id))
 
-    def _status_of(self, state: State, progress: float) -> Record:
-        is_completed = state == "completed"
-        return {"completed": is_completed, "progress": 1.0 if is_completed else progress}
-
-
-class MetricsApi(CoreQueries):
-    """The queries of metrics of the Core API (2014): a status that redirects to its results once it is completed."""
-
-    root = "/query"
-    _completed_status = 303
-
-    def _is_start(self, parts: list[str]) -> bool:
-        match parts:
-            case ["metrics", _, "over-time" | "by-segment"]:
-                return True
-        return False
-
-    def _start(self, request: Request) -> Query:
-        _, metric_id, _ = request.parts
+    def _query_metric(self, request: Request, metric_id: str) -> Response:
         self._find("metrics", metric_id)
         body = date_span(request, "start_at", "end_at")
-        if request.parts[2] == "over-time":
-            return self.queries.new("over-time", body, "over-time", metric_id)
-        self._find("properties", body.get("property_id"))
-        if not isinstance(body.get("property_date"), str):
-            raise RefusalError(400, "property_date is missing")
-        return self.queries.new("by-segment", body, "by-segment", metric_id)
+        kind: Kind = "over-time"
+        if request.parts[-1] == "by-segment":
+            kind = "by-segment"
+            self._find("properties", body.get("property_id"))
+            if not isinstance(body.get("property_date"), str):
+                raise RefusalError(400, "property_date is missing")
+        return self._started(METRICS, self._new_query(kind, body, kind, metric_id))
 
-    def _status_of(self, state: State, progress: float) -> Record:
-        return {} if state == "completed" else {"progress": progress}
+    def _started(self, root: str, query: Query) -> Response:
+        path = f"{root}/queries/{query.id}{'/status' if self.sandbox.status_path else ''}"
+        response = self._pointing(202, {"message": "success"}, path, "query-status", "Status")
+        response.commit = partial(self.sandbox.queries.append, query)
+        return response
 
-    def _columns(self, query: Query) -> list[Any]:
-        return list(_METRIC_COLUMNS[query.query_type])
+    def _status(self, root: str, query_id: str) -> Response:
+        query = self._find_query(query_id)
+        if query is None:
+            raise RefusalError(404, "There is no such query")
+        state = query.state
+        done = {} if root == METRICS else {"completed": state == "completed"}  # a metric redirects in place of it
+        if state == "completed":
+            code = 303 if root == METRICS else 201
+            path = f"{root}/queries/{query.id}/results"
+            response = self._pointing(code, {**done, "progress": 1.0}, path, "query-results", "Results")
+        else:
+            data = {**done, "progress": query.progress}
+            body = {"meta": {"status": 200}, "data": data}
+            if state == "failed":
+                (body if query.outcome == "fail" else data).update(FAILURES[query.outcome])
+            response = Response.of_json(200, body)
+        response.commit = partial(query.polled, is_completed=state == "completed")
+        return response
 
-    def _result_page(self, query: Query, page: Page, rows: bytes, total: int, columns: Record) -> Response:
-        url = f"{self.url}/queries/{query.id}/results"
-        following = urlencode({"limit": page.shown_limit, "offset": page.shown_offset + page.shown_limit})
-        has_next = page.shown_offset + page.shown_limit < total
-        links = [link(f"{url}?{following}", "next", "Next")] if has_next else []
-        known = {"total": total, "metadata": {"limit": page.shown_limit, "offset": page.shown_offset}}
-        more = {"links": links, **columns, **(known if self.sandbox.metric_total else {})}
-        return Response.of_json(200, b'{"data":' + rows + b"," + to_json(more)[1:])
+    def _pointing(self, status: int, data: Body, path: str, rel: str, name: str) -> Response:
+        """Answer with where to go on: in `Location` and in a link."""
+        href = (self.sandbox.stray_links or self.origin) + path
+        response = Response.of_json(
+            status, {"meta": {"status": status}, "data": data, "links": [link(href, rel, name)]}
+        )
+        response.headers["Location"] = href
+        return response
+
+    def _results(self, root: str, query: Query | None, page: EncodedPage | None = None) -> Response:
+        if query is None or page is None:
+            raise RefusalError(404, "There is no query with this id that is completed")
+        shown = {"limit": page.shown_limit, "offset": page.shown_offset}
+        columns = {"columns": _COLUMNS[query.query_type]} if self.sandbox.columns else {}
+        if self.sandbox.first_form:
+            return Response.of_json(200, {"rows": page.rows, "total": page.total, "metadata": shown, **columns})
+        if root == RUNS:
+            return Response.of_json(200, envelope(page, **columns))
+        url = f"{self.origin}{root}/queries/{query.id}/results"
+        following = page.shown_offset + page.shown_limit
+        next_url = f"{url}?{urlencode({'limit': page.shown_limit, 'offset': following})}"
+        links = [link(next_url, "next", "Next")] if following < page.total else []
+        known = {"total": page.total, "metadata": shown} if self.sandbox.metric_total else {}
+        return Response.of_json(200, {"data": page.rows, "links": links, **columns, **known})
 
 
-# The Query API v3
-
-_STARTS: dict[tuple[str, ...], tuple[Kind, Callable[[Request, Sandbox], tuple[dict[str, Any], str]]]] = {
-    ("queries", "report"): ("report", report_query),
-    ("queries", "metric"): ("metric", metric_query),
-    ("queries",): ("query", product_query),
-}
+def envelope(page: EncodedPage, **more: object) -> dict[str, object]:
+    """Put a page of the Core API into its envelope."""
+    pagination = {"limit": page.shown_limit, "offset": page.shown_offset, "total": page.total}
+    return {"meta": {"status": 200}, "data": page.rows, "pagination": pagination, **more}
 
 
 class QueryApi(Api):
     """The lists and the asynchronous queries of the Query API v3."""
 
-    root = "/v3"
+    roots = (V3,)
     error_form = "messages"
+    default_limits = (50, 50)
+    max_limit = 10_000
 
-    def _resource(self, request: Request) -> tuple[str | None, bool]:
-        match request.parts:
-            case ["products"]:
-                return "products", True
-            case ["products", _, resource] if resource in QUERY_RESOURCES[1:]:
-                return resource, True
-            case ["queries", query_id] if request.method == "GET":
-                return "queries", self.queries.is_completed(query_id)
-            case ["queries"] | ["queries", _]:
-                return "queries", False
-        return None, False
-
-    def _answer(self, request: Request, pagers: Iterable[Pager]) -> Response:
+    def authorization(self) -> tuple[str, str, str]:
         login = f"{self.sandbox.username}:{self.sandbox.password}".encode()
-        authorize(request, "Basic", base64.b64encode(login).decode(), "Unauthenticated.")
-        if request.resource is None:
-            raise RefusalError(404, _NOT_FOUND)
-        if request.resource == "queries":
-            return self._query(request, pagers)
-        allow(request, "GET")
-        if request.parts == ["products"]:
-            rows = self.sandbox.account.records["products"]
-        else:
-            rows = self.sandbox.account.scoped(request.resource, self._find("products", request.parts[1])["id"])
-        return Response.of_json(200, b"{" + self._array(request, self._key(request.resource), rows, pagers) + b"}")
+        return "Basic", base64.b64encode(login).decode(), "Unauthenticated."
 
-    def _key(self, resource: str) -> str:
-        match self.sandbox.array_key:
-            case "resource":
-                return resource
-            case "events":
-                return {"products": "data", "properties": "events"}.get(resource, resource)
-        return "data"
+    def find_route(self, root: str, request: Request) -> Route | None:  # noqa: ARG002 - there is one root
+        account, parts = self.sandbox.account, request.parts
+        if len(parts) > 1 and not parts[-1]:
+            parts = parts[:-1]  # a slash at its end is nothing
+        match parts:
+            case ["products"]:
+                return Route(partial(self._list, "products", None), "products", lambda: account.records["products"])
+            case ["products", product_id, resource] if resource in QUERY_RESOURCES[1:]:
+                answer = partial(self._list, resource, product_id)
+                return Route(answer, resource, lambda: account.scoped(resource, product_id))
+            case ["queries"] | ["queries", "report" | "metric"]:
+                return Route(partial(self._start, request), "queries", methods=("POST",))
+            case ["queries", query_id]:
+                query = self._find_query(query_id)
+                methods = ("GET", "DELETE")
+                if query and query.state == "completed" and request.method == "GET":
+                    return Route(partial(self._completed, query), "queries", query.rows, methods)
+                return Route(partial(self._running, request, query), "queries", methods=methods)
+        return None
 
-    def _array(self, request: Request, key: str, rows: Sequence[object], pagers: Iterable[Pager]) -> bytes:
-        cap = _QUERY_MAX_LIMIT if self.sandbox.cap is None else self.sandbox.cap
-        page = requested_page(request, default=_QUERY_LIMIT, cap=cap, pagers=pagers)
-        return to_json(key) + b":" + self._rows.array(rows, page)
+    def _list(self, resource: str, product_id: str | None, page: EncodedPage) -> Response:
+        if product_id is not None:
+            self._find("products", product_id)
+        key = {"data": "data", "resource": resource}.get(self.sandbox.array_key)
+        key = key or {"products": "data", "properties": "events"}.get(resource, resource)
+        return Response.of_json(200, {key: page.rows})
 
-    def _query(self, request: Request, pagers: Iterable[Pager]) -> Response:
-        start = _STARTS.get(tuple(request.parts))
-        if start:
-            allow(request, "POST")
-            kind, read = start
-            query = self.queries.new(kind, *read(request, self.sandbox))
-            return Response.of_json(200, {"id": query.id}, commit=lambda: self.queries.all.append(query))
-        allow(request, "GET", "DELETE")
-        query = self.queries.find(request.parts[1])
+    def _start(self, request: Request) -> Response:
+        query = self._new_query(*v3_query(request, self.sandbox))
+        return Response.of_json(200, {"id": query.id}, partial(self.sandbox.queries.append, query))
+
+    def _completed(self, query: Query, page: EncodedPage) -> Response:
+        body = {"completed": True, "progress": 1, "data": page.rows}
+        return Response.of_json(200, body, partial(query.polled, is_completed=True))
+
+    def _running(self, request: Request, query: Query | None) -> Response:
+        if query is None:
+            raise RefusalError(404, "There is no such query")
         if request.method == "DELETE":
-            return Response.of_json(200, {"id": query.id}, commit=query.cancel)
-        return self._status(request, query, pagers)
-
-    def _status(self, request: Request, query: Query, pagers: Iterable[Pager]) -> Response:
-        state = query.state(self.sandbox)
-        body: object = {"completed": False, "progress": query.progress(self.sandbox)}
-        if state == "completed":
-            rows = self._array(request, "data", self.queries.rows(query), pagers)
-            body = b'{"completed":true,"progress":1,' + rows + b"}"
-        elif state == "failed" and self.sandbox.query_outcome == "fail_completed":
-            body = {"completed": True, "error": {"message": _FAILED}}
-        elif state == "failed":
-            body = {"completed": False, "progress": query.progress(self.sandbox), "error": _FAILED}
-        return Response.of_json(200, body, commit=lambda: query.polled(state))
+            return Response.of_json(200, {"id": query.id, "cancelled": True}, query.cancel)
+        failure = FAILURES[query.outcome] if query.state == "failed" else {}
+        body = {"completed": False, "progress": query.progress, **failure}
+        return Response.of_json(200, body, partial(query.polled, is_completed=False))

@@ -135,8 +135,12 @@ def _lose_dates(record: Record, number: int) -> None:
 
 # The Core API
 
-RUNNABLE = "people_search_v2"
-"""The only type of report that can be run."""
+RUNNABLE, PEOPLE_SEARCH_V3 = "people_search_v2", "people_search_v3"
+"""The type of report that can be run, as the reference has it, and another one that can."""
+
+
+_REPORT_TYPES = (RUNNABLE, "funnel", "cohort", "people_search", "revenue")
+_PEOPLE_SEARCH_V3_AT = 4  # the only report of this type
 
 
 class _CoreModel(Model):
@@ -153,7 +157,9 @@ class _CoreModel(Model):
         "status": in_turn("active", "active", "active", "canceled"),
         "url": in_turn("http://product.example.com", None, "https://bücher.example/?q=a&b=ü"),
         "environment": in_turn("", "production", "staging", "development"),
-        "report_type": in_turn(RUNNABLE, "funnel", "cohort", "people_search", "revenue"),
+        "report_type": lambda _rng, number: (
+            PEOPLE_SEARCH_V3 if number == _PEOPLE_SEARCH_V3_AT else _REPORT_TYPES[number % 5]
+        ),
         "type": in_turn(None, "automatic", "text", "number"),
         "title": named(*METRIC_TITLES),
         "unit_type": in_turn("numeric", "time", "percent"),
@@ -167,9 +173,10 @@ class _CoreModel(Model):
         match resource:
             case "events" | "properties":
                 _lose_dates(record, number)
-            case "reports" if number % 10 == 0:  # every second one that can be run has the link
+            case "reports" if number % 10 == 0 or number == _PEOPLE_SEARCH_V3_AT:
+                # Some that can be run have the link, by its name of 2014 or of 2015.
                 run = f"https://query.kissmetrics.com/v2/products/{record['product_id']}/reports/{record['id']}/run"
-                record["links"].append(link(run, "run", "Run Report"))
+                record["links"].append(link(run, "run" if number % 20 == 0 else "run_v2", "Run Report"))
             case "metrics":
                 query = f"https://api.kissmetrics.com/query/metrics/{record['id']}"
                 record["links"] += [

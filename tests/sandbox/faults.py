@@ -10,6 +10,7 @@ import collections
 import datetime as dt
 import email.utils
 import http
+import json
 import random
 import time
 from dataclasses import dataclass
@@ -65,14 +66,6 @@ class Fault:
 
 MISSING: Final = object()
 """A value for `total` and `data`: omit the key."""
-
-_OK = 200
-_HTML = b"<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body><h1>Back soon</h1></body></html>\n"
-
-
-def _is_good(response: Response) -> bool:
-    return http.HTTPStatus.OK <= response.status < http.HTTPStatus.MULTIPLE_CHOICES
-
 
 # The status and the headers
 
@@ -179,7 +172,7 @@ def echo_token(code: int = 400, **when: Unpack[When]) -> Fault:
 # The body
 
 
-def body(content: bytes | str, content_type: str = "application/json", code: int = _OK, **when: Unpack[When]) -> Fault:
+def body(content: bytes | str, content_type: str = "application/json", code: int = 200, **when: Unpack[When]) -> Fault:
     """Answer with this body."""
     content = content.encode() if isinstance(content, str) else content
 
@@ -191,7 +184,8 @@ def body(content: bytes | str, content_type: str = "application/json", code: int
 
 def html_page(**when: Unpack[When]) -> Fault:
     """Answer 200 with the maintenance page of a proxy."""
-    return body(_HTML, "text/html; charset=utf-8", **when)
+    page = "<!DOCTYPE html>\n<html><head><title>Maintenance</title></head><body><h1>Back soon</h1></body></html>\n"
+    return body(page, "text/html; charset=utf-8", **when)
 
 
 def empty_body(**when: Unpack[When]) -> Fault:
@@ -224,7 +218,7 @@ def raw_rewrite(change: Callable[[bytes], bytes], **when: Unpack[When]) -> Fault
     """Change the bytes of a good response: for what no JSON encoder writes."""
 
     def answer(_request: Request, response: Response) -> Response:
-        if _is_good(response):
+        if http.HTTPStatus.OK <= response.status < http.HTTPStatus.MULTIPLE_CHOICES:
             response.body = change(response.body)
         return response
 
@@ -242,30 +236,25 @@ def rewrite(change: Callable[[Any], Any], **when: Unpack[When]) -> Fault:
     What `change` returns is sent; if that is None, its argument, which it has changed in place.
     """
 
-    def answer(_request: Request, response: Response) -> Response:
-        if _is_good(response):
-            value = response.json()
-            changed = change(value)
-            response.body = to_json(value if changed is None else changed)
-        return response
+    def changed(content: bytes) -> bytes:
+        value = json.loads(content)
+        new = change(value)
+        return to_json(value if new is None else new)
 
-    return Fault("rewrite", answer=answer, **when)
+    return raw_rewrite(changed, **when)
 
 
 def data(value: object = None, **when: Unpack[When]) -> Fault:
     """Replace the data of an envelope, or a whole bare response, by a value; MISSING omits it."""
 
-    def answer(_request: Request, response: Response) -> Response:
-        decoded = response.json()
-        if isinstance(decoded, dict) and "data" in decoded:
-            decoded["data"] = value
-            changed: object = {key: part for key, part in decoded.items() if part is not MISSING}
-        else:
-            changed = {} if value is MISSING else value
-        response.body = to_json(changed)
-        return response
+    def change(content: bytes) -> bytes:
+        decoded = json.loads(content)
+        if not isinstance(decoded, dict) or "data" not in decoded:
+            return to_json({} if value is MISSING else value)
+        decoded["data"] = value
+        return to_json({key: part for key, part in decoded.items() if part is not MISSING})
 
-    return Fault("data", answer=answer, **when)
+    return raw_rewrite(change, **when)
 
 
 def meta_status(code: int = 500, **when: Unpack[When]) -> Fault:
@@ -273,15 +262,13 @@ def meta_status(code: int = 500, **when: Unpack[When]) -> Fault:
 
     def answer(request: Request, _response: Response) -> Response:
         response = Response.of_error(code, "Something went wrong", request.error_form)
-        response.status = _OK
+        response.status = http.HTTPStatus.OK
         return response
 
     return Fault("meta status", answer=answer, **when)
 
 
 # Lists
-
-_EVERYTHING = 2**62
 
 
 def ignore_offset(*, admit: bool = False, **when: Unpack[When]) -> Fault:
@@ -298,7 +285,7 @@ def ignore_limit(give: int | None = None, *, admit: bool = False, **when: Unpack
     """Always serve `give` rows (None: all); with `admit`, `pagination.limit` is that number."""
 
     def page(window: Page) -> None:
-        window.limit = _EVERYTHING if give is None else give
+        window.limit = window.total if give is None else give
         window.shown_limit = window.limit if admit else window.shown_limit
 
     return Fault("ignore limit", page=page, **when)
@@ -314,6 +301,15 @@ def overlap(rows: int = 3, *, admit: bool = False, **when: Unpack[When]) -> Faul
     return Fault("overlap", page=page, **when)
 
 
+def last_page(**when: Unpack[When]) -> Fault:
+    """Serve the last rows instead of none to a request beyond the end of a list."""
+
+    def page(window: Page) -> None:
+        window.offset = min(window.offset, max(window.total - window.limit, 0))
+
+    return Fault("last page", page=page, **when)
+
+
 def empty_page(**when: Unpack[When]) -> Fault:
     """Serve no rows, with everything else unchanged. Usually combined with `nth`."""
 
@@ -327,10 +323,8 @@ def total(value: object, **when: Unpack[When]) -> Fault:
     """Replace `total` of a page: by a value, by a function of the true one, or (MISSING) by nothing."""
 
     def change(decoded: Any) -> None:
-        place = (
-            decoded.get("pagination", decoded if "metadata" in decoded else None) if isinstance(decoded, dict) else None
-        )
-        if place is not None:
+        if isinstance(decoded, dict) and ("pagination" in decoded or "metadata" in decoded):
+            place = decoded.get("pagination", decoded)
             true = place.pop("total", None)
             if value is not MISSING:
                 place["total"] = value(true) if callable(value) else value
@@ -366,42 +360,37 @@ Place = Literal["before", "in_headers", "after_headers", "in_body"]
 _SETTLE = 0.02  # seconds in which the client can read what was sent, before the connection breaks
 
 
-def _until(place: Place, response: Response) -> bytes:
-    head, body = response.head(), response.body
-    places = {"before": b"", "in_headers": head[: len(head) // 2], "after_headers": head}
-    return places.get(place, head + body[: len(body) // 2])
-
-
-def _break(how: Callable[[Wire], None], place: Place) -> Callable[[Wire, Response], None]:
+def _break(name: str, how: Callable[[Wire], None], place: Place, when: When, keep: float = 0.5) -> Fault:
     def send(wire: Wire, response: Response) -> None:
-        part = _until(place, response)
+        head, body = response.head(), response.body
+        places = {"before": b"", "in_headers": head[: len(head) // 2], "after_headers": head}
+        part = places.get(place, head + body[: int(len(body) * keep)])
         if part:
             wire.send(part)
             wire.wait(_SETTLE)
         how(wire)
 
-    return send
+    return Fault(name, send=send, **when)
 
 
 def close(place: Place = "before", **when: Unpack[When]) -> Fault:
     """Close the connection (FIN) before the response is complete."""
-    return Fault("close", send=_break(lambda wire: wire.close(), place), **when)
+    return _break("close", lambda wire: wire.close(), place, when)
 
 
 def reset(place: Place = "before", **when: Unpack[When]) -> Fault:
     """Reset the connection (RST) before the response is complete."""
-    return Fault("reset", send=_break(lambda wire: wire.reset(), place), **when)
+    return _break("reset", lambda wire: wire.reset(), place, when)
 
 
 def hang(place: Place = "before", **when: Unpack[When]) -> Fault:
     """Stop sending, and wait until the client closes the connection."""
+    return _break("hang", lambda wire: wire.wait(None), place, when)
 
-    def send(wire: Wire, response: Response) -> None:
-        part = _until(place, response)
-        wire.send(part)
-        wire.wait(None)
 
-    return Fault("hang", send=send, **when)
+def short_body(keep: float = 0.5, **when: Unpack[When]) -> Fault:
+    """Declare the whole body in `Content-Length`, send this share of it, and close the connection."""
+    return _break("short body", lambda wire: wire.close(), "in_body", when, keep)
 
 
 def drip(interval: float = 1.0, *, part: Literal["body", "all"] = "body", size: int = 1, **when: Unpack[When]) -> Fault:
@@ -417,16 +406,6 @@ def drip(interval: float = 1.0, *, part: Literal["body", "all"] = "body", size: 
             wire.send(slow[start : start + size])
 
     return Fault("drip", send=send, **when)
-
-
-def short_body(keep: float = 0.5, **when: Unpack[When]) -> Fault:
-    """Declare the whole body in `Content-Length`, send this share of it, and close the connection."""
-
-    def send(wire: Wire, response: Response) -> None:
-        wire.send(response.head() + response.body[: int(len(response.body) * keep)])
-        wire.close()
-
-    return Fault("short body", send=send, **when)
 
 
 def endless(**when: Unpack[When]) -> Fault:
@@ -447,3 +426,23 @@ def endless(**when: Unpack[When]) -> Fault:
             wire.send(more)
 
     return Fault("endless", answer=answer, send=send, **when)
+
+
+# Beyond the end of a list
+
+BEYOND_END: When = {"where": lambda request: request.is_beyond_end}
+"""Requests for what comes after the last row of a list, or of a result."""
+
+
+def answers_beyond_end() -> dict[str, Fault]:
+    """Make each answer that a request beyond the end may get, by name; without a fault it is a page without rows."""
+    return {
+        **{str(code): status(code, **BEYOND_END) for code in (400, 404, 422, 500)},
+        "first page": ignore_offset(**BEYOND_END),
+        "last page": last_page(**BEYOND_END),
+        "no data": data(MISSING, **BEYOND_END),
+        "null data": data(None, **BEYOND_END),
+        "empty body": empty_body(**BEYOND_END),
+        "closed": close(**BEYOND_END),
+        "hanging": hang(**BEYOND_END),
+    }

@@ -11,11 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ErrorForm = Literal["envelope", "messages"]
-"""The form of error bodies: {meta, data, links} of the Core API, or {status, messages} of v3."""
+"""The form of error bodies: {meta} of the Core API, or {status, messages} of v3."""
 
 _PHRASES = {status.value: status.phrase for status in http.HTTPStatus}
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
-_ESCAPING_ENCODER = json.JSONEncoder(ensure_ascii=True, separators=(",", ":"))
 
 
 def to_json(value: object) -> bytes:
@@ -23,7 +22,16 @@ def to_json(value: object) -> bytes:
     try:
         return _ENCODER.encode(value).encode()
     except UnicodeEncodeError:
-        return _ESCAPING_ENCODER.encode(value).encode()
+        return json.dumps(value, separators=(",", ":")).encode()
+
+
+def to_object(members: dict[str, Any]) -> bytes:
+    """Encode a JSON object; a member that is bytes is encoded already."""
+    parts = (
+        to_json(name) + b":" + (value if isinstance(value, bytes) else to_json(value))
+        for name, value in members.items()
+    )
+    return b"{" + b",".join(parts) + b"}"
 
 
 @dataclass
@@ -38,13 +46,18 @@ class Request:
     at: float  # when it arrived, in seconds of time.monotonic
     in_flight: int  # requests being answered when it arrived, this one included
     body: bytes = b""
-    parts: list[str] = field(
-        default_factory=list
-    )  # of the path below the root of the API: ["products", UUID, "events"]
+    parts: list[str] = field(default_factory=list)  # of the path below the root: ["products", UUID, "events"]
     resource: str | None = None  # "queries" for everything about queries; None for the directory and unknown paths
     is_list: bool = False  # a list, plain or scoped, or the rows of a completed query
+    total: int = 0  # the rows of that list
     error_form: ErrorForm = "envelope"
     status: int | None = None  # of the response; that of a fault that breaks the connection is the one it cut off
+
+    @property
+    def is_beyond_end(self) -> bool:
+        """Whether it asks for what comes after the last row of a list."""
+        offset = self.query.get("offset", "")
+        return self.is_list and offset.isdecimal() and int(offset) >= max(self.total, 1)
 
 
 @dataclass
@@ -55,6 +68,7 @@ class Page:
     limit: int
     shown_offset: int
     shown_limit: int
+    total: int  # the rows on all pages
 
 
 @dataclass
@@ -71,9 +85,9 @@ class Response:
     commit: Callable[[], None] | None = None
 
     @classmethod
-    def of_json(cls, status: int, value: object, commit: Callable[[], None] | None = None) -> Response:
-        """Make a JSON response of a value, or of bytes that are JSON already."""
-        body = value if isinstance(value, bytes) else to_json(value)
+    def of_json(cls, status: int, value: Any, commit: Callable[[], None] | None = None) -> Response:
+        """Make a JSON response of a value; members of an object that are bytes are JSON already."""
+        body = to_object(value) if isinstance(value, dict) else value if isinstance(value, bytes) else to_json(value)
         return cls(status, body, {"Content-Type": "application/json; charset=utf-8"}, commit=commit)
 
     @classmethod
@@ -99,12 +113,5 @@ class RefusalError(Exception):
     """A request that the API refuses, with a status, a message and headers."""
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
-        """Refuse a request."""
         super().__init__(message)
-        self._status, self._message, self._headers = status, message, headers or {}
-
-    def response(self, form: ErrorForm) -> Response:
-        """Make the error response."""
-        response = Response.of_error(self._status, self._message, form)
-        response.headers.update(self._headers)
-        return response
+        self.status, self.message, self.headers = status, message, headers or {}

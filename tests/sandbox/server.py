@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import bisect
 import contextlib
-import hashlib
+import functools
+import gzip
 import http.server
 import select
 import socket
@@ -12,24 +13,22 @@ import ssl
 import struct
 import threading
 import time
-import zlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.sandbox.apis import Api, CoreApi, MetricsApi, QueryApi, RunsApi
+from tests.sandbox.apis import LISTS, METRICS, RUNS, V3, CoreApi, QueryApi
 from tests.sandbox.data import make_account, make_query_account
 from tests.sandbox.faults import rate_limit
 from tests.sandbox.messages import Request, Response
-from tests.sandbox.queries import Queries
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from types import TracebackType
 
     from tests.sandbox.account import Account
     from tests.sandbox.faults import Fault
-    from tests.sandbox.queries import Query, Row
+    from tests.sandbox.queries import Outcome, Query, Row
 
     Change = Callable[["Sandbox", Request], object]
     Secure = Callable[[socket.socket], socket.socket]
@@ -44,15 +43,10 @@ ArrayKey = Literal["data", "resource", "events"]
 """Where a list of v3 has its rows: under "data"; under the name of the resource; or as the vendor's pages print it,
 which is "data" for products, "events" for properties, and the name of the resource for the others."""
 
-Outcome = Literal["complete", "fail", "fail_completed", "never", "cancelled"]
-"""How queries end after `polls_until_complete`: completed; with an `error`, and `completed` false or true; never; as if
-somebody had cancelled them (404)."""
-
 TOKEN = "sandbox-token-that-opens-nothing-else"  # noqa: S105 - it opens this sandbox only
 USERNAME = "sandbox-key-that-opens-nothing-else"
 PASSWORD = "sandbox-password-that-opens-nothing-else"  # noqa: S105 - it opens this sandbox only
 
-_APIS: dict[ApiName, tuple[type[Api], ...]] = {"core": (CoreApi, RunsApi, MetricsApi), "query": (QueryApi,)}
 _DEFAULT_ACCOUNT: Any = None
 
 _GZIP_FROM = 1024  # bytes
@@ -72,7 +66,6 @@ class Wire:
     """The server's end of a connection; `is_open` is false once this end was closed or reset."""
 
     def __init__(self, connection: socket.socket, stopping: threading.Event) -> None:
-        """Write to `connection`; every wait ends when `stopping` is set."""
         self.is_open = True
         self._socket = connection
         self._stopping = stopping
@@ -116,7 +109,6 @@ class _Server(http.server.ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, sandbox: Sandbox) -> None:
-        """Bind the port."""
         self.sandbox = sandbox
         self.stopping = threading.Event()
         self.connections: set[socket.socket] = set()
@@ -215,6 +207,7 @@ class Sandbox:
     api: ApiName = "core"
     form: Form = "envelope"  # of the responses of the Core API
     cap: int | None = None  # the largest `limit` that is honoured; None: no limit in the Core API, 10,000 in v3
+    over_cap: Literal[400, 422] | None = None  # refuses a limit above the cap; None: the page has as many rows as that
     latency: float = 0.0  # seconds before each response
     token: str = TOKEN  # the only one that the Core API accepts
     username: str = USERNAME  # the only one that v3 accepts, by HTTP Basic
@@ -226,10 +219,12 @@ class Sandbox:
     port: int = 0  # 0 for any free one
     tls: Secure | None = None  # wraps each accepted connection, without a handshake: that would block the others
     polls_until_complete: int = 2  # status responses of a query that is still running
+    seconds_until_complete: float = 0.0  # for which a query runs at least
     rows: int | Callable[[Query], list[Row]] = 120  # of a query; a function is called once for each query
     # Of v3, and of metrics over time; rows of SQL are always objects, those of Core's reports arrays.
     row_form: Literal["object", "array"] = "object"
-    query_outcome: Outcome = "complete"
+    query_outcome: Outcome | Callable[[Query], Outcome] = "complete"
+    status_path: bool = False  # whether the path of a query's status in the Core API ends in /status
     columns: bool = False  # whether results of the Core API name their columns
     first_form: bool = False  # whether results of the Core API are {rows, total, metadata}, as in 2014
     metric_total: bool = True  # whether results of metrics of the Core API have a total
@@ -245,19 +240,17 @@ class Sandbox:
         self.requests: list[Request] = []  # in the order of their arrival
         self.max_in_flight = 0  # the most requests that were being answered at the same time
         self.errors: list[Exception] = []  # raised in the sandbox itself
-        queries = Queries(self)
-        self.queries = queries.all  # queries and report runs, in the order of their start
+        self.queries: list[Query] = []  # queries and report runs, in the order of their start
         self._server = _Server(self)
         origin = f"{'https' if self.tls else 'http'}://127.0.0.1:{self._server.server_port}"
-        self._apis = [api(self, queries, origin) for api in _APIS[self.api]]
-        self.url = self._apis[0].url  # http://127.0.0.1:PORT/core or .../v3
-        self.query_url = origin + RunsApi.root  # of the report runs of the Core API
-        self.metric_url = origin + MetricsApi.root  # of its metric queries
+        self._api = CoreApi(self, origin) if self.api == "core" else QueryApi(self, origin)
+        self.url = origin + (LISTS if self.api == "core" else V3)
+        self.query_url, self.metric_url = origin + RUNS, origin + METRICS  # of the Core API
         self._thread = threading.Thread(target=self._server.serve, daemon=True)
         self._limit = rate_limit(lambda: self.rate_limit, _MINUTE)
         self._in_flight = 0
         self._changes: list[Change] = []
-        self._compressed: dict[bytes, bytes] = {}
+        self._compress = functools.lru_cache(_GZIP_CACHE)(functools.partial(gzip.compress, compresslevel=1, mtime=0))
 
     @property
     def env(self) -> dict[str, str]:
@@ -283,7 +276,7 @@ class Sandbox:
     def warm(self) -> None:
         """Encode long lists now instead of at the first request: for benchmarks."""
         with self.lock:
-            self._apis[0].warm()
+            self._api.warm()
 
     def start(self) -> None:
         """Start to serve."""
@@ -316,8 +309,14 @@ class Sandbox:
         try:
             if self.latency:
                 wire.wait(self.latency)
-            response, faults = self._answer(request)
-            self._finish(request, response)
+            with self.lock:
+                response, faults = self._answer(request)
+            request.status = response.status
+            accepts = "gzip" in request.headers.get("accept-encoding", "")
+            if self.gzip and accepts and response.compress and len(response.body) > _GZIP_FROM:
+                response.headers["Content-Encoding"] = "gzip"
+                response.body = self._compress(response.body)
+            response.headers.setdefault("Content-Length", str(len(response.body)))
             senders = [fault.send for fault in faults if fault.send]
             if senders:
                 senders[-1](wire, response)
@@ -333,44 +332,22 @@ class Sandbox:
                 self._in_flight -= 1
 
     def _answer(self, request: Request) -> tuple[Response, list[Fault]]:
-        with self.lock:
-            try:
-                # A path of no API is one that the first API does not know either.
-                api = next((api for api in self._apis if api.serves(request.path)), self._apis[0])
-                api.route(request)
-                if request.is_list:
-                    for change in self._changes:
-                        change(self, request)
-                faults = [fault for fault in [*self.faults, self._limit] if fault.matches(request)]
-                response = api.answer(request, [fault.page for fault in faults if fault.page])
-                for fault in faults:
-                    if fault.answer:
-                        response = fault.answer(request, response)
-                if response.commit:
-                    response.commit()
-            except Exception as error:  # noqa: BLE001 - an error in a test must neither vanish nor hang the client
-                self.errors.append(error)
-                return Response.of_error(500, f"The sandbox itself failed: {error!r}"), []
-            request.status = response.status
-            return response, faults
-
-    def _finish(self, request: Request, response: Response) -> None:
-        accepts = "gzip" in request.headers.get("accept-encoding", "")
-        if self.gzip and accepts and response.compress and len(response.body) > _GZIP_FROM:
-            response.headers["Content-Encoding"] = "gzip"
-            response.body = self._compress(response.body)
-        response.headers.setdefault("Content-Length", str(len(response.body)))
-
-    def _compress(self, body: bytes) -> bytes:
-        key = hashlib.sha256(body).digest()
-        with self.lock:
-            cached = self._compressed.get(key)
-        if cached is not None:
-            return cached
-        packer = zlib.compressobj(level=1, wbits=31)
-        packed = packer.compress(body) + packer.flush()
-        with self.lock:
-            while len(self._compressed) >= _GZIP_CACHE:
-                del self._compressed[next(iter(self._compressed))]
-            self._compressed[key] = packed
-        return packed
+        try:
+            route = self._api.route(request)
+            rows: Sequence[object] = ()
+            if route.rows:
+                for change in self._changes:
+                    change(self, request)
+                rows = route.rows()
+                request.total = len(rows)
+            faults = [fault for fault in [*self.faults, self._limit] if fault.matches(request)]
+            response = self._api.answer(request, route, rows, [fault.page for fault in faults if fault.page])
+            for fault in faults:
+                if fault.answer:
+                    response = fault.answer(request, response)
+            if response.commit:
+                response.commit()
+        except Exception as error:  # noqa: BLE001 - an error in a test must neither vanish nor hang the client
+            self.errors.append(error)
+            return Response.of_error(500, f"The sandbox itself failed: {error!r}"), []
+        return response, faults

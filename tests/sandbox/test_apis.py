@@ -174,7 +174,7 @@ class TestRuns:
         sandbox.columns = True
         body = send(sandbox, "GET", results).json()
         assert [each.keys() for each in body["columns"]] == [{"display_name", "type", "return_option"}] * 2
-        assert len(body["data"]) == 20
+        assert len(body["data"]) == 50
         assert {(request.resource, request.error_form) for request in sandbox.requests} == {("queries", "envelope")}
         assert [request.is_list for request in sandbox.requests] == [False] * 4 + [True] * 2
         query = sandbox.queries[0]

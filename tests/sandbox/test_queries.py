@@ -112,7 +112,10 @@ class TestQueries:
         ("outcome", "expected"),
         [
             ("fail", {"completed": False, "progress": 0.99, "error": "The query could not be completed"}),
-            ("fail_completed", {"completed": True, "error": {"message": "The query could not be completed"}}),
+            (
+                "fail_completed",
+                {"completed": True, "progress": 0.99, "error": {"message": "The query could not be completed"}},
+            ),
             ("never", {"completed": False, "progress": 0.25}),
             ("cancelled", {"status": 404, "messages": ["There is no such query"]}),
         ],
