@@ -99,6 +99,7 @@ A fault takes parameters, as in --fault reset:resource=events,skip=1,times=3
   nth=N               only the Nth of these requests
   skip=N              not the first N of these requests
   times=N             so often; times=always without an end
+  where=beyond-end    only requests for what comes after the end of a list
 --fault may be given several times.
 """
 
@@ -123,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     keys = ("data", "resource", "events")
     add("--array-key", choices=keys, default="data", help="key of the rows in lists of v3 (default: %(default)s)")
     add("--cap", type=_count, metavar="N", help="largest limit that is honoured (default: any, in v3 10,000)")
+    add("--over-cap", type=int, choices=(400, 422), help="refuse a larger limit with this status (default: cut it)")
     add("--rate-limit", type=_count, metavar="N", help="requests a minute (default: any number)")
     add("--rows", type=_count, default=120, metavar="N", help="rows of each query (default: %(default)s)")
     add("--latency", type=_seconds, default=0.0, metavar="SECONDS", help="time before each response (default: none)")
@@ -177,6 +179,8 @@ def make_fault(text: str) -> Fault:
         match key:
             case "resource" if value in {*COUNTS, *QUERY_COUNTS, "queries"}:
                 fault = dataclasses.replace(fault, resource=value)
+            case "where" if value == "beyond-end":
+                fault = dataclasses.replace(fault, **faults.BEYOND_END)
             case "method" if value in _METHODS:
                 fault = dataclasses.replace(fault, method=value)
             case "times" if value == "always":
@@ -188,7 +192,7 @@ def make_fault(text: str) -> Fault:
             case "skip" if value.isdecimal():
                 fault = dataclasses.replace(fault, skip=int(value), nth=None)
             case _:
-                known = "resource=NAME, method=NAME, nth=N, skip=N, times=N or times=always"
+                known = "resource=NAME, method=NAME, where=beyond-end, nth=N, skip=N, times=N or times=always"
                 message = f"{parameter!r} is not understood: {known}"
                 raise argparse.ArgumentTypeError(message)
     return fault

@@ -8,12 +8,16 @@ import re
 import signal
 import subprocess
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
 from tests.sandbox.__main__ import FAULTS, main, make_fault
+from tests.sandbox.export import Export
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CLIENT = """
 import base64, json, os, sys, urllib.request
@@ -27,14 +31,10 @@ print(json.dumps([json.load(urllib.request.urlopen(request(path))) for path in s
 
 def run(capfd: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
     """Run the command line in this process; return its exit code, stdout and stderr."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         code: Any = main(arguments)
     except SystemExit as error:
         code = error.code
-    finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
     return code, *capfd.readouterr()
 
 
@@ -43,31 +43,20 @@ def client(*paths: str) -> list[str]:
     return ["--", sys.executable, "-c", CLIENT, *paths]
 
 
-def test_runs_a_command_with_the_settings(capfd: pytest.CaptureFixture[str]) -> None:
-    """The command finds the sandbox; its requests are counted."""
-    code, out, err = run(capfd, "--events", "33", "--counts", *client("/events?limit=100"))
-    assert (code, len(json.loads(out)[0]["data"])) == (0, 33)
-    assert re.search(r"^sandbox: +33 events +in the account, 1 requests$", err, re.MULTILINE)
-
-
-def test_options_reach_the_sandbox(capfd: pytest.CaptureFixture[str]) -> None:
-    """Of the Core API."""
-    options = ("--cap", "5", "--fault", "overlap:resource=events", "--latency", "0.01", "--token", "other", "--no-gzip")
-    code, out, _ = run(capfd, *options, *client("/events?offset=5", "/events?offset=2"))
-    assert code == 0
+def test_a_command_runs_with_the_settings(capfd: pytest.CaptureFixture[str]) -> None:
+    options = ("--events", "33", "--cap", "5", "--fault", "overlap:resource=events", "--token", "other", "--no-gzip")
+    code, out, err = run(capfd, *options, "--counts", *client("/events?offset=5", "/events?offset=2"))
     first, second = (page["data"] for page in json.loads(out))
-    assert (len(first), first[0]) == (5, second[2])
+    assert (code, len(first), first[0]) == (0, 5, second[2])
+    assert re.search(r"^sandbox: +33 events +in the account, 2 requests$", err, re.MULTILINE)
 
 
-def test_serves_v3(capfd: pytest.CaptureFixture[str]) -> None:
-    """With the options that only v3 has."""
+def test_it_serves_v3(capfd: pytest.CaptureFixture[str]) -> None:
     options = ("--api", "query", "--products", "2", "--array-key", "resource", "--rate-limit", "1", "--username", "me")
     code, out, _ = run(capfd, *options, *client("/products"))
     assert (code, len(json.loads(out)[0]["products"])) == (0, 2)
     code, _, err = run(capfd, *options, *client("/products", "/products"))
     assert (code, "HTTP Error 429" in err) == (1, True)
-    code, _, err = run(capfd, "--api", "query", "--accounts", "2")
-    assert (code, "v3 lists none" in err) == (2, True)
 
 
 @pytest.mark.parametrize(
@@ -79,8 +68,9 @@ def test_serves_v3(capfd: pytest.CaptureFixture[str]) -> None:
         (["/"], 126, "sandbox: /: Permission denied\n"),
     ],
 )
-def test_exit_codes(command: list[str], code: int, message: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """Those of the command, as a shell has them."""
+def test_the_exit_code_is_that_of_the_command(
+    command: list[str], code: int, message: str, capfd: pytest.CaptureFixture[str]
+) -> None:
     assert run(capfd, "--", *command) == (code, "", message)
 
 
@@ -90,18 +80,17 @@ def test_exit_codes(command: list[str], code: int, message: str, capfd: pytest.C
         (["--fault", "nonsense"], "there is no fault 'nonsense'; there are server-error, "),
         (["--events", "-1"], "'-1' is not a number of 0 or more"),
         (["--latency", "nan"], "'nan' is not a number of seconds"),
+        (["--api", "query", "--accounts", "2"], "v3 lists none"),
         (["true"], "unrecognized arguments: true"),
     ],
 )
-def test_wrong_arguments(arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]) -> None:
-    """They are refused before anything starts."""
+def test_wrong_arguments_are_refused(arguments: list[str], message: str, capfd: pytest.CaptureFixture[str]) -> None:
     code, out, err = run(capfd, *arguments)
     assert (code, out) == (2, "")
     assert message in err
 
 
-def test_help(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It names every fault, and no line is longer than a terminal is wide."""
+def test_the_help_names_every_fault(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     code, out, _ = run(capfd, "--help")
     assert code == 0
@@ -109,8 +98,7 @@ def test_help(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     assert max(map(len, out.splitlines())) <= 80
 
 
-def test_faults() -> None:
-    """Every name makes a fault; parameters change it."""
+def test_a_name_makes_a_fault_and_parameters_change_it() -> None:
     assert all(make_fault(name).name for name in FAULTS)
     fault = make_fault("server-error:resource=events,skip=4,times=always")
     assert (fault.resource, fault.skip, fault.times) == ("events", 4, None)
@@ -118,14 +106,14 @@ def test_faults() -> None:
     assert (fault.resource, fault.method) == ("queries", "POST")
     assert make_fault("close:nth=7").nth == 7
     assert make_fault("close:times=2").nth is None
+    assert make_fault("not-found:where=beyond-end").where is not None
     for text in ("nonsense", "close:nth=x", "close:resource=x", "close:colour=red", "close:method=x"):
         with pytest.raises(argparse.ArgumentTypeError, match=r"no fault|not understood"):
             make_fault(text)
 
 
 @pytest.mark.parametrize(("number", "name"), [(signal.SIGTERM, "TERM"), (signal.SIGINT, "INT")])
-def test_forwards_signals(number: signal.Signals, name: str) -> None:
-    """The command decides what a signal means."""
+def test_signals_reach_the_command(number: signal.Signals, name: str) -> None:
     script = f"trap 'echo got {name}; exit 5' {name}; echo ready; while :; do sleep 0.02; done"
     command = [sys.executable, "-m", "tests.sandbox", "--", "bash", "-c", script]
     # In a session of its own: in the foreground of a terminal Ctrl-C reaches the command by itself.
@@ -137,8 +125,7 @@ def test_forwards_signals(number: signal.Signals, name: str) -> None:
     assert process.returncode == 5
 
 
-def test_serves_until_a_signal() -> None:
-    """Without a command it prints the settings."""
+def test_without_a_command_it_prints_the_settings_and_serves_until_a_signal() -> None:
     command = [sys.executable, "-m", "tests.sandbox", "--events", "4"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -149,3 +136,15 @@ def test_serves_until_a_signal() -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(5) == 0
     assert body["pagination"]["total"] == 4
+
+
+def test_it_makes_an_export(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "an export"
+    options = ("--export", str(folder), "--revisions", "2", "--lines", "3")
+    code, out, _ = run(capfd, *options)
+    assert (code, out) == (0, f"export TAP_KISSMETRICS_EXPORT_URLS='[\"{folder}\"]'\n")
+    assert len(Export(folder).expected()) == 6
+    code, out, _ = run(capfd, *options, "--", "sh", "-c", 'echo "$TAP_KISSMETRICS_EXPORT_URLS"; exit 3')
+    assert (code, json.loads(out), Export(folder).newest) == (3, [str(folder)], 4)
+    code, _, err = run(capfd, "--export", "/dev/null/x")
+    assert (code, "/dev/null/x: Not a directory" in err) == (1, True)
