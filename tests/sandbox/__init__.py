@@ -7,16 +7,9 @@
 `Sandbox()` serves the Core API with its report runs, `Sandbox(api="query")` the Query API v3. `sandbox.requests` holds
 the requests, `sandbox.queries` the queries and report runs. Its use in a shell: `python -m tests.sandbox --help`.
 
-- `records`: how records are made, from the schemas of the tap.
-- `account`: the class `Account`: lists of records, and how to change them.
-- `data`: what else the records of both APIs have.
-- `messages`: request, page, response.
-- `apis`: from a request to a response, in each API.
-- `queries`: asynchronous queries.
-- `export`: the files of the raw data export, which needs no server.
-- `faults`: what can go wrong.
-- `server`: the HTTP server and the class `Sandbox`.
-- `test_*`: its own tests, which hold it against the vendor's reference.
+Records are made in `records` from the schemas of the tap (`data`: what a schema does not say) and kept in an `account`.
+`apis` leads from a request to a response, `queries` has the asynchronous ones, `faults` what can go wrong, `server` the
+HTTP server; `export` writes the files of a raw data export, which needs no server.
 """
 
 from tests.sandbox import faults

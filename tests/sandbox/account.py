@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import random
 from dataclasses import dataclass, field
@@ -39,19 +38,13 @@ class Account:
             message = f"there is no list of {', '.join(sorted(unknown))}"
             raise TypeError(message)
         account = cls(random.Random(seed), model)  # noqa: S311 - made-up data, no secret
-        was_enabled = gc.isenabled()
-        gc.disable()  # millions of small objects, none of them garbage: collecting takes longer than making them
-        try:
-            for resource, default in model.counts.items():
-                parents: Sequence[Record | None] = model.candidates(resource, account.records) or [None]
-                rng, numbers = account.random, account._numbers[resource]
-                account.records[resource] = [
-                    model.make(resource, rng, next(numbers), parents[n % len(parents)])
-                    for n in range(counts.get(resource, default))
-                ]
-        finally:
-            if was_enabled:
-                gc.enable()
+        for resource, default in model.counts.items():
+            parents: Sequence[Record | None] = model.candidates(resource, account.records) or [None]
+            numbers = account._numbers[resource]
+            account.records[resource] = [
+                model.make(resource, account.random, next(numbers), parents[n % len(parents)])
+                for n in range(counts.get(resource, default))
+            ]
         return account
 
     @property
@@ -74,14 +67,10 @@ class Account:
 
     def fresh(self, resource: str, *, parent_id: object = None) -> Record:
         """Make a record that is in no list yet; its parent is the one with `parent_id`, by default a random one."""
-        candidates = self.model.candidates(resource, self.records)
+        candidates: Sequence[Record | None] = self.model.candidates(resource, self.records) or [None]
         if parent_id is not None and resource in self.model.parents:
-            parent = self.find(self.model.parents[resource], parent_id)
-            if parent is None:
-                message = f"no {self.model.parents[resource][:-1]} {parent_id} in this account"
-                raise ValueError(message)
-            candidates = [parent]
-        parent = self.random.choice(candidates) if candidates else None
+            candidates = [record for record in self.records[self.model.parents[resource]] if record["id"] == parent_id]
+        parent = self.random.choice(candidates)
         return self.model.make(resource, self.random, next(self._numbers[resource]), parent)
 
     def insert(self, resource: str, position: int, record: Record | None = None, *, parent_id: object = None) -> Record:

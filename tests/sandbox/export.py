@@ -34,10 +34,9 @@ class Export:
         (folder / "revisions").mkdir(parents=True, exist_ok=True)
         self._listed: dict[int, str] = {}
         if (folder / "index.csv").exists():
-            for row in (folder / "index.csv").read_text(encoding="utf-8").splitlines()[1:]:
-                found = re.match(r"revisions/(\d+)\.json,", row)
-                if found:
-                    self._listed[int(found[1])] = row
+            rows = (folder / "index.csv").read_text(encoding="utf-8").splitlines()[1:]
+            found = (re.match(r"revisions/(\d+)\.json,", row) for row in rows)
+            self._listed = {int(match[1]): match.string for match in found if match}
 
     @property
     def newest(self) -> int:
