@@ -305,7 +305,8 @@ def validate_state(
     if bookmarks and not bookmarks.keys() & set(streams):
         logger.warning("The state has bookmarks of other streams only: %s", suggest_names(bookmarks, streams))
     for name, bookmark in bookmarks.items():
-        for each in (bookmark, *bookmark.get("partitions", [])):
+        partitions = bookmark.get("partitions", [])
+        for each in (bookmark, *partitions):
             value = each.get("replication_key_value")
             is_valid = type(value) is int and value >= 0 if name in numbered else parse_instant(value) is not None
             if value is not None and not is_valid:
@@ -314,3 +315,8 @@ def validate_state(
                 raise InputError(msg)
             if (instant := parse_instant(value)) and instant > dt.datetime.now(dt.UTC):
                 logger.warning("The bookmark of stream %s is in the future: %s", name, value)
+        contexts = [partition["context"] for partition in partitions]
+        for context in contexts:
+            if contexts.count(context) > 1:  # at which the SDK fails once other streams were written
+                msg = f"state: stream {name} has two bookmarks for the partition {quote(context)}"
+                raise InputError(msg)

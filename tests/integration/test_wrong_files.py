@@ -99,6 +99,24 @@ STATES: list[tuple[Any, str]] = [
     ({"bookmarks": []}, "cannot be used: AttributeError: "),
     ({"bookmarks": {"accounts": "2024-01-01"}}, "cannot be used: AttributeError: "),
     ({"bookmarks": {"events": {"partitions": [1]}}}, "cannot be used: AttributeError: "),
+    (
+        {"bookmarks": {"events": {"partitions": [{"replication_key_value": None}]}}},
+        "cannot be used: KeyError: 'context'",
+    ),
+    (
+        {
+            "bookmarks": {
+                "events": {
+                    "partitions": [
+                        {"context": {"product_id": "x"}},
+                        {"context": {"product_id": "y"}},
+                        {"context": {"product_id": "x"}, "replication_key_value": "2024-01-31"},
+                    ]
+                }
+            }
+        },
+        "stream events has two bookmarks for the partition {'product_id': 'x'}",
+    ),
     *(
         ({"bookmarks": {"accounts": {"replication_key_value": wrong_value}}}, "the bookmark of stream accounts must be")
         for wrong_value in cast("tuple[object, ...]", ("not a date", "", 17, True, []))
