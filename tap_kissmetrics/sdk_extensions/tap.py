@@ -20,6 +20,7 @@ from tap_kissmetrics.sdk_extensions import waiting
 from tap_kissmetrics.sdk_extensions.http import logins_in_environment
 from tap_kissmetrics.sdk_extensions.inputs import (
     InputError,
+    blame,
     name_variables,
     read_catalog,
     read_environment,
@@ -198,7 +199,8 @@ class ExtendedTap(Tap):
             raise InputError(msg)
         session = self.services.session  # which logs what is read
         started_at = waiting.monotonic()
-        self._reset_state_progress_markers()
+        with blame("state"):
+            self._reset_state_progress_markers()
         if self.state:
             self.state_writer.write_state(self.state)
         self.message_writer.hold_schemas = True

@@ -98,6 +98,10 @@ STATES: list[tuple[Any, str]] = [
     ({"type": "STATE", "value": {"bookmarks": {}}}, "is a whole STATE message; give only its value"),
     ({"bookmarks": []}, "cannot be used: AttributeError: "),
     ({"bookmarks": {"accounts": "2024-01-01"}}, "cannot be used: AttributeError: "),
+    (
+        {"bookmarks": {"events": {"progress_markers": 5}}},
+        "cannot be used: AttributeError: 'int' object has no attribute",
+    ),
     ({"bookmarks": {"events": {"partitions": [1]}}}, "cannot be used: AttributeError: "),
     (
         {"bookmarks": {"events": {"partitions": [{"replication_key_value": None}]}}},
