@@ -27,7 +27,7 @@ Private names of the SDK that are in use, and the test that fails when one of th
 | `Tap._handle_termination` | overridden | `test_signals` |
 | `Tap._reset_state_progress_markers` | called | `test_incremental_resumed` |
 | `singer_sdk.streams._state` | base class of the state manager | `test_incremental`, `test_batch_files` |
-| `singer_sdk.helpers._batch` | its `BatchConfig` validates `batch_config` | `test_wrong_settings` |
+| `singer_sdk.helpers._batch` | its `BatchConfig` validates `batch_config` | `test_settings` |
 
 Of other libraries: `requests.Response._content` is emptied.
 """
