@@ -30,9 +30,6 @@ JSON_COLUMNS = ("data", "fields", "columns", "date_range")
 both = pytest.mark.parametrize("api", ["core", "query"])
 """For tests of either API."""
 
-RUNNABLE = "people_search_v2"
-"""The only type of report of the Core API that can be run."""
-
 THIS_MONTH = {"type": "preset", "preset": "this_month_to_date"}
 """The date range of the Query API where none is set."""
 
@@ -50,7 +47,7 @@ def result_sandbox(api: ApiName, *, reports: int = 3, metrics: int = 3, **switch
         return Sandbox(account, api=api, **{**BRIEFLY, **switches})
     core = make_account(**SMALL | {"reports": reports, "metrics": metrics})
     for report in core.records["reports"]:
-        report["report_type"] = RUNNABLE
+        report["report_type"] = "people_search_v2"
     return Sandbox(core, api=api, **{**BRIEFLY, **switches})
 
 
@@ -94,14 +91,13 @@ class Subject:
 
     def rows(self, sandbox: Sandbox) -> list[Record]:
         """Give the records that they must bring."""
-        return all_report_rows(sandbox) if self.listed == "reports" else all_metric_rows(sandbox)
+        if self.listed == "reports":
+            return all_report_rows(sandbox)
+        return [row for query in sandbox.queries for row in core_metric_rows(query)]
 
     def rows_of(self, sandbox: Sandbox, record: Record, query: Query) -> list[Record]:
         """Give the records that one of them must bring."""
-        if self.listed == "reports":
-            return report_rows(sandbox, record, query)
-        dates = {name: query.body[name] for name in ("start_at", "end_at")}
-        return metric_rows(query, metric_id=record["id"], date_range=dates)
+        return report_rows(sandbox, record, query) if self.listed == "reports" else core_metric_rows(query)
 
 
 SUBJECTS = [
@@ -156,65 +152,52 @@ def decoded(record: Record) -> Record:
     }
 
 
-def rows_of(query: Query, columns: Any = None, **known: object) -> list[Record]:
+def rows_of(query: Query, **known: object) -> list[Record]:
     """Give the records that a query must bring: every row, in its order, duplicates too."""
     assert query.result is not None, "its rows were not asked for"
-    names = [column["display_name"] if isinstance(column, dict) else column for column in columns or ()]
-
-    def fields(row: Any) -> Record | None:
-        if isinstance(row, dict):
-            return row
-        return dict(zip(names, row, strict=True)) if names else None
-
     return [
         {
             **known,
             "query_id": query.id,
             "position": position,
             "data": row,
-            "fields": fields(row),
-            "columns": columns,
+            "fields": row if isinstance(row, dict) else None,
+            "columns": None,
         }
         for position, row in enumerate(query.result)
     ]
 
 
-def metric_rows(query: Query, columns: Any = None, **known: object) -> list[Record]:
+def metric_rows(query: Query, **known: object) -> list[Record]:
     """The same of a metric, whose rows have columns of their own."""
-    records = rows_of(query, columns, **known)
+    records = rows_of(query, property_id=query.body.get("property_id"), **known)
     for record in records:
         fields = record["fields"] or {}
         seconds = fields.get("timestamp")
         record["timestamp"] = None if seconds is None else dt.datetime.fromtimestamp(seconds, dt.UTC).isoformat()
         record |= {name: fields.get(name) for name in ("value", "property_value", "people_count")}
-        record["property_id"] = query.body.get("property_id")
     return records
 
 
-def all_metric_rows(sandbox: Sandbox) -> list[Record]:
-    """Give the records that the queries of metrics of the Core API must bring."""
-    return [
-        row
-        for query in sandbox.queries
-        for row in metric_rows(
-            query, metric_id=query.of, date_range={name: query.body[name] for name in ("start_at", "end_at")}
-        )
-    ]
+def core_metric_rows(query: Query) -> list[Record]:
+    """The same of a metric of the Core API."""
+    dates = {name: query.body[name] for name in ("start_at", "end_at")}
+    return metric_rows(query, metric_id=query.of, date_range=dates)
 
 
-def report_rows(sandbox: Sandbox, report: Record, query: Query, columns: object = None) -> list[Record]:
+def report_rows(sandbox: Sandbox, report: Record, query: Query) -> list[Record]:
     """Give the records that a run of a report must bring."""
-    dates = query.body if sandbox.api == "core" else query.body["date_range"]
-    return rows_of(query, columns, report_id=report["id"], product_id=report["product_id"], date_range=dates)
+    dates = query.body["date_range"] if sandbox.api == "query" else {name: query.body[name] for name in SPAN}
+    return rows_of(query, report_id=report["id"], product_id=report["product_id"], date_range=dates)
 
 
-def all_report_rows(sandbox: Sandbox, columns: object = None) -> list[Record]:
+def all_report_rows(sandbox: Sandbox) -> list[Record]:
     """Give the records that a run of every report must bring, report after report."""
     reports = sandbox.account.records["reports"]
     return [
         row
         for report, query in zip(reports, sandbox.queries, strict=True)
-        for row in report_rows(sandbox, report, query, columns)
+        for row in report_rows(sandbox, report, query)
     ]
 
 

@@ -17,21 +17,16 @@ from tap_kissmetrics.sdk_extensions.values import decode_json, to_json
     ("columns", "names"),
     [
         (None, []),
-        ({}, []),
         ("Visits", []),
-        ([], []),
         (["a", "b"], ["a", "b"]),
         ([{"display_name": "Visits", "type": "event"}, {"name": "x"}], ["Visits", "column_2"]),
-        ([{"display_name": ""}, {"display_name": None}, {}], ["column_1", "column_2", "column_3"]),
-        (["a", "a", "a"], ["a", "a_2", "a_3"]),
         (["a", "a", "a_2"], ["a", "a_3", "a_2"]),
-        (["", " ", None, "column_1"], ["column_1", "column_2", "column_3", "column_1_2"]),
-        ([1, True, ["x"], {"display_name": ["x"]}], ["column_1", "column_2", "column_3", "column_4"]),
+        (["", " ", None, 1, "column_1"], ["column_1", "column_2", "column_3", "column_4", "column_1_2"]),
     ],
     ids=str,
 )
-def test_names(columns: Any, names: list[str]) -> None:
-    """Each once; a name that comes twice gets a number, an empty one its position."""
+def test_columns_are_named_once_each(columns: Any, names: list[str]) -> None:
+    """A name that comes twice gets a number, and what has no name its position."""
     assert column_names(columns) == names
 
 
@@ -48,28 +43,25 @@ def test_names_are_unique(names: list[str]) -> None:
     ("row", "names", "fields"),
     [
         ([1, "x"], ["id", "name"], {"id": 1, "name": "x"}),
-        ([1, "x"], [], None),
         ([1, "x", 2], ["id", "name"], None),
         ([1], ["id", "name"], None),
+        ([1], [], None),
         ([], [], None),
-        ({"b": 1, "a": None}, [], {"b": 1, "a": None}),
-        ({"b": 1}, ["x"], {"b": 1}),
+        ({"b": 1, "a": None}, ["x"], {"b": 1, "a": None}),
         ({"identity": "bob", "columns": [3, None]}, ["a", "b"], {"identity": "bob", "a": 3, "b": None}),
         ({"identity": "bob", "columns": [3]}, ["identity"], {"identity": "bob", "identity_2": 3}),
-        ({"identity": "bob", "columns": [3]}, [], {"identity": "bob", "columns": [3]}),
         ({"identity": "bob", "columns": [3]}, ["a", "b"], {"identity": "bob", "columns": [3]}),
+        ({"identity": "bob", "columns": [], "x": 1}, [], {"identity": "bob", "columns": [], "x": 1}),
         ({"identity": "bob", "columns": 3}, ["a"], {"identity": "bob", "columns": 3}),
         ("text", ["a"], None),
-        (None, [], None),
     ],
     ids=str,
 )
-def test_fields(row: Any, names: list[str], fields: Any) -> None:
-    """Nothing of a row is lost or guessed."""
+def test_no_value_of_a_row_is_lost_or_given_a_name_by_guess(row: Any, names: list[str], fields: Any) -> None:
     assert name_fields(row, names) == fields
 
 
-NO_TIMES: tuple[Any, ...] = (
+NO_TIMES: tuple[object, ...] = (
     None,
     "",
     "yesterday",
@@ -78,30 +70,23 @@ NO_TIMES: tuple[Any, ...] = (
     "1704067200",
     True,
     [],
-    {},
     10**30,
-    -(10**30),
-    Decimal("1E+999999"),
     1704067200000,
-    "NaN",
-    "0001-01-01T00:00:00+14:00",
 )
-NO_NUMBERS: tuple[Any, ...] = (
+NO_NUMBERS: tuple[object, ...] = (
     None,
     True,
     "",
     "many",
     "NaN",
-    "Infinity",
     "1_0",
     "٣",
     [],
-    {},
     Decimal("1E+308"),
     Decimal("1E-308"),
     10**400,
 )
-NO_COUNTS: tuple[Any, ...] = (None, True, "", "05", Decimal("5.5"), [], {})
+NO_COUNTS: tuple[object, ...] = (None, True, "", "05", Decimal("5.5"), {})
 
 
 @pytest.mark.parametrize(
@@ -109,40 +94,30 @@ NO_COUNTS: tuple[Any, ...] = (None, True, "", "05", Decimal("5.5"), [], {})
     [
         ("timestamp", 1704067200, "2024-01-01T00:00:00+00:00"),
         ("timestamp", Decimal("1704067200.25"), "2024-01-01T00:00:00.250000+00:00"),
-        ("timestamp", Decimal("1.7040672E+9"), "2024-01-01T00:00:00+00:00"),
-        ("timestamp", 0, "1970-01-01T00:00:00+00:00"),
         ("timestamp", -86400, "1969-12-31T00:00:00+00:00"),
-        ("timestamp", "2024-01-01T00:00:00Z", "2024-01-01T00:00:00+00:00"),
         ("timestamp", "2024-03-10T03:30:00-07:00", "2024-03-10T10:30:00+00:00"),
         ("timestamp", "2024-01-01", "2024-01-01T00:00:00+00:00"),
-        ("timestamp", "2024-01-01 00:00:00", "2024-01-01T00:00:00+00:00"),
+        ("timestamp", " 2024-01-01 00:00:00 ", "2024-01-01T00:00:00+00:00"),
         *(("timestamp", odd, None) for odd in NO_TIMES),
-        ("value", 3, 3),
         ("value", Decimal("0.10"), Decimal("0.10")),
         ("value", "12.50", Decimal("12.50")),
         ("value", 2**70, 2**70),
-        ("value", 0, 0),
         *(("value", odd, None) for odd in NO_NUMBERS),
-        ("people_count", 5, 5),
         ("people_count", "5", 5),
         ("people_count", Decimal("5.0"), 5),
         ("people_count", 2**63, 2**63),
         *(("people_count", odd, None) for odd in NO_COUNTS),
         ("property_value", "Zürich", "Zürich"),
-        ("property_value", "", ""),
-        ("property_value", None, None),
     ],
     ids=lambda value: repr(value)[:25],
 )  # fmt: skip
-def test_columns_of_a_metric(column: str, value: object, fitting: object) -> None:
-    """What is no time or number is null; a text is left to the schema."""
+def test_what_is_no_time_or_number_is_null_in_a_metric(column: str, value: object, fitting: object) -> None:
     columns = metric_columns({column: value})
     assert columns.pop(column) == fitting
     assert set(columns.values()) == {None}
 
 
-def test_a_metric_without_fields() -> None:
-    """All columns are null."""
+def test_a_row_of_a_metric_without_names_has_no_values() -> None:
     assert set(metric_columns(None).values()) == {None}
 
 
@@ -165,5 +140,4 @@ def test_json_keeps_every_value(value: Any) -> None:
 
 @pytest.mark.parametrize("digits", ["0.10", "1.50E-7", "12345678901234567890.12345678901234567890", "9007199254740993"])
 def test_json_keeps_every_digit(digits: str) -> None:
-    """As they came."""
     assert to_json(decode_json(f"[{digits}]".encode())) == f"[{digits}]"
