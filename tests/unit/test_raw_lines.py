@@ -61,16 +61,11 @@ def in_pieces(lines: list[bytes]) -> list[dict[str, Any]]:
         pytest.param(
             b' {"_t" : 1349161501 , "seats":3} \r', {"timestamp": AT, "properties": {"seats": 3}}, id="white space"
         ),
-        pytest.param(b"{}", {"properties": {}}, id="no fields"),
         pytest.param(b'{"_p":null,"_n":null}', {"properties": {}}, id="null fields"),
         pytest.param(b'{"_x":1,"_T":2,"_":3,"":4}', {"properties": {"_x": 1, "_T": 2, "_": 3, "": 4}}, id="names"),
         pytest.param(b'{"a":1,"_p":"x","a":2,"_p":"y"}', {"person": "y", "properties": {"a": 2}}, id="duplicate keys"),
         pytest.param(b'{"_t":"1349161501"}', {"properties": {"_t": "1349161501"}}, id="time that is text"),
-        pytest.param(b'{"_t":null}', {"properties": {"_t": None}}, id="time that is null"),
-        pytest.param(b'{"_t":true}', {"properties": {"_t": True}}, id="time that is true"),
-        pytest.param(b'{"_t":[1]}', {"properties": {"_t": [1]}}, id="time that is a list"),
         pytest.param(b'{"_t":1349161501000}', {"properties": {"_t": 1349161501000}}, id="time after the year 9999"),
-        pytest.param(b'{"_t":1349161501.25}', {"timestamp": "2012-10-02T07:05:01.250000+00:00", "properties": {}}),
         pytest.param(b'{"_t":1.349161501e9}', {"timestamp": AT, "properties": {}}, id="time with an exponent"),
         pytest.param(
             b'{"_t":1349161501.1234567}',
@@ -84,31 +79,28 @@ def in_pieces(lines: list[bytes]) -> list[dict[str, Any]]:
         pytest.param(
             b'{"a":"\\303\\251t\\303\\251"}', {"properties": {"a": "\u00e9t\u00e9"}}, id="octal escapes of UTF-8"
         ),
-        pytest.param(b'{"a":"caf\xe9"}', {"properties": {"a": "caf\ufffd"}}, id="bytes that are not UTF-8"),
-        pytest.param(b'{"caf\xe9":"\\303\\251"}', {"properties": {"caf\ufffd": "\u00e9"}}, id="both"),
+        pytest.param(
+            b'{"caf\xe9":"\\303\\251"}', {"properties": {"caf\ufffd": "\u00e9"}}, id="bytes that are not UTF-8"
+        ),
         pytest.param(b'{"a":"one\ttwo"}', {"properties": {"a": "one\ttwo"}}, id="raw control character"),
         pytest.param(b'{"a":NaN,"b":-Infinity}', {"properties": {"a": "NaN", "b": "-Infinity"}}, id="not a number"),
         pytest.param(b'{"a":1', {"raw": '{"a":1'}, id="cut off"),
         pytest.param(b'{"a":1}{"b":2}', {"raw": '{"a":1}{"b":2}'}, id="two objects"),
         pytest.param(b"[1]", {"raw": "[1]"}, id="list"),
-        pytest.param(b"1e5", {"raw": "1e5"}, id="number"),
-        pytest.param(b'"text"', {"raw": '"text"'}, id="text"),
-        pytest.param(b"null", {"raw": "null"}, id="null"),
         pytest.param(b"<html>\r", {"raw": "<html>"}, id="no JSON at all"),
         pytest.param(b"\xff\xfe\x00", {"raw": "\ufffd\ufffd\ufffd"}, id="binary"),
         pytest.param(b"\x00" * 3, {"raw": "\ufffd" * 3}, id="zero bytes"),
         pytest.param(b"[" * 100_000, {"raw": "[" * 100_000}, id="nested too deeply"),
     ],
 )
-def test_lines(line: bytes, columns: dict[str, Any]) -> None:
-    """What is not named is null; pieces say the same."""
+def test_a_line_becomes_columns_in_both_ways_of_reading_it(line: bytes, columns: dict[str, Any]) -> None:
     assert read(line) == {**NOTHING, **columns}
     (record,) = in_pieces([line])
     assert record == {"export": "x", "revision": 7, "line": 1, **NOTHING, **columns}
 
 
 def test_digits_are_those_of_the_line() -> None:
-    """Whatever a number looks like, also where the whole line is read again."""
+    """Also where the whole line is read again."""
     numbers = [b"12345678901234567890123", b"0.1000", b"-0.0", b"1E400", b"123456789.123456789123456789", b"-0"]
     for tail in (b"", b',"a":"\xff"'):
         line = b"{" + b",".join(b'"%d":%b' % pair for pair in enumerate(numbers)) + tail + b"}"
@@ -117,8 +109,7 @@ def test_digits_are_those_of_the_line() -> None:
         assert list(map(str, kept)) == [str(decimal.Decimal(number.decode())) for number in numbers[:-1]] + ["0"]
 
 
-def test_plain_values_are_copied() -> None:
-    """Byte for byte, which is the fast way."""
+def test_plain_values_are_copied_byte_for_byte() -> None:
     output = bytearray()
     encoder = LineEncoder("raw_events", 'C:\\"x"')
     encoder.begin(3, dt.datetime(2024, 1, 1, tzinfo=dt.UTC))
@@ -138,16 +129,14 @@ def test_integers_that_python_refuses_become_text() -> None:
 
 
 @pytest.mark.parametrize("line", [b'{"_p":12}', b'{"_n":{"a":1}}', b'{"_p2":false}', b"[]", b"", b'{"a":"\xff"}'])
-def test_what_is_not_plain(line: bytes) -> None:
-    """Nothing of it is in the output."""
+def test_nothing_is_written_of_a_line_that_is_not_plain(line: bytes) -> None:
     output = bytearray(b"before")
     with pytest.raises(NotPlainError):
         LineEncoder("s", "e").append(line, 1, output)
     assert output == b"before"
 
 
-def test_numbers_of_lines_and_defects() -> None:
-    """Empty lines count, and are not written; what is odd is described once."""
+def test_empty_lines_count_and_defects_are_described() -> None:
     lines = [b"\xef\xbb\xbf{}", b"", b"{}", b" \r", b"oops", b'{"a":"\\303"}', b"oops", b"{}"]
     for read_lines in ("records", "messages"):
         revision = reader()
@@ -169,13 +158,13 @@ def test_numbers_of_lines_and_defects() -> None:
         (253402300799, ("9999-12-31T23:59:59+00:00", True)),
         (253402300800, (None, False)),
         (decimal.Decimal("1E+99999"), (None, False)),
-        (decimal.Decimal("1E-99999"), ("1970-01-01T00:00:00+00:00", False)),
         (decimal.Decimal("253402300799.9999999"), ("9999-12-31T23:59:59.999999+00:00", False)),
         (decimal.Decimal("-0.5"), ("1969-12-31T23:59:59.500000+00:00", True)),
     ],
 )
-def test_limits_of_timestamps(value: object, expected: tuple[str | None, bool]) -> None:
-    """Of date-times, and of their precision."""
+def test_seconds_become_a_date_time_and_say_whether_it_is_exact(
+    value: object, expected: tuple[str | None, bool]
+) -> None:
     assert to_timestamp(value) == expected
 
 
