@@ -96,24 +96,33 @@ class S3:
     def _fail(
         self, fault: str, app: Callable[..., Any], environ: dict[str, Any], start: Callable[..., Any]
     ) -> Iterable[bytes]:
-        if fault == "cut":  # half of the body, although the header has its whole length
-            body = b"".join(app(environ, start))
-            return [body[: len(body) // 2]]
         if fault == "short":  # a page of a listing with one file
-            return app({**environ, "QUERY_STRING": f"{environ['QUERY_STRING']}&max-keys=1"}, start)  # type: ignore[no-any-return]
-        if fault == "trickle":
-            return self._trickle(app(environ, start))
-        if fault == "shifted":  # another range than the one that was asked for, of the same length
+            environ = {**environ, "QUERY_STRING": f"{environ['QUERY_STRING']}&max-keys=1"}
+        elif fault == "shifted":  # another range than the one that was asked for, of the same length
             first, last = map(int, environ["HTTP_RANGE"].removeprefix("bytes=").split("-"))
-            return app({**environ, "HTTP_RANGE": f"bytes={first + 1}-{last + 1}"}, start)  # type: ignore[no-any-return]
-        if fault == "hang":
+            environ = {**environ, "HTTP_RANGE": f"bytes={first + 1}-{last + 1}"}
+        elif fault == "changed":  # since it was listed
+            key = environ["PATH_INFO"].removeprefix(f"/{BUCKET}/")
+            self.client.put_object(Bucket=BUCKET, Key=key, Body=b"{}")
+        elif fault == "hang":
             self.released.wait(60)
-            return app(environ, start)  # type: ignore[no-any-return]
-        status, code = {"slow": (503, "SlowDown"), "error": (500, "InternalError"), "denied": (403, "AccessDenied")}[
-            fault
-        ]
-        start(f"{status} {code}", [("Content-Type", "application/xml")])
-        return [f"<Error><Code>{code}</Code><Message>Please see {code}.</Message></Error>".encode()]
+        elif fault in _ERRORS:
+            status, code, message = _ERRORS[fault]
+            start(f"{status} {code}", [("Content-Type", "application/xml")])
+            return [f"<Error><Code>{code}</Code><Message>{message}</Message></Error>".encode()]
+        body: Iterable[bytes] = app(environ, start)
+        if fault == "cut":  # half of the body, although the header has its whole length
+            whole = b"".join(body)
+            return [whole[: len(whole) // 2]]
+        return self._trickle(body) if fault == "trickle" else body
+
+
+_ERRORS = {
+    "slow": (503, "SlowDown", "Please reduce your request rate."),
+    "error": (500, "InternalError", "Please try again."),
+    "denied": (403, "AccessDenied", "Access Denied"),
+    "indiscreet": (400, "InvalidArgument", f"{KEY_ID} and {SECRET} are wrong"),
+}
 
 
 class _Quiet(WSGIRequestHandler):
