@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import json
-import random
 import shutil
 import sysconfig
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.end_to_end.test_meltano import Project
 from tests.sandbox.export import Export
-from tests.support.exports import bookmarks, read_exports, record_of
-from tests.support.fork import FORKS
-from tests.support.run import environment, write_json
+from tests.support.exports import read_exports, record_of
+from tests.support.run import environment
 from tests.support.tables import code_block
 
 if TYPE_CHECKING:
@@ -25,23 +21,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.postgres import Postgres
-    from tests.support.targets import Programs, Target
+    from tests.support.targets import Programs
 
-_NUMBERS = itertools.count()
-
-
-@pytest.fixture
-def schema(postgres: Postgres) -> Iterator[str]:
-    """A schema of the test's own."""
-    name = f"raw_{next(_NUMBERS)}"
-    yield name
-    postgres.execute(f"DROP SCHEMA IF EXISTS {name} CASCADE")
+SCHEMA = "raw"
 
 
-@pytest.fixture
-def target(programs: Programs, postgres: Postgres, schema: str, tmp_path: Path) -> Target:
-    """target-postgres with the loader's settings of the README."""
-    return programs.target("target-postgres", tmp_path, **postgres.settings, default_target_schema=schema)
+@pytest.fixture(autouse=True)
+def _schema(postgres: Postgres) -> Iterator[None]:
+    """Leave nothing behind."""
+    yield
+    postgres.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
 
 
 @pytest.fixture
@@ -56,9 +45,9 @@ def export(tmp_path: Path) -> Export:
     return export
 
 
-def rows(postgres: Postgres, schema: str) -> list[dict[str, Any]]:
+def rows(postgres: Postgres) -> list[dict[str, Any]]:
     """Read the table, with date-times as the tap writes them."""
-    found = postgres.rows(f"SELECT * FROM {schema}.raw_events ORDER BY export, revision, line")  # noqa: S608
+    found = postgres.rows(f"SELECT * FROM {SCHEMA}.raw_events ORDER BY export, revision, line")  # noqa: S608
     return [
         {
             **{column: value for column, value in row.items() if not column.startswith("_sdc_")},
@@ -74,24 +63,24 @@ def expected(export: Export) -> list[dict[str, Any]]:
     return [record_of(export.folder, key, lines[key]) for key in sorted(lines)]
 
 
-def answer(postgres: Postgres, schema: str, marker: str) -> list[dict[str, Any]]:
+def answer(postgres: Postgres, marker: str) -> list[dict[str, Any]]:
     """Run a statement of the page."""
     statement = code_block("raw-events", f"sql: {marker}").strip().removesuffix(";")
-    # Where a user has the schema in the search path, and the tests have many.
-    return postgres.rows(statement.replace("raw_events", f"{schema}.raw_events"))
+    return postgres.rows(statement.replace("raw_events", f"{SCHEMA}.raw_events"))  # a user has a search path
 
 
-def test_two_nights_and_what_people_ask(
-    export: Export, target: Target, postgres: Postgres, schema: str, tmp_path: Path
+def test_two_nights_are_a_table_that_answers_what_people_ask(
+    export: Export, programs: Programs, postgres: Postgres, tmp_path: Path
 ) -> None:
     """Values, types, and the three statements, held against the lines."""
+    target = programs.target("target-postgres", tmp_path, **postgres.settings, default_target_schema=SCHEMA)
     state = target.load(read_exports(tmp_path, export.folder).succeeded().stdout)
     export.grow(1, lines=60)
     target.load(read_exports(tmp_path, export.folder, state=state).succeeded().stdout)
-    assert rows(postgres, schema) == expected(export)
+    assert rows(postgres) == expected(export)
     kinds = postgres.rows(
         "SELECT column_name, data_type FROM information_schema.columns"  # noqa: S608
-        f" WHERE table_schema = '{schema}' AND column_name NOT LIKE '\\_sdc\\_%'"
+        f" WHERE table_schema = '{SCHEMA}' AND column_name NOT LIKE '\\_sdc\\_%'"
     )
     assert {row["column_name"]: row["data_type"] for row in kinds} == {
         **dict.fromkeys(("export", "person", "alias", "event", "raw"), "text"),
@@ -105,7 +94,7 @@ def test_two_nights_and_what_people_ask(
     days: dict[tuple[str, str], list[str]] = {}
     for person, event, at in events:
         days.setdefault((dt.datetime.fromtimestamp(at, dt.UTC).date().isoformat(), event), []).append(person)
-    assert answer(postgres, schema, "days") == [
+    assert answer(postgres, "days") == [
         {"day": day, "event": event, "events": len(people), "people": len(set(people))}
         for (day, event), people in sorted(days.items())
     ]
@@ -115,7 +104,7 @@ def test_two_nights_and_what_people_ask(
         if event == "Visited Site":
             visited[person] = min(at, visited.get(person, at))
     signed_up = {p for p, event, at in events if event == "Signed Up" and at >= visited.get(p, at + 1)}
-    assert answer(postgres, schema, "funnel") == [{"visited": len(visited), "signed_up": len(signed_up)}]
+    assert answer(postgres, "funnel") == [{"visited": len(visited), "signed_up": len(signed_up)}]
     assert signed_up
 
     identities = {line[field] for line in lines for field in ("_p", "_p2") if field in line}
@@ -129,7 +118,7 @@ def test_two_nights_and_what_people_ask(
         if "_n" in line:
             key = min(names[line["_p"]]), line["_n"]
             counts[key] = counts.get(key, 0) + 1
-    assert answer(postgres, schema, "people") == [
+    assert answer(postgres, "people") == [
         {"person": person, "event": event, "events": count} for (person, event), count in sorted(counts.items())
     ]
     assert counts["a", "Visited Site"] == 3
@@ -138,39 +127,15 @@ def test_two_nights_and_what_people_ask(
 @pytest.mark.slow
 @pytest.mark.heavy
 @pytest.mark.timeout(300)
-def test_killed_at_ten_moments(export: Export, target: Target, postgres: Postgres, schema: str, tmp_path: Path) -> None:
-    """Each time the target takes in what came, and the next run begins at the state that it gave back."""
-    export.grow(30, lines=1500)
-    rng = random.Random(18)  # noqa: S311 - no secret
-    config = write_json(tmp_path / "config.json", {"export_urls": [str(export.folder)]})
-    state: dict[str, Any] = {}
-    for _ in range(10):
-        arguments = ["--config", str(config), "--state", str(write_json(tmp_path / "state.json", state))]
-        tap = FORKS.start(arguments, folder=tmp_path, env=environment(measured=False))
-        time.sleep(rng.uniform(0, 0.15))
-        tap.kill()
-        output = (tmp_path / "stdout").read_bytes()
-        whole = output[: output.rfind(b"\n") + 1].decode()  # a line that is cut off stops the target, not the pipeline
-        if whole:
-            loaded = target.run(whole)
-            assert loaded.code == 0, loaded.stderr
-            state = loaded.state if loaded.stdout else state
-    before = bookmarks(state).get(str(export.folder)) if state else None
-    assert before is None or before < export.newest, "it was too fast for this test"
-    target.load(read_exports(tmp_path, export.folder, state=state).succeeded().stdout)
-    assert rows(postgres, schema) == expected(export)
-
-
-@pytest.mark.slow
-@pytest.mark.heavy
-@pytest.mark.timeout(300)
-def test_meltano_el_twice(export: Export, postgres: Postgres, schema: str, programs: Programs, tmp_path: Path) -> None:
+def test_meltano_keeps_the_state_of_an_export(
+    export: Export, postgres: Postgres, programs: Programs, tmp_path: Path
+) -> None:
     """With `export_urls` set, and nothing else of the tap."""
     postgres_variables = {f"TARGET_POSTGRES_{name.upper()}": str(value) for name, value in postgres.settings.items()}
     env = environment(
         {
             **postgres_variables,
-            "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": schema,
+            "TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA": SCHEMA,
             "TAP_KISSMETRICS_EXPORT_URLS": json.dumps([str(export.folder)]),
             "NO_COLOR": "1",
         }
@@ -186,7 +151,5 @@ def test_meltano_el_twice(export: Export, postgres: Postgres, schema: str, progr
     command = ("el", "tap-kissmetrics", "target-postgres", "--state-id=nightly")
     for _ in range(2):
         project.run(*command)
-        assert rows(postgres, schema) == expected(export)
-    export.grow()
-    project.run(*command)
-    assert rows(postgres, schema) == expected(export)
+        assert rows(postgres) == expected(export)
+        export.grow()

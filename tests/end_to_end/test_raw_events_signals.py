@@ -8,8 +8,6 @@ import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import pytest
-
 from tests.sandbox.export import Export
 from tests.support.exports import assert_complete, bookmarks, keys, read_exports
 from tests.support.fork import FORKS
@@ -47,8 +45,7 @@ def until_state(tap: LiveTap) -> bytes:
     return b"".join(lines)
 
 
-def test_a_signal_and_the_rest(tmp_path: Path) -> None:
-    """No line is cut, none is lost, and one revision at most is read again."""
+def test_after_a_signal_no_line_is_cut_or_lost_and_one_revision_at_most_is_read_again(tmp_path: Path) -> None:
     export = Export(tmp_path / "export")
     export.grow(20, lines=100)  # several times what fits into a pipe
     with reading(tmp_path, export.folder) as tap:
@@ -65,9 +62,7 @@ def test_a_signal_and_the_rest(tmp_path: Path) -> None:
     assert_complete(read_exports(tmp_path, export.folder, state=run.state).succeeded(), export, after=bookmark)
 
 
-@pytest.mark.slow
-def test_a_signal_while_s3_hangs(tmp_path: Path) -> None:
-    """After what was read before that."""
+def test_a_signal_is_noticed_while_s3_hangs(tmp_path: Path) -> None:
     export = Export(tmp_path / "export")
     export.grow(3)
     with serve_s3() as s3:
