@@ -252,9 +252,10 @@ def test_a_line_may_be_in_several_blocks(
 def test_a_line_that_is_too_long_fails(export: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(raw_events, "MAX_LINE_SIZE", 2**20)
     monkeypatch.setattr(files, "BLOCK_SIZE", 2**18)
-    export.write(13, b"{}\n" + b"x" * 2**20 + b"\n")
+    export.write(13, b'{}\n{"a":"' + b"x" * (2**20 - 8) + b'"}\n{}\n')
     export.write(14, b"{}\n" + b"x" * (2**20 + 1))
     run = read_exports(tmp_path, export.folder)
+    assert keys(run)[36:] == [(13, 1), (13, 2), (13, 3), (14, 1)]
     assert "14.json has a line of more than 1 MiB" in run.errors[0]
     assert bookmarks(run.state) == {str(export.folder): 13}
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from typing_extensions import override
 
 from tap_kissmetrics.tap import TapKissmetrics
 from tests.sandbox import QueryAccount, Sandbox, make_account, make_query_account
@@ -60,6 +61,10 @@ class Subject:
     stream: str
     listed: str
 
+    @override
+    def __str__(self) -> str:
+        return f"{self.api} {self.listed}"
+
     @property
     def settings(self) -> dict[str, Any]:
         """The settings that run all of them."""
@@ -106,7 +111,7 @@ SUBJECTS = [
     Subject("core", "metric_ids", "metric_results", "metrics"),
 ]
 
-each = pytest.mark.parametrize("subject", SUBJECTS, ids=lambda subject: f"{subject.api} {subject.listed}")
+each = pytest.mark.parametrize("subject", SUBJECTS, ids=str)
 """For tests of every kind of queries that a list names."""
 
 

@@ -27,17 +27,13 @@ BUCKET = "customer-bucket"
 
 @dataclass
 class S3:
-    """A server that runs.
-
-    Attributes:
-        url: Its address.
-        requests: Method, path with query, and range of each request.
-        faults: For the next requests whose path with query is matched, what to answer instead; each is used once.
-    """
+    """A server that runs, with a bucket."""
 
     url: str
     requests: list[tuple[str, str, str]] = field(default_factory=list)
+    """Method, path with query, and range of each request."""
     faults: list[tuple[str, str]] = field(default_factory=list)
+    """What goes wrong with the next request whose path with query matches; each fault is used once."""
     released: threading.Event = field(default_factory=threading.Event)
 
     @property
