@@ -346,6 +346,7 @@ def test_progress_has_per_cent_and_the_time_left(
     assert any(re.search(r"^6 of 12 revisions \(\d\d%\), .* of .* [KM]iB, .* about [\d.]+ s left", x) for x in lines)
     assert lines[-1].startswith("11 of 12 revisions (100%)")
     assert "of 13 revisions (" in run.stderr
+    assert "Total: 41 records" in run.stderr
 
 
 # What a catalog and settings choose

@@ -80,6 +80,7 @@ def test_every_row_comes_once_and_in_order(subject: Subject, switches: dict[str,
         run = subject.read(sandbox, tmp_path).succeeded()
     assert subject.results(run) == subject.rows(sandbox)
     assert len(subject.results(run)) == 3 * switches.get("rows", 25)
+    assert run.warnings == []
 
 
 @each
