@@ -56,6 +56,7 @@ def test_the_next_night_reads_only_what_is_new(export: Export, tmp_path: Path) -
     state = state_at(export.folder, 12)
     again = read_exports(tmp_path, export.folder, state=state).succeeded()
     assert (again.records(STREAM), bookmarks(again.state)) == ([], {str(export.folder): 12})
+    assert again.warnings == []
     export.grow(2)
     assert_complete(read_exports(tmp_path, export.folder, state=state).succeeded(), export, after=12)
 

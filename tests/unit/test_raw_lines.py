@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tap_kissmetrics import raw_lines
 from tap_kissmetrics.raw_lines import LineEncoder, NotPlainError, RevisionReader, parse_line
 from tap_kissmetrics.sdk_extensions.values import to_timestamp
 from tests.support.examples import examples
@@ -105,6 +106,13 @@ def test_plain_values_are_copied_byte_for_byte() -> None:
         '"person":"\\u00e9\\/","alias":null,"event":null,"timestamp":"2012-10-02T07:05:01+00:00",'
         '"properties":{"a":1.50e+1,"b":{"c": [ ]}},"raw":null},"time_extracted":"2024-01-01T00:00:00Z"}\n'
     )
+
+
+def test_any_number_of_times_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some are remembered."""
+    monkeypatch.setattr(raw_lines, "MAX_KNOWN_TIMES", 2)
+    records = in_pieces([b'{"_t":0}', b'{"_t":60}', b"{}", b'{"_t":0}'])
+    assert [record["timestamp"] and record["timestamp"][14:16] for record in records] == ["00", "01", None, "00"]
 
 
 def test_integers_that_python_refuses_become_text() -> None:

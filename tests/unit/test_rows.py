@@ -51,7 +51,7 @@ def test_names_are_unique(names: list[str]) -> None:
         ({"identity": "bob", "columns": [3, None]}, ["a", "b"], {"identity": "bob", "a": 3, "b": None}),
         ({"identity": "bob", "columns": [3]}, ["identity"], {"identity": "bob", "identity_2": 3}),
         ({"identity": "bob", "columns": [3]}, ["a", "b"], {"identity": "bob", "columns": [3]}),
-        ({"identity": "bob", "columns": [], "x": 1}, [], {"identity": "bob", "columns": [], "x": 1}),
+        ({"identity": "bob", "columns": [3], "id": 7}, ["a"], {"identity": "bob", "columns": [3], "id": 7}),
         ({"identity": "bob", "columns": 3}, ["a"], {"identity": "bob", "columns": 3}),
         ("text", ["a"], None),
     ],
