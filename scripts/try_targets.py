@@ -224,7 +224,7 @@ def load(name: str, trial: Trial, world: World, source: Source) -> tuple[Counter
     schemas = {message["stream"]: message for message in nights[-1].of_type("SCHEMA")}
     if trial.settings:
         program = world.programs.install(name, trial.requirements) / "bin" / name
-        target = Target(program, None, world.folder, trial.settings(world, source))
+        target = Target(program, world.folder, trial.settings(world, source))
         for run in nights:
             loaded = target.run(run.stdout, env=AWS)
             if loaded.code:

@@ -12,9 +12,8 @@ import pytest
 from scripts.documents import DOCUMENTS, PROJECT
 from tests.sandbox import Account, Sandbox, make_account, make_query_account
 from tests.support.clock import Clock
-from tests.support.fork import FORKS
 from tests.support.in_process import SIGNALS, signals_kept
-from tests.support.postgres import Postgres, find_programs, programs_in_wheel, serve
+from tests.support.postgres import Postgres, serve
 from tests.support.targets import Programs
 
 if TYPE_CHECKING:
@@ -62,18 +61,16 @@ def copies(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def programs(pytestconfig: pytest.Config) -> Iterator[Programs]:
+def programs(pytestconfig: pytest.Config) -> Programs:
     """Real targets, which are installed when they are first asked for and kept for the next run."""
     cache: pytest.Cache = pytestconfig.cache
-    programs = Programs(cache.mkdir("programs"))
-    yield programs
-    programs.close()
+    return Programs(cache.mkdir("programs"))
 
 
 @pytest.fixture(scope="session")
 def postgres(programs: Programs) -> Iterator[Postgres]:
     """A PostgreSQL server: this machine's programs, or those of a wheel."""
-    with serve(find_programs() or programs_in_wheel(programs)) as server:
+    with serve(programs) as server:
         yield server
 
 
@@ -94,13 +91,6 @@ def _no_signal_is_ignored() -> None:
 
 def _ignore(_signum: int, _frame: object) -> None:
     """Do nothing."""
-
-
-@pytest.fixture(autouse=True, scope="session")
-def _forks_end() -> Iterator[None]:
-    """End the program from which runs are forked."""
-    yield
-    FORKS.close()
 
 
 @pytest.fixture

@@ -127,7 +127,7 @@ def test_meltano_keeps_the_state_of_an_export(
     folder = tmp_path / "project"
     folder.mkdir()
     program = programs.install("meltano") / "bin" / "meltano"
-    project = Project(folder, program, programs.forks("meltano"), env)
+    project = Project(folder, program, env)
     postgres_program = programs.install("target-postgres") / "bin" / "target-postgres"
     project.configure({}, {"tap-kissmetrics": tmp_path.joinpath(tap), "target-postgres": postgres_program})
     command = ("el", "tap-kissmetrics", "target-postgres", "--state-id=nightly")

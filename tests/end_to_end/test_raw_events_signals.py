@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from contextlib import contextmanager
@@ -10,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from tests.sandbox.export import Export
 from tests.support.exports import assert_complete, bookmarks, keys, read_exports
-from tests.support.fork import FORKS
-from tests.support.process import PIPE, LiveTap
-from tests.support.run import QUICK, environment, write_json
+from tests.support.process import PIPE, TAP, LiveTap, start
+from tests.support.run import QUICK, write_json
 from tests.support.s3 import serve_s3
 
 if TYPE_CHECKING:
@@ -24,16 +22,8 @@ if TYPE_CHECKING:
 def reading(folder: Path, *urls: object, env: Mapping[str, str] | None = None) -> Iterator[LiveTap]:
     """Start to read exports; the output goes to a pipe, which the test reads."""
     config = write_json(folder / "config.json", {"export_urls": [str(url) for url in urls], **QUICK})
-    (folder / "stderr").write_bytes(b"")
-    os.mkfifo(folder / PIPE)
-    variables = environment(env, measured=False)
-    process = FORKS.start(["--config", str(config)], folder=folder, env=variables, stdout=PIPE)
-    try:
-        tap = LiveTap(process, folder)
-        with (folder / PIPE).open("rb") as tap.stdout:
-            yield tap
-    finally:
-        process.kill()
+    with start([*TAP, "--config", str(config)], folder, stdout=PIPE, env=env) as tap:
+        yield tap
 
 
 def until_state(tap: LiveTap) -> bytes:

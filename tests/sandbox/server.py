@@ -72,7 +72,11 @@ class Wire:
 
     def send(self, data: bytes) -> None:
         """Send all of `data`."""
-        self._socket.sendall(data)
+        try:
+            self._socket.sendall(data)
+        except ssl.SSLError as error:
+            message = "the client has closed the connection"
+            raise DisconnectedError(message) from error
 
     def wait(self, seconds: float | None) -> None:
         """Wait, for ever if `seconds` is None; raise `DisconnectedError` when the client or the sandbox goes."""

@@ -13,16 +13,9 @@ from typing_extensions import override
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_PIECE = 65_536  # bytes
-
 
 class ConnectProxy(socketserver.ThreadingTCPServer):
-    """Makes tunnels.
-
-    Attributes:
-        asked: The head of each request, as it came.
-        refusal: What to answer instead of making a tunnel, if anything.
-    """
+    """Makes tunnels; `asked` are the heads of the requests, and `refusal` is the answer instead of a tunnel, if any."""
 
     daemon_threads = True
     block_on_close = False
@@ -45,11 +38,12 @@ class _Tunnel(socketserver.StreamRequestHandler):
     @override
     def handle(self) -> None:
         head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            line = self.rfile.readline()
-            if not line:
-                return
+        while line := self.rfile.readline():
             head += line
+            if line == b"\r\n":
+                break
+        else:
+            return
         self.server.asked.append(head)
         if self.server.refusal:
             self.wfile.write(self.server.refusal)
@@ -65,7 +59,7 @@ class _Tunnel(socketserver.StreamRequestHandler):
 
 def _pump(source: socket.socket, sink: socket.socket) -> None:
     with contextlib.suppress(OSError):  # either end may go away whenever it likes
-        while data := source.recv(_PIECE):
+        while data := source.recv(65_536):
             sink.sendall(data)
         sink.shutdown(socket.SHUT_WR)
 
@@ -74,10 +68,8 @@ def _pump(source: socket.socket, sink: socket.socket) -> None:
 def connect_proxy() -> Iterator[ConnectProxy]:
     """Serve."""
     with ConnectProxy() as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True)
-        thread.start()
+        threading.Thread(target=proxy.serve_forever, args=(0.02,), daemon=True).start()
         try:
             yield proxy
         finally:
             proxy.shutdown()
-            thread.join()

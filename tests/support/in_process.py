@@ -7,7 +7,6 @@ belongs to a process as such (signals, a closed stdout, the end of the interpret
 from __future__ import annotations
 
 import contextlib
-import copy
 import gc
 import io
 import logging
@@ -19,6 +18,7 @@ import traceback
 import warnings
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 from tests.support.run import Run
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def signals_kept() -> Iterator[None]:
 
 with signals_kept():  # the module resets SIGINT as it is imported
     from tap_kissmetrics.__main__ import main
-    from tap_kissmetrics.sdk_extensions.logs import REDACTOR
+    from tap_kissmetrics.sdk_extensions.logs import REDACTOR, Redactor
 
 
 def run_in_process(arguments: list[str], *, folder: Path, env: dict[str, str]) -> Run:
@@ -63,12 +63,20 @@ def run_into(stdout: Any, stderr: Any, arguments: list[str], *, folder: Path, en
     out = io.TextIOWrapper(stdout, encoding="utf-8")
     errors = io.TextIOWrapper(stderr, encoding="utf-8", errors="backslashreplace", write_through=True)
     try:
-        with process_restored():
-            os.chdir(folder)
-            os.environ.clear()
-            os.environ.update(env)
-            sys.argv = ["tap-kissmetrics", *arguments]
-            sys.stdout, sys.stderr = out, errors
+        with contextlib.ExitStack() as stack:
+            stack.callback(gc.unfreeze)
+            stack.callback(gc.set_threshold, *gc.get_threshold())
+            for kept in (
+                mock.patch.dict(os.environ, env, clear=True),
+                mock.patch.dict(vars(REDACTOR), vars(Redactor())),
+                mock.patch.multiple(sys, argv=["tap-kissmetrics", *arguments], excepthook=sys.excepthook),
+                mock.patch.multiple(sys, stdout=out, stderr=errors),
+                contextlib.chdir(folder),
+                warnings.catch_warnings(),
+                signals_kept(),
+                _logging_kept(),
+            ):
+                stack.enter_context(kept)
             return _exit_code()
     finally:
         out.flush()
@@ -89,35 +97,13 @@ def _exit_code() -> int:
 
 
 @contextmanager
-def process_restored() -> Iterator[None]:
-    """Put back what a run changes in its process."""
-    folder, variables, argv = os.getcwd(), dict(os.environ), sys.argv  # noqa: PTH109
-    streams, hooks = (sys.stdout, sys.stderr), (sys.excepthook, sys.unraisablehook)
-    thresholds = gc.get_threshold()
-    secrets = {name: copy.copy(value) for name, value in vars(REDACTOR).items()}
-    with contextlib.ExitStack() as stack:
-        stack.enter_context(signals_kept())
-        stack.enter_context(warnings.catch_warnings())
-        stack.enter_context(_logging_restored())
-        try:
-            yield
-        finally:
-            vars(REDACTOR).update(secrets)
-            gc.set_threshold(*thresholds)
-            gc.unfreeze()
-            sys.stdout, sys.stderr = streams
-            sys.excepthook, sys.unraisablehook = hooks
-            sys.argv = argv
-            os.environ.clear()
-            os.environ.update(variables)
-            os.chdir(folder)
-
-
-@contextmanager
-def _logging_restored() -> Iterator[None]:
-    """Begin with a root logger as a new process has it, and leave loggers as they were."""
+def _logging_kept() -> Iterator[None]:
+    """Begin with a root logger as a new process has it, and leave loggers as they were, or as new ones are."""
     root, factory = logging.getLogger(), logging.getLogRecordFactory()
-    before = {logger: _configuration(logger) for logger in _loggers()}
+    before = {
+        logger: (logger.level, [*logger.handlers], [*logger.filters], logger.propagate, logger.disabled)
+        for logger in _loggers()
+    }
     root.handlers = []
     root.setLevel(logging.WARNING)
     try:
@@ -126,20 +112,13 @@ def _logging_restored() -> Iterator[None]:
         logging.captureWarnings(capture=False)
         logging.setLogRecordFactory(factory)
         for logger in _loggers():
-            level, handlers, filters, logger.propagate, logger.disabled = before.get(logger, _NEW)
+            new: Any = (logging.NOTSET, [], [], True, False)
+            level, handlers, logger.filters, logger.propagate, logger.disabled = before.get(logger, new)
             for handler in logger.handlers:
                 if handler not in handlers:
                     handler.close()
-            logger.handlers, logger.filters = list(handlers), list(filters)
+            logger.handlers = handlers
             logger.setLevel(level)
-
-
-_NEW: Any = (logging.NOTSET, (), (), True, False)
-"""How a logger is that was not there before."""
-
-
-def _configuration(logger: logging.Logger) -> Any:
-    return logger.level, tuple(logger.handlers), tuple(logger.filters), logger.propagate, logger.disabled
 
 
 def _loggers() -> list[logging.Logger]:

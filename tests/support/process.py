@@ -1,15 +1,13 @@
-"""The command line in a process: to its end, or while it runs, for signals and for readers that go away."""
+"""The command line in a process that starts for it: to its end, or while it runs."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
-from tests.support.fork import FORKS, Fork
 from tests.support.run import Run, environment, settings_for, write_json
 
 if TYPE_CHECKING:
@@ -23,26 +21,14 @@ TAP = [sys.executable, "-m", "tap_kissmetrics"]
 WAITS: dict[str, Any] = {"page_size": 10, "backoff_factor": 5, "retry_timeout": 600, "request_timeout": 60}
 """Waits so long that a tap which sits them out fails the test."""
 
-PIPE = "pipe"
-"""Stands for a pipe, which the test reads."""
+PIPE = subprocess.PIPE
 
 _TIMEOUT = 45.0
 """Seconds until a test that waits for something fails. Nothing takes so long but on a machine that is overloaded."""
 
 
-def run_forked(arguments: list[str], *, folder: Path, env: dict[str, str]) -> Run:
-    """Run it in a process that begins with the imports done."""
-    process = FORKS.start(arguments, folder=folder, env=env)
-    try:
-        code = process.wait(_TIMEOUT)
-    finally:
-        process.kill()
-    stdout, stderr = ((folder / name).read_bytes().decode() for name in ("stdout", "stderr"))
-    return Run(code, stdout, stderr)
-
-
 def run_started(arguments: list[str], *, folder: Path, env: dict[str, str]) -> Run:
-    """Run it as a shell does, in an interpreter that starts for it."""
+    """Run it as a shell does."""
     done = subprocess.run([*TAP, *arguments], cwd=folder, env=env, capture_output=True, timeout=_TIMEOUT, check=False)
     return Run(done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -50,12 +36,14 @@ def run_started(arguments: list[str], *, folder: Path, env: dict[str, str]) -> R
 class LiveTap:
     """A tap that runs; `stdout` is the reading end of its output, where that is a pipe."""
 
-    stdout: BinaryIO
+    stdout: IO[bytes]
 
-    def __init__(self, process: Fork | subprocess.Popen[bytes], folder: Path) -> None:
-        """Watch a process whose output goes to files in a folder."""
+    def __init__(self, process: subprocess.Popen[bytes], folder: Path) -> None:
+        """Watch a process whose log, and its output unless that is a pipe, goes to a file in a folder."""
         self.process = process
         self._folder = folder
+        if process.stdout:
+            self.stdout = process.stdout
 
     @property
     def log(self) -> str:
@@ -83,38 +71,34 @@ class LiveTap:
 
 
 @contextlib.contextmanager
+def start(
+    command: list[str], folder: Path, *, stdout: str | int = "stdout", env: Mapping[str, str] | None = None
+) -> Iterator[LiveTap]:
+    """Start a command in a folder, which also gets its log; it is killed if it runs in the end.
+
+    Its output goes to a file of the folder too, unless `stdout` is the path of something else, or `PIPE`.
+    """
+    with contextlib.ExitStack() as stack:
+        out = stack.enter_context((folder / stdout).open("wb")) if isinstance(stdout, str) else stdout
+        errors = stack.enter_context((folder / "stderr").open("wb"))
+        process = stack.enter_context(
+            subprocess.Popen(command, cwd=folder, env=environment(env, measured=False), stdout=out, stderr=errors)
+        )
+        stack.callback(process.kill)
+        yield LiveTap(process, folder)
+
+
+@contextlib.contextmanager
 def live_tap(
     sandbox: Sandbox,
     folder: Path,
     *arguments: str | Path,
-    stdout: str = "stdout",
+    stdout: str | int = "stdout",
     env: Mapping[str, str] | None = None,
-    started: bool = False,
     **settings: object,
 ) -> Iterator[LiveTap]:
-    """Start the tap on a sandbox, in an interpreter of its own if `started`; it is killed if it runs in the end.
-
-    Its stderr goes to a file in `folder`, its working directory, as does its output unless `stdout` has the path of
-    something else, or is `PIPE`.
-    """
+    """Start the tap on a sandbox, as `start` does."""
     config = write_json(folder / "config.json", settings_for(sandbox, **settings))
-    options = ["--config", str(config), *map(str, arguments)]
-    variables = environment(env, measured=False)
-    for name in ("stdout", "stderr"):
-        (folder / name).write_bytes(b"")
-    if stdout == PIPE:
-        os.mkfifo(folder / PIPE)
-    process: Fork | subprocess.Popen[bytes]
-    if started:
-        # `sh` opens the output, and waits there for the reader of a pipe.
-        command = ["sh", "-c", 'exec "$@" >"$0" 2>stderr', stdout, *TAP, *options]
-        process = subprocess.Popen(command, cwd=folder, env=variables)
-    else:
-        process = FORKS.start(options, folder=folder, env=variables, stdout=stdout)
-    with contextlib.ExitStack() as stack:
-        stack.callback(process.wait, _TIMEOUT)
-        stack.callback(process.kill)
-        tap = LiveTap(process, folder)
-        if stdout == PIPE:
-            tap.stdout = stack.enter_context((folder / PIPE).open("rb"))
+    command = [*TAP, "--config", str(config), *map(str, arguments)]
+    with start(command, folder, stdout=stdout, env=env) as tap:
         yield tap

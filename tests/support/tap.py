@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Runner(Protocol):
-    """One way of running the tap: `run_in_process`, `fork` or `start`."""
+    """One way of running the tap: `run_in_process` or `run_started`."""
 
     def __call__(self, arguments: list[str], *, folder: Path, env: dict[str, str]) -> Run:
         """Run it with these arguments, in this working directory and with this whole environment."""

@@ -10,7 +10,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,6 @@ import yaml
 from filelock import FileLock
 from uv import find_uv_bin
 
-from tests.support.fork import Forks
 from tests.support.run import environment, write_json
 
 if TYPE_CHECKING:
@@ -38,12 +37,8 @@ OTHERS = {
 }
 """What to install for the programs that are no loader of meltano.yml."""
 
-UNFORKABLE = {"target-duckdb", "target-s3"}
-"""Programs that start threads or processes of their own, without which a fork of theirs fails."""
-
-_DONE = "installed"
-
 _TIMEOUT = 100.0
+"""Seconds that no program takes but on a machine that is overloaded."""
 
 
 def requirements(name: str) -> tuple[str, ...]:
@@ -55,40 +50,27 @@ def requirements(name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Programs:
-    """Virtual environments in `folder`, one for each program, and the processes that fork them."""
+    """Virtual environments in `folder`, one for each program."""
 
     folder: Path
-    _forks: dict[str, Forks] = field(default_factory=dict)
 
     def install(self, name: str, wanted: tuple[str, ...] = ()) -> Path:
         """Install a program, by default by its `requirements`, unless it is here already; return its environment."""
         wanted = wanted or requirements(name)
         key = hashlib.sha256(repr((wanted, sys.version, sys.base_prefix)).encode()).hexdigest()
         home = self.folder / f"{name}-{key[:12]}"
+        done = home / "installed"
         with FileLock(home.with_suffix(".lock")):
-            if not (home / _DONE).exists():
+            if not done.exists():
                 shutil.rmtree(home, ignore_errors=True)
                 _uv("venv", "--python", sys.executable, str(home))
                 _uv("pip", "install", "--python", str(home), *wanted)
-                (home / _DONE).touch()
+                done.touch()
         return home
-
-    def forks(self, name: str) -> Forks:
-        """Install a program; give what forks it."""
-        if name not in self._forks:
-            self._forks[name] = Forks(name, self.install(name) / "bin" / "python")
-        return self._forks[name]
 
     def target(self, name: str, folder: Path, **config: object) -> Target:
         """Install a target and make it ready to load in a folder, with its settings."""
-        if name in UNFORKABLE:
-            return Target(self.install(name) / "bin" / name, None, folder, config)
-        return Target(self.install(name) / "bin" / name, self.forks(name), folder, config)
-
-    def close(self) -> None:
-        """End the processes."""
-        for forks in self._forks.values():
-            forks.close()
+        return Target(self.install(name) / "bin" / name, folder, config)
 
 
 def _uv(*arguments: str) -> None:
@@ -114,33 +96,26 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Target:
-    """A target that is ready to load, in its working directory and with its settings; forked, if it can be."""
+    """A target that is ready to load, in its working directory and with its settings."""
 
     program: Path
-    forks: Forks | None
     folder: Path
     config: Mapping[str, object]
 
     def run(self, lines: str, *, env: Mapping[str, str] | None = None, **config: object) -> Loaded:
         """Load what a tap wrote, with `env` in the environment and `config` among the settings."""
-        name = self.program.name
-        arguments = ["--config", str(write_json(self.folder / f"{name}.json", {**self.config, **config}))]
-        files = {stream: self.folder / f"{name}.{stream}" for stream in ("stdin", "stdout", "stderr")}
-        files["stdin"].write_bytes(lines.encode())
-        if self.forks:
-            names = {stream: path.name for stream, path in files.items()}
-            process = self.forks.start(arguments, folder=self.folder, env=environment(env), **names)
-            try:
-                code = process.wait(_TIMEOUT)
-            finally:
-                process.kill()
-        else:
-            with files["stdin"].open() as stdin, files["stdout"].open("w") as out, files["stderr"].open("w") as errors:
-                command = [str(self.program), *arguments]
-                streams: dict[str, Any] = {"stdin": stdin, "stdout": out, "stderr": errors}
-                code = subprocess.run(command, cwd=self.folder, env=environment(env), check=False, **streams).returncode
-        stdout, stderr = (files[stream].read_bytes().decode() for stream in ("stdout", "stderr"))
-        return Loaded(code, stdout, stderr)
+        path = write_json(self.folder / f"{self.program.name}.json", {**self.config, **config})
+        done = subprocess.run(
+            [self.program, "--config", path],
+            input=lines,
+            cwd=self.folder,
+            env=environment(env),
+            capture_output=True,
+            timeout=_TIMEOUT,
+            encoding="utf-8",
+            check=False,
+        )
+        return Loaded(done.returncode, done.stdout, done.stderr)
 
     def load(self, lines: str, *, env: Mapping[str, str] | None = None, **config: object) -> dict[str, Any]:
         """Load what a tap wrote, which must succeed; give the state that the target gave back."""
