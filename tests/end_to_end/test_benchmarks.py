@@ -78,91 +78,77 @@ def test_quick_run_gives_every_row(tmp_path: Path) -> None:
     assert loop["usage"]["wall"] > sum(QUICK.latency.pages.values()) * QUICK.latency.latency
 
 
-class TestChecks:
-    """A run that proves nothing is refused."""
-
-    def loop(self, folder: Path, change: str = "") -> None:
-        """Run the bare loop in a shell with `change` behind it."""
-        account = make_account(**COUNTS)
-        with Sandbox(account) as sandbox:
-            script = f"set -o pipefail; {sys.executable} {loops()[0].path} 10 events properties {change}"
-            command = Command("the loop", ("bash", "-c", script), sandbox.env, form="singer")
-            run(command, folder, expected=COUNTS)
-
-    def test_every_record_is_taken(self, tmp_path: Path) -> None:
-        self.loop(tmp_path)
-
-    @pytest.mark.parametrize(
-        ("change", "message"),
-        [
-            ("| sed 5d", "the loop: 29 records of events, 29 of them different; not 30"),
-            ("| sed 5p", "the loop: 31 records of events, 30 of them different; not 30"),
-            ("| sed '5d; 6p'", "the loop: 30 records of events, 29 of them different; not 30"),
-            ("| grep -v properties", "the loop: 0 records of properties, 0 of them different; not 7"),
-            ("| sed s/properties/others/", "the loop: 7 records of others, 7 of them different; not 0"),
-            ("| sed '$s/}$//'", "the loop: what it wrote cannot be read: json.decoder.JSONDecodeError: "),
-            ("; echo no luck >&2; exit 3", "the loop: exit code 3: no luck"),
-        ],
-    )
-    def test_others_are_refused(self, change: str, message: str, tmp_path: Path) -> None:
-        with pytest.raises(BenchmarkError) as error:
-            self.loop(tmp_path, change)
-        assert str(error.value).startswith(message)
-
-    def test_what_goes_through_a_pipe_is_counted(self, tmp_path: Path) -> None:
-        line = json.dumps({"type": "RECORD", "stream": "events", "record": {"id": "1"}})
-        command = Command("echo", ("echo", line), form="singer")
-        for name in ("one", "two"):
-            (tmp_path / name).mkdir()
-        run(command, tmp_path / "one", expected={"events": 1}, piped=True)
-        with pytest.raises(BenchmarkError, match="1 records of events"):
-            run(command, tmp_path / "two", expected={"events": 2}, piped=True)
-
-    def test_more_requests_at_once_than_allowed(self) -> None:
-        series = Series(Command("tap", ()), runs=[Run(Usage(1, 1, 1), Asked({}, at_once)) for at_once in (1, 3)])
-        assert most_at_once(series, None) == most_at_once(series, 3) == 3
-        with pytest.raises(BenchmarkError, match="tap: the sandbox saw 3 requests at once"):
-            most_at_once(series, 2)
+def run_loop(folder: Path, change: str = "") -> None:
+    """Run the bare loop in a shell with `change` behind it."""
+    with Sandbox(make_account(**COUNTS)) as sandbox:
+        script = f"set -o pipefail; {sys.executable} {loops()[0].path} 10 events properties {change}"
+        command = Command("the loop", ("bash", "-c", script), sandbox.env, form="singer")
+        run(command, folder, expected=COUNTS)
 
 
-class TestDocument:
-    """docs/performance.md."""
+def test_a_run_with_every_record_counts(tmp_path: Path) -> None:
+    run_loop(tmp_path)
 
-    def test_tables_go_between_the_markers(self, tmp_path: Path) -> None:
-        path = tmp_path / DOCUMENT.name
-        shutil.copy(DOCUMENT, path)
-        before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition("<!-- benchmark -->\n")
-        after = rest.partition("<!-- /benchmark -->\n")[2]
-        for text in ("old\n", "new\n"):
-            write(path, text)
-        assert path.read_text(encoding="utf-8") == f"{before}<!-- benchmark -->\nnew\n<!-- /benchmark -->\n{after}"
 
-    def test_its_own_process_stays_small(self) -> None:
-        """No peak that it measures can be below its own."""
-        code = "import sys, benchmarks.__main__; print(*{'requests', 'tap_kissmetrics'} & sys.modules.keys())"
-        done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, check=True)
-        assert done.stdout == b"\n"
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("| sed 5d", "the loop: 29 records of events, 29 of them different; not 30"),
+        ("| sed '5d; 6p'", "the loop: 30 records of events, 29 of them different; not 30"),
+        ("| sed s/properties/others/", "the loop: 7 records of others, 7 of them different; not 0"),
+        ("| sed '$s/}$//'", "the loop: what it wrote cannot be read: json.decoder.JSONDecodeError: "),
+        ("; echo no luck >&2; exit 3", "the loop: exit code 3: no luck"),
+    ],
+)
+def test_a_run_that_proves_nothing_is_refused(change: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(BenchmarkError) as error:
+        run_loop(tmp_path, change)
+    assert str(error.value).startswith(message)
 
-    def test_document_without_markers_is_refused(self, tmp_path: Path) -> None:
-        path = tmp_path / "page.md"
-        path.write_text("<!-- benchmark -->\n", encoding="utf-8")
-        with pytest.raises(ValueError, match="once each"):
-            write(path, "new\n")
 
-    @pytest.mark.parametrize("option", ["--quick", "--only=cpu"])
-    def test_only_full_figures_are_written(self, option: str, capsys: pytest.CaptureFixture[str]) -> None:
-        with pytest.raises(SystemExit):
-            main(["--write", option])
-        assert "neither --quick nor --only" in capsys.readouterr().err
+def test_what_goes_through_a_pipe_is_counted(tmp_path: Path) -> None:
+    line = json.dumps({"type": "RECORD", "stream": "events", "record": {"id": "1"}})
+    command = Command("echo", ("echo", line), form="singer")
+    (tmp_path / "second").mkdir()
+    run(command, tmp_path, expected={"events": 1}, piped=True)
+    with pytest.raises(BenchmarkError, match="1 records of events"):
+        run(command, tmp_path / "second", expected={"events": 2}, piped=True)
 
-    @pytest.mark.parametrize(
-        ("arguments", "message"),
-        [
-            (["--only", "cpu,gpu"], f"there is no section 'gpu'; there are {', '.join(SECTIONS)}"),
-            (["--runs", "0"], "'0' is not a number of 1 or more"),
-        ],
-    )
-    def test_wrong_arguments(self, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-        with pytest.raises(SystemExit):
-            main(arguments)
-        assert message in capsys.readouterr().err
+
+def test_more_requests_at_once_than_allowed_are_refused() -> None:
+    series = Series(Command("tap", ()), runs=[Run(Usage(1, 1, 1), Asked({}, at_once)) for at_once in (1, 3)])
+    assert most_at_once(series, None) == most_at_once(series, 3) == 3
+    with pytest.raises(BenchmarkError, match="tap: the sandbox saw 3 requests at once"):
+        most_at_once(series, 2)
+
+
+def test_its_own_process_stays_small() -> None:
+    """No peak that it measures can be below its own."""
+    code = "import sys, benchmarks.__main__; print(*{'requests', 'tap_kissmetrics'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=PROJECT, capture_output=True, check=True)
+    assert done.stdout == b"\n"
+
+
+def test_the_tables_of_the_document_go_between_its_markers(tmp_path: Path) -> None:
+    path = tmp_path / DOCUMENT.name
+    shutil.copy(DOCUMENT, path)
+    before, _, rest = DOCUMENT.read_text(encoding="utf-8").partition("<!-- benchmark -->\n")
+    after = rest.partition("<!-- /benchmark -->\n")[2]
+    for text in ("old\n", "new\n"):
+        write(path, text)
+    assert path.read_text(encoding="utf-8") == f"{before}<!-- benchmark -->\nnew\n<!-- /benchmark -->\n{after}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--write", "--quick"], "neither --quick nor --only"),
+        (["--write", "--only=cpu"], "neither --quick nor --only"),
+        (["--only", "cpu,gpu"], f"there is no section 'gpu'; there are {', '.join(SECTIONS)}"),
+        (["--runs", "0"], "'0' is not a number of 1 or more"),
+    ],
+)
+def test_wrong_arguments_are_refused(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert message in capsys.readouterr().err

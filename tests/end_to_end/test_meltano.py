@@ -139,7 +139,7 @@ def test_el_keeps_a_state_for_each_state_id_until_a_full_refresh(project: Projec
 
 
 @pytest.mark.heavy
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_commands_of_the_pages_work_in_their_order(project: Project, sandbox: Sandbox) -> None:
     """Each block of Meltano's commands in the README and in docs/nightly.md, with target-jsonl."""
     first, second = sandbox.account.ids("products")[:2]
