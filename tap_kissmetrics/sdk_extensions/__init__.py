@@ -23,10 +23,10 @@ Private names of the SDK that are in use, and the test that fails when one of th
 | --- | --- | --- |
 | `Stream._generate_record_messages` | overridden, and called | `test_fast_paths` |
 | `Stream._stream_version` | read for RECORD messages | `test_fast_paths`, `test_deletions` |
-| `Stream._sync_records` | called for BATCH | `test_batch_files` |
+| `Stream._sync_records` | called for BATCH | `test_maps_and_batches` |
 | `Tap._handle_termination` | overridden | `test_signals` |
-| `Tap._reset_state_progress_markers` | called | `test_incremental_resumed` |
-| `singer_sdk.streams._state` | base class of the state manager | `test_incremental`, `test_batch_files` |
+| `Tap._reset_state_progress_markers` | called | `test_bookmarks` |
+| `singer_sdk.streams._state` | base class of the state manager | `test_bookmarks`, `test_maps_and_batches` |
 | `singer_sdk.helpers._batch` | its `BatchConfig` validates `batch_config` | `test_settings` |
 
 Of other libraries: `requests.Response._content` is emptied.
