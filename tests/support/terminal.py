@@ -22,9 +22,9 @@ class Terminal:
     """A terminal whose lines are as long as they have to be; `columns` is what it says of itself."""
 
     def __init__(self, columns: int = 120) -> None:
-        self._master, self._slave = os.openpty()
-        fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-        self.file = os.fdopen(self._slave, "wb", buffering=0)
+        self._master, slave = os.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        self.file = os.fdopen(slave, "wb", buffering=0)
         self._written = bytearray()
         self._reader = threading.Thread(target=self._read)
 
@@ -55,7 +55,13 @@ class Terminal:
     @property
     def screen(self) -> list[str]:
         """The lines that are seen: what stands behind a carriage return overwrites."""
-        return [overwritten(line) for line in self.written.split("\n")]
+        lines = []
+        for line in self.written.split("\n"):
+            seen = ""
+            for part in line.split("\r"):
+                seen = part + seen[len(part) :]
+            lines.append(seen.rstrip())
+        return lines
 
     def run(self, arguments: list[str], *, folder: Path, env: dict[str, str]) -> Run:
         """Run the tap in this process with its log on the terminal, which is closed in the end."""
@@ -64,11 +70,3 @@ class Terminal:
             stdout.seek(0)
             output = stdout.read().decode()
         return Run(code, output, "\n".join(self.screen))
-
-
-def overwritten(line: str) -> str:
-    """Give what is left of a line with carriage returns."""
-    seen = ""
-    for part in line.split("\r"):
-        seen = part + seen[len(part) :]
-    return seen.rstrip()

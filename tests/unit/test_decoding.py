@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 from hypothesis import given
@@ -23,44 +22,24 @@ def read(document: bytes, charset: str | None = None) -> tuple[object, list[str]
     ("document", "value", "repair"),
     [
         (b'{"a": "x", "name": "caf\xe9"}', {"a": "x", "name": "caf\ufffd"}, "byte 23, in field 'name', is not UTF-8"),
-        (b'[{"name": "\xff"}]', [{"name": "\ufffd"}], "byte 11, in field 'name', is not UTF-8"),
         (b'["\xc3"]', ["\ufffd"], "byte 2, in the document, is not UTF-8"),
-        (b'{"name": "\xed\xa0"}', {"name": "\ufffd\ufffd"}, "byte 10, in field 'name', is not UTF-8"),
         (rb'{"name": "R\&D"}', {"name": r"R\&D"}, r"""'\\&D"' in field 'name' is not a valid escape"""),
-        (rb'{"name": "it\'s"}', {"name": r"it\'s"}, r"""'\\\'s"' in field 'name' is not a valid escape"""),
         (rb'{"name": "a\x41"}', {"name": r"a\x41"}, r"'\\x41' in field 'name' is not a valid escape"),
-        (rb'{"name": "\u12"}', {"name": r"\u12"}, None),
-        (
-            rb'{"name": "C:\temp\new\dir"}',
-            {"name": "C:\temp\new\\dir"},
-            r"'\\dir' in field 'name' is not a valid escape",
-        ),
+        (rb'{"name": "C:\temp\dir"}', {"name": "C:\temp\\dir"}, r"""'\\dir' in field 'name' is not a valid escape"""),
         (rb'{"name": "caf\303\251"}', {"name": "café"}, r"'\\303' in field 'name' is not a valid escape"),
         (rb'{"name": "\101\\101\351"}', {"name": "A\\101\ufffd"}, r"'\\101' in field 'name' is not a valid escape"),
-        (b'{"name": "\xff\\&"}', {"name": "\ufffd\\&"}, None),
+        (b'{"name": "\xff\\&"}', {"name": "\ufffd\\&"}, "'\\\\&\"}' in field 'name' is not a valid escape"),
     ],
 )
-def test_defects_are_repaired_and_described_once(document: bytes, value: object, repair: str | None) -> None:
+def test_a_defect_is_repaired_and_described_once(document: bytes, value: object, repair: str) -> None:
     """A whole list is not lost for one byte."""
-    found, repairs = read(document)
-    assert found == value
-    assert len(repairs) == 1
-    if repair is not None:
-        assert repairs == [repair]
+    assert read(document) == (value, [repair])
 
 
 @pytest.mark.parametrize(
-    ("charset", "text"),
-    [
-        ("iso-8859-1", "café"),
-        ("windows-1252", "café €"),
-        ("shift_jis", "ソ能"),
-        ("koi8-r", "Москва"),
-        ("gbk", "中文"),
-    ],
+    ("charset", "text"), [("iso-8859-1", "café"), ("windows-1252", "café €"), ("shift_jis", "ソ能"), ("gbk", "中文")]
 )
-def test_a_declared_charset_is_used(charset: str, text: str) -> None:
-    """Where the bytes are not UTF-8, without a warning."""
+def test_a_declared_charset_is_used_where_the_bytes_are_not_utf_8(charset: str, text: str) -> None:
     document = json.dumps({"name": text}, ensure_ascii=False).encode(charset)
     assert read(document, charset) == ({"name": text}, [])
 
@@ -70,17 +49,12 @@ def test_a_wrong_charset_is_not_used() -> None:
     assert read('{"name": "café"}'.encode(), "iso-8859-1") == ({"name": "café"}, [])
 
 
-@pytest.mark.parametrize(
-    "charset",
-    ["nonsense", "base64", "rot13", "", "utf-16", "utf-32-be", "cp037", "idna", "punycode", "undefined", "utf-7"],
-)
-def test_a_charset_that_cannot_be(charset: str) -> None:
-    """One that does not exist, or does not have ASCII, counts as absent."""
+@pytest.mark.parametrize("charset", ["nonsense", "base64", "", "utf-16", "cp037", "punycode", "undefined", "utf-7"])
+def test_a_charset_that_does_not_exist_or_has_no_ascii_counts_as_absent(charset: str) -> None:
     assert read(b'{"name": "\xff"}', charset) == ({"name": "\ufffd"}, ["byte 10, in field 'name', is not UTF-8"])
 
 
-def test_a_byte_that_its_charset_does_not_have() -> None:
-    """The rest is read in that charset."""
+def test_a_byte_that_its_charset_does_not_have_is_replaced() -> None:
     repairs = ["byte 11, in field 'name', is not WINDOWS-1252"]
     assert read(b'{"name": "\xe9\x81"}', "windows-1252") == ({"name": "é\ufffd"}, repairs)
 
@@ -88,13 +62,9 @@ def test_a_byte_that_its_charset_does_not_have() -> None:
 @pytest.mark.parametrize(
     ("document", "says"),
     [
-        (b'{"a": "' + b"x" * 3403 + b"\\", "byte 3,411: Unterminated string starting at"),
-        (
-            b'{"a": 1,}',
-            "byte 7: Illegal trailing comma" if sys.version_info >= (3, 13) else "byte 8: Expecting property",
-        ),
+        (b'{"a": "' + b"x" * 3403 + b'" 1}', "byte 3,412: Expecting ',' delimiter"),
+        (b'{"a": 1,}', "byte [78]: "),  # by the version of Python
         (b'{"a": 1} x', "byte 9: Extra data"),
-        (b'{"a": tru}', "byte 6: Expecting value"),
         ('{"é": tru}'.encode(), "byte 7: Expecting value"),
         (b'{"a": "\\&" "b"}', "byte 7: Invalid"),
         (b"[" * 100_000 + b"]" * 100_000, "it is nested too deeply"),
@@ -103,10 +73,8 @@ def test_a_byte_that_its_charset_does_not_have() -> None:
 )
 def test_what_cannot_be_read_says_where(document: bytes, says: str) -> None:
     """And is not said to be repaired."""
-    with pytest.raises(ValueError, match=r"^(byte|it is)") as caught:
+    with pytest.raises(ValueError, match=rf"^{says}"):
         decode_json(document, on_repair=pytest.fail)
-    if "3,411" not in says:
-        assert str(caught.value).startswith(says)
 
 
 @examples(100)

@@ -7,7 +7,6 @@ import decimal
 import io
 import json
 import re
-import sys
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Any
 
@@ -107,21 +106,6 @@ class TestWriting:
         slow = SimpleSingerWriter()
         for line, message in zip(lines, messages, strict=True):
             assert exact(slowly(line)) == exact(slowly(slow.format_message(message).encode()))
-
-    def test_no_part_of_a_line_is_written(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """A record that cannot be encoded leaves the lines before it as they are."""
-        with io.TextIOWrapper(io.BytesIO(), encoding="utf-8") as stdout:
-            monkeypatch.setattr(sys, "stdout", stdout)
-            writer = BufferedWriter()
-            writer.write_message(RecordMessage(stream="s", record={"id": 1}))
-            loop: list[Any] = []
-            loop.append(loop)
-            with pytest.raises((RecursionError, ValueError)):
-                writer.write_message(RecordMessage(stream="s", record={"id": 2, "loop": loop}))
-            writer.flush()
-            lines = stdout.buffer.getvalue().split(b"\n")
-        assert [json.loads(line)["record"] for line in lines[:-1]] == [{"id": 1}]
-        assert lines[-1] == b""
 
 
 dates = st.sampled_from(
