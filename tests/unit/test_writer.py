@@ -74,11 +74,15 @@ def write(writer: BufferedWriter, *kinds: str) -> None:
             writer.write_message(MESSAGES[kind]())
 
 
-def written(capture: pytest.CaptureFixture[bytes]) -> list[str]:
-    """Return the types of the messages that were written, each of which is a whole line."""
-    output = capture.readouterr().out
-    assert output[-1:] in {b"", b"\n"}
-    return [json.loads(line)["type"] for line in output.splitlines()]
+@pytest.fixture
+def written(capsysbinary: pytest.CaptureFixture[bytes]) -> Callable[[], list[Any]]:
+    """Give the messages that were written since the last call, each of which is a whole line."""
+    return lambda: [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
+
+
+def types_of(messages: list[Any]) -> list[str]:
+    """Return the types of messages."""
+    return [message["type"] for message in messages]
 
 
 @pytest.mark.parametrize(
@@ -97,17 +101,17 @@ def written(capture: pytest.CaptureFixture[bytes]) -> list[str]:
     ],
 )
 def test_schema_comes_before_the_first_record_and_activate_version_after_the_last(
-    kinds: list[str], ends: str, wanted: list[str], writer: BufferedWriter, capsysbinary: pytest.CaptureFixture[bytes]
+    kinds: list[str], ends: str, wanted: list[str], writer: BufferedWriter, written: Callable[[], list[Any]]
 ) -> None:
     """Each once, whatever is called twice."""
     write(writer, *kinds)
     for _ in range(2):
         getattr(writer, ends)()
-    assert written(capsysbinary) == wanted
+    assert types_of(written()) == wanted
 
 
 def test_what_is_discarded_does_not_come_with_the_next_stream(
-    writer: BufferedWriter, capsysbinary: pytest.CaptureFixture[bytes]
+    writer: BufferedWriter, written: Callable[[], list[Any]]
 ) -> None:
     """Some targets would empty the file of the stream that failed."""
     write(writer, "SCHEMA", "ACTIVATE_VERSION")
@@ -115,28 +119,26 @@ def test_what_is_discarded_does_not_come_with_the_next_stream(
     write(writer, "RECORD")
     writer.release()
     writer.flush()
-    assert written(capsysbinary) == ["RECORD"]
+    assert types_of(written()) == ["RECORD"]
 
 
-def test_a_schema_is_written_without_what_some_targets_refuse(capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+def test_a_schema_is_written_without_what_some_targets_refuse(written: Callable[[], list[Any]]) -> None:
     """And at once, outside a sync."""
     write(BufferedWriter(), "SCHEMA")
-    assert json.loads(capsysbinary.readouterr().out)["schema"] == schema()
+    assert [message["schema"] for message in written()] == [schema()]
 
 
 @pytest.mark.parametrize("kind", ["RECORD", "LINE"])
-def test_records_are_written_in_blocks(
-    kind: str, writer: BufferedWriter, capsysbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_records_are_written_in_blocks(kind: str, writer: BufferedWriter, written: Callable[[], list[Any]]) -> None:
     most = BUFFER_SIZE // len(LINE)
     write(writer, *[kind] * most)
-    assert written(capsysbinary) == []
+    assert written() == []
     write(writer, kind)
-    assert len(written(capsysbinary)) == most + 1
+    assert len(written()) == most + 1
 
 
 def test_no_part_of_a_record_that_cannot_be_written_is(
-    writer: BufferedWriter, capsysbinary: pytest.CaptureFixture[bytes]
+    writer: BufferedWriter, written: Callable[[], list[Any]]
 ) -> None:
     """And the lines before it are, as is text that no encoding holds."""
     loop: list[Any] = []
@@ -146,8 +148,7 @@ def test_no_part_of_a_record_that_cannot_be_written_is(
         writer.write_message(RecordMessage("events", {"id": "b", "loop": loop}))
     writer.write_message(RecordMessage("events", {"id": "\ud800"}))
     write(writer, "STATE")
-    lines = [json.loads(line) for line in capsysbinary.readouterr().out.splitlines()]
-    assert [message.get("record") for message in lines] == [{"id": "a"}, {"id": "\ud800"}, None]
+    assert [message.get("record") for message in written()] == [{"id": "a"}, {"id": "\ud800"}, None]
 
 
 def test_a_pipe_that_takes_a_part_gets_the_rest_and_nothing_twice(
@@ -156,7 +157,7 @@ def test_a_pipe_that_takes_a_part_gets_the_rest_and_nothing_twice(
     pipe = Pipe()
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=pipe))
     write(writer, "SCHEMA", "RECORD", "STATE")
-    assert [json.loads(line)["type"] for line in pipe.written.splitlines()] == ["SCHEMA", "RECORD", "STATE"]
+    assert types_of([json.loads(line) for line in pipe.written.splitlines()]) == ["SCHEMA", "RECORD", "STATE"]
     assert len(clock.sleeps) == pipe.calls // 3
     assert max(clock.sleeps) < 0.1
 
@@ -165,25 +166,23 @@ def test_a_state_waits_in_no_buffer(writer: BufferedWriter, monkeypatch: pytest.
     output = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", SimpleNamespace(buffer=io.BufferedWriter(output)))
     write(writer, "RECORD", "STATE")
-    assert [json.loads(line)["type"] for line in output.getvalue().splitlines()] == ["RECORD", "STATE"]
+    assert types_of([json.loads(line) for line in output.getvalue().splitlines()]) == ["RECORD", "STATE"]
 
 
-def test_a_schema_waits_where_there_is_no_line(
-    writer: BufferedWriter, capsysbinary: pytest.CaptureFixture[bytes]
-) -> None:
+def test_a_schema_waits_where_there_is_no_line(writer: BufferedWriter, written: Callable[[], list[Any]]) -> None:
     write(writer, "SCHEMA")
     writer.write_records(bytearray())
     writer.flush()
-    assert written(capsysbinary) == []
+    assert written() == []
 
 
 @pytest.mark.parametrize("kind", ["RECORD", "LINE"])
 def test_a_signal_is_noticed_after_a_whole_record(
-    kind: str, writer: BufferedWriter, capsysbinary: pytest.CaptureFixture[bytes]
+    kind: str, writer: BufferedWriter, written: Callable[[], list[Any]]
 ) -> None:
     writer.shutdown = Shutdown()
     writer.shutdown.request(15)
     with pytest.raises(ShutdownRequested):
         write(writer, kind)
     write(writer, "STATE")
-    assert written(capsysbinary) == ["RECORD", "STATE"]
+    assert types_of(written()) == ["RECORD", "STATE"]
