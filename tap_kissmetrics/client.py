@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import typing as t
 from collections import deque
@@ -16,6 +17,7 @@ from typing_extensions import override
 
 from tap_kissmetrics.apis import get_api, quote_id, setting_of_url
 from tap_kissmetrics.errors import (
+    FORBIDDEN,
     error_for_connection,
     error_for_response,
     requested_url,
@@ -25,7 +27,7 @@ from tap_kissmetrics.sdk_extensions.pagination import OverlapPaginator
 from tap_kissmetrics.sdk_extensions.stream import AbortRunError, ExtendedStream
 
 if t.TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     import requests
     from requests.auth import AuthBase
@@ -33,6 +35,7 @@ if t.TYPE_CHECKING:
 
     from tap_kissmetrics.apis import Api
     from tap_kissmetrics.sdk_extensions.pagination import Page, ResultPage
+    from tap_kissmetrics.sdk_extensions.stream import Group
 
     PageT = t.TypeVar("PageT", bound=ResultPage)
 
@@ -226,6 +229,29 @@ class ListStream(KissmetricsStream):
                 if self._product_of.setdefault(key, product_id) != product_id:
                     continue
             yield record
+
+    @override
+    def name_partition(self, context: Context) -> str:
+        """Return the id of a product, with its name if the products were read."""
+        product_id = context["product_id"]
+        products = t.cast("ListStream", self.services.streams["products"])
+        for product in products.known_records:
+            if self.api.identity(product["id"]) == self.api.identity(product_id):
+                return f"{product_id} {product['name']!r}"
+        return str(product_id)
+
+    @override
+    def describe_failures(self, share: str, group: Group) -> str:
+        names = ", ".join(group.names)
+        if group.kind == FORBIDDEN:
+            remedy = "give the key access to them, or list the others in product_ids"
+            return f"{share} products are forbidden: {names}; {remedy}"
+        return f"{share} products failed: {names}: {group.cause}"
+
+    @property
+    def known_records(self) -> Iterable[Record]:
+        """The `lookup_columns` of the records that were read."""
+        return itertools.chain.from_iterable(self._lookup_records.values())
 
     def lookup_records(self) -> list[Record]:
         """Return the `lookup_columns` of each record, in the order of the list, which is read if it was not read yet.

@@ -10,6 +10,7 @@
         FatalSyncError
           FatalAPIError           not retried
             NotFoundError         the API has nothing there, or no longer
+            RefusedRequestError   the API does not understand the request
             NotThereError         a file of an export does not exist
             AbortRunError         no stream can be read: the run ends
               AuthenticationError
@@ -30,6 +31,7 @@ import re
 import socket
 import typing as t
 from http import HTTPStatus
+from http.client import responses
 from urllib.parse import urlsplit
 
 import requests
@@ -51,12 +53,6 @@ _RETRIABLE_STATUSES: t.Final = {
     HTTPStatus.TOO_MANY_REQUESTS,
 }
 
-_HINTS: t.Final = {
-    HTTPStatus.UNAUTHORIZED: "{api.unauthorized_hint}",
-    HTTPStatus.FORBIDDEN: "{api.login} cannot read {path}; deselect the stream or widen the access",
-    HTTPStatus.NOT_FOUND: "nothing at {path}; check {setting}{more}",
-}
-
 _NETWORK_ERRORS: t.Final = {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH}
 
 _find_refusal: t.Final = re.compile(r"Tunnel connection failed: 4(?!08|29)").search
@@ -76,30 +72,46 @@ class NotFoundError(FatalAPIError):
     """The API has nothing there, or no longer."""
 
 
+class RefusedRequestError(FatalAPIError):
+    """The API does not understand the request."""
+
+
+_FATAL_ERRORS: t.Final[dict[int, type[FatalAPIError]]] = {
+    HTTPStatus.BAD_REQUEST: RefusedRequestError,
+    HTTPStatus.UNAUTHORIZED: AuthenticationError,
+    HTTPStatus.NOT_FOUND: NotFoundError,
+    HTTPStatus.UNPROCESSABLE_ENTITY: RefusedRequestError,
+}
+
+FORBIDDEN: t.Final = "HTTP 403: Forbidden"
+"""The kind of an error that says that the credentials may not read something."""
+
+
 def error_for_response(
     status: int, response: requests.Response, *, api: Api, setting: str, body: object = None
 ) -> Exception | None:
     """Convert a status to the exception to raise, retriable where another attempt can help; None below 300.
 
     The status may be that of the response or one that its decoded body reports; `setting` is the one that holds the
-    URL.
+    URL. The `kind` of the exception is what the same status says of other requests.
     """
     if status < HTTPStatus.MULTIPLE_CHOICES:
         return None
-    message = _describe(status, response, api, setting, body)
-    if status == HTTPStatus.UNAUTHORIZED:
-        return AuthenticationError(message)
-    if status == HTTPStatus.NOT_FOUND:
-        return NotFoundError(message)
-    if status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIABLE_STATUSES:
-        return FatalAPIError(message)
+    message, kind = _describe(status, response, api, setting, body)
     retry_after = parse_retry_after(response)
-    if status == HTTPStatus.TOO_MANY_REQUESTS or retry_after is not None:
+    error: t.Any
+    if status in _FATAL_ERRORS:
+        error = _FATAL_ERRORS[status](message)
+    elif status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _RETRIABLE_STATUSES:
+        error = FatalAPIError(message)
+    elif status == HTTPStatus.TOO_MANY_REQUESTS or retry_after is not None:
         error = RateLimitError(message, response)
         error.retry_after = retry_after
         error.is_too_many_requests = status == HTTPStatus.TOO_MANY_REQUESTS
-        return error
-    return RetriableAPIError(message, response)
+    else:
+        error = RetriableAPIError(message, response)
+    error.kind = kind
+    return t.cast("Exception", error)
 
 
 def error_for_connection(error: requests.RequestException, setting: str) -> Exception:
@@ -134,44 +146,43 @@ def quote_message(body: object) -> str:
     return truncate("; ".join(_messages(body)))
 
 
-def _describe(status: int, response: requests.Response, api: Api, setting: str, body: object) -> str:
+def _describe(status: int, response: requests.Response, api: Api, setting: str, body: object) -> tuple[str, str]:
+    """Describe a status: the message, and what of it holds for other requests too."""
     path = REDACTOR.redact(urlsplit(response.url).path, is_own=True)
-    root, is_of_products = urlsplit(api.default_url).path, not path.endswith(("/accounts", "/products"))
-    more = " and product_ids" if is_of_products else ""
-    if setting == "api_url" and not path.startswith((f"{root}/", f"{METRIC_PATH}/")):
-        more = f", which ends with {root} by default"
-    parts = [f"HTTP {status}"]
-    known = HTTPStatus(status) if status in HTTPStatus._value2member_map_ else None
     body = _decode(response) if body is None else body
+    kind = ": ".join(filter(None, (f"HTTP {status}", responses.get(status))))
     if status < HTTPStatus.BAD_REQUEST:
-        host = _host(response.headers.get("Location", "")) or "no host that it names"
-        parts.append(
-            f"the API redirects {path} to {host}, and redirects are not followed, because "
-            f"that would send the credentials there; set {setting} to the right address"
+        try:
+            host = truncate(urlsplit(response.headers.get("Location", "")).netloc.rpartition("@")[2])
+        except ValueError:
+            host = ""
+        problem = (
+            f"HTTP {status}: the API redirects {path} to {host or 'no host that it names'}, and redirects are not "
+            f"followed, because that would send the credentials there; set {setting} to the right address"
         )
-    elif status == HTTPStatus.FORBIDDEN and body is None and (page := _describe_page(response)):
-        parts.append(f"{path} is refused by {page}, which is not from the API: check firewalls and proxies")
-    elif hint := _HINTS.get(known) if known else None:
-        parts.append(hint.format(path=path, api=api, setting=setting, more=more))
-    elif known:
-        parts.append(f"{known.phrase} for {path}")
+    elif status == HTTPStatus.UNAUTHORIZED:
+        problem = f"HTTP 401: {api.unauthorized_hint}"
+    elif status == HTTPStatus.FORBIDDEN and body is None and response.content.strip():
+        kind = "HTTP 403: a page that is not from the API: check firewalls and proxies"
+        problem = f"{kind}: {path}"
+    elif status == HTTPStatus.FORBIDDEN:
+        problem = f"HTTP 403: {api.login} cannot read {path}; deselect the stream or widen the access"
+    elif status == HTTPStatus.NOT_FOUND:
+        problem = f"HTTP 404: nothing at {path}; check {setting}{_what_else_to_check(path, api, setting)}"
+    else:
+        problem = f"{kind} for {path}"
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        kind += "; set requests_per_minute"
     if message := quote_message(body):
-        parts.append(f"API message: {message}")
-    return ": ".join(parts)
+        problem += f": API message: {message}"
+    return problem, kind
 
 
-def _describe_page(response: requests.Response) -> str:
-    """Say what a body is that is no JSON; empty where there is none."""
-    if b"<" in response.content or "html" in response.headers.get("Content-Type", "").lower():
-        return "an HTML page"
-    return "a text" if response.content.strip() else ""
-
-
-def _host(url: str) -> str | None:
-    try:
-        return truncate(urlsplit(url).netloc.rpartition("@")[2])
-    except ValueError:
-        return None
+def _what_else_to_check(path: str, api: Api, setting: str) -> str:
+    root = urlsplit(api.default_url).path
+    if setting == "api_url" and not path.startswith((f"{root}/", f"{METRIC_PATH}/")):
+        return f", which ends with {root} by default"
+    return "" if path.endswith(("/accounts", "/products")) else " and product_ids"
 
 
 def _decode(response: requests.Response) -> object:

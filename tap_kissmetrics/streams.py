@@ -23,7 +23,7 @@ class ProductsStream(ListStream):
 
     name = "products"
     path = "/products"
-    lookup_columns = ("id", "timezone")
+    lookup_columns = ("id", "name", "timezone")
     valid_replication_keys = ("created_at",)
 
 

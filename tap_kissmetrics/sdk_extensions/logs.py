@@ -28,8 +28,8 @@ REDACTED: t.Final = "(hidden)"
 MIN_DISTINCTIVE_LENGTH: t.Final = 12
 """Characters below which a secret may be an everyday word: only whole words are redacted."""
 
-MAX_LINE_LENGTH: t.Final = 4000
-"""Characters of a log message. The SDK logs whole schemas at DEBUG."""
+MAX_LINE_LENGTH: t.Final = 480
+"""Characters of a log message: with what stands before it, a line has 600 at most."""
 
 MAX_QUOTED_LENGTH: t.Final = 200
 """Characters of foreign text, such as an error of the API, that are shown."""
@@ -71,7 +71,8 @@ class Redactor:
             message = record.getMessage()
             redacted = self.redact(message, is_own=record.name.startswith(own_logger))
             if len(redacted) > MAX_LINE_LENGTH:
-                redacted = f"{redacted[:MAX_LINE_LENGTH]}... ({len(redacted):,} characters)"
+                shown = redacted[:MAX_LINE_LENGTH]
+                redacted = f"{shown.rpartition(' ')[0] or shown} ... ({len(redacted):,} characters)"
             if redacted != message:
                 record.msg, record.args = redacted, ()
         if record.exc_info:
@@ -126,9 +127,12 @@ def truncate(text: str) -> str:
 
 
 def shorten(text: str, length: int) -> str:
-    """Leave out the middle of text that is too long. What is left shows no part of a secret."""
+    """Leave out the middle of text that is too long, by whole words. What is left shows no part of a secret."""
     text = REDACTOR.redact(text, is_own=True)
-    return text if len(text) <= length else f"{text[: length * 2 // 3]}...{text[-length // 3 :]}"
+    if len(text) <= length:
+        return text
+    start, end = text[: length * 2 // 3], text[-length // 3 :]
+    return f"{start.rpartition(' ')[0] or start}...{end.partition(' ')[2] or end}"
 
 
 def first_cause(error: BaseException) -> BaseException:

@@ -11,6 +11,8 @@ import typing as t
 import backoff
 from singer_sdk.exceptions import RetriableAPIError
 
+from tap_kissmetrics.sdk_extensions.logs import duration
+
 if t.TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -89,7 +91,8 @@ def retrying(  # noqa: PLR0913 - a budget needs a clock
     @functools.wraps(func)
     def repeat(*args: t.Any, **kwargs: t.Any) -> t.Any:
         waits = {RetriableAPIError: _exponential(factor, factor), RateLimitError: _exponential(factor)}
-        ends = {RetriableAPIError: now() + max_time, RateLimitError: now() + MAX_RATE_LIMIT_TIME * factor}
+        start = now()
+        ends = {RetriableAPIError: start + max_time, RateLimitError: start + MAX_RATE_LIMIT_TIME * factor}
         while True:
             try:
                 result = func(*args, **kwargs)
@@ -99,6 +102,8 @@ def retrying(  # noqa: PLR0913 - a budget needs a clock
                 left = ends[kind] - now()
                 if left <= 0 or type(error) in errors:
                     errors.add(type(error))
+                    if (spent := now() - start) >= 1:
+                        error.add_note(f"gave up after {duration(spent)}")
                     raise
                 seconds = min(max(next(waits[kind]), _minimum_wait(error, factor)), left)
                 on_retry(error, seconds)

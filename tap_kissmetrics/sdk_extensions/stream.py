@@ -73,7 +73,35 @@ def shared_table(stream_maps: Mapping[str, Iterable[StreamMap]]) -> str | None:
 
 
 class StreamError(SingerSDKError):
-    """A stream could not be read to its end; the remaining streams are still synced."""
+    """A stream could not be read to its end; the remaining streams are still synced.
+
+    `cause` says what happened, and `kind` says it without what differs from stream to stream, such as a path.
+    """
+
+    def __init__(self, stream: str, cause: str, kind: str = "") -> None:
+        super().__init__(f"{stream}: {cause}")
+        self.cause = cause
+        self.kind = kind or cause
+
+
+class Group(t.NamedTuple):
+    """What failed in the same way."""
+
+    kind: str
+    names: list[str]
+    cause: str
+    """In full if it is that of one, else without what differs."""
+
+
+def group_by_kind(failures: Iterable[tuple[str, StreamError]]) -> list[Group]:
+    """Group failures, each with the name of what failed, by what happened."""
+    kinds: dict[str, dict[str, StreamError]] = {}
+    for name, error in failures:
+        kinds.setdefault(error.kind, {})[name] = error
+    return [
+        Group(kind, list(errors), kind if len(errors) > 1 else next(iter(errors.values())).cause)
+        for kind, errors in kinds.items()
+    ]
 
 
 class AbortRunError(FatalAPIError):
@@ -118,7 +146,8 @@ class ExtendedStream(RESTStream[int]):
         self.services = services
         services.streams[self.name] = self
         self._bookmark: dt.datetime | None = None
-        self._failed_partitions: dict[str, list[str]] = {}
+        self._failures: list[tuple[Context, StreamError]] = []
+        """The partitions that failed."""
         self.is_complete = True
         """False if records may be missing; then no ACTIVATE_VERSION is sent."""
         tap.logger.getChild(self.name).addFilter(drop_redundant)
@@ -202,9 +231,7 @@ class ExtendedStream(RESTStream[int]):
                 raise
             # The other partitions are still read; the bookmark of this one stays.
             self.state_manager.discard_progress(context)
-            message = str(error).removeprefix(f"{self.name}: ")
-            unnamed = [f"{name} {value}" for name, value in context.items() if str(value) not in message]
-            self._failed_partitions.setdefault(message, []).extend(unnamed)
+            self._failures.append((context, error))
         finally:
             self.services.writer.flush()  # the SDK writes no STATE, which would flush, if it has not changed
 
@@ -248,12 +275,22 @@ class ExtendedStream(RESTStream[int]):
 
     def raise_failed_partitions(self) -> None:
         """Raise `StreamError` if partitions failed. Called by the tap after the last one."""
-        causes = [
-            f"{cause} ({', '.join(unnamed)})" if 0 < len(unnamed) < len(self.partitions or ()) else cause
-            for cause, unnamed in self._failed_partitions.items()
-        ]
-        if causes:
-            raise StreamError(f"{self.name}: {'; '.join(causes)}")
+        if not self._failures:
+            return
+        partitions = self.partitions or []
+        if len(partitions) == 1:
+            raise self._failures[0][1]
+        groups = group_by_kind([(self.name_partition(context), error) for context, error in self._failures])
+        causes = [self.describe_failures(f"{len(group.names)} of {len(partitions)}", group) for group in groups]
+        raise StreamError(self.name, "; ".join(causes), "; ".join(group.kind for group in groups))
+
+    def name_partition(self, context: Context) -> str:
+        """Return what messages call a partition."""
+        return ", ".join(map(str, context.values()))
+
+    def describe_failures(self, share: str, group: Group) -> str:
+        """Describe partitions that failed in the same way; `share` is such as "3 of 6"."""
+        return f"{share} failed: {', '.join(group.names)}: {group.cause}"
 
     @contextmanager
     def wrap_errors(self) -> Iterator[None]:
@@ -263,8 +300,9 @@ class ExtendedStream(RESTStream[int]):
         except AbortRunError:
             raise
         except (FatalAPIError, RetriableAPIError) as error:
-            msg = f"{self.name}: {error}"
-            raise StreamError(msg) from error
+            notes = getattr(error, "__notes__", ())
+            kind = getattr(error, "kind", str(error))
+            raise StreamError(self.name, "; ".join((str(error), *notes)), "; ".join((kind, *notes))) from error
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record | None:
@@ -294,8 +332,8 @@ class ExtendedStream(RESTStream[int]):
             cause = first_cause(error)
             hint = "; install the package faker" if str(cause).startswith("'fake' is not defined") else ""
             described = f"{type(cause).__name__}: {truncate(str(cause))}{hint}"
-            msg = f"{self.name}: stream_maps: failed for the record with {key}: {described}"
-            raise StreamError(msg) from error
+            msg = f"stream_maps: failed for the record with {key}: {described}"
+            raise StreamError(self.name, msg) from error
 
     @cached_property
     def _mapped_columns(self) -> dict[str, Collection[str]]:

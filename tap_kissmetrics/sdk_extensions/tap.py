@@ -45,6 +45,7 @@ from tap_kissmetrics.sdk_extensions.stream import (
     ExtendedStream,
     Services,
     StreamError,
+    group_by_kind,
     shared_table,
     unmatched_maps,
 )
@@ -204,7 +205,7 @@ class ExtendedTap(Tap):
         if self.state:
             self.state_writer.write_state(self.state)
         self.message_writer.hold_schemas = True
-        failures: dict[str, list[str]] = {}
+        failures: list[tuple[str, StreamError]] = []
         for stream in streams:
             if not stream.selected:
                 self.logger.info("Skipping deselected stream '%s'.", stream.name)
@@ -213,7 +214,7 @@ class ExtendedTap(Tap):
                 for number, stream in enumerate(selected, 1):
                     position = f"stream {number} of {len(selected)}" if len(selected) > 1 else ""
                     if error := self._sync_stream(stream, position, line):
-                        failures.setdefault(str(error).removeprefix(f"{stream.name}: "), []).append(stream.name)
+                        failures.append((stream.name, error))
         except (ShutdownRequested, AbortRunError) as error:
             if self.message_writer.has_written or isinstance(error, ShutdownRequested):
                 # Not through the state writer, which leaves out a state that has not changed.
@@ -224,9 +225,9 @@ class ExtendedTap(Tap):
         self.logger.info("Total: %s", summary(records, skipped, session.request_count, seconds))
         if failures:
             # With the causes, for Meltano shows the last lines of a log.
-            causes = (f"{', '.join(names)}: {shorten(cause, MAX_CAUSE_LENGTH)}" for cause, names in failures.items())
-            count = sum(map(len, failures.values()))
-            msg = f"{count} of {plural(len(selected), 'stream')} failed: {'; '.join(causes)}"
+            groups = group_by_kind(failures)
+            causes = (f"{', '.join(group.names)}: {shorten(group.cause, MAX_CAUSE_LENGTH)}" for group in groups)
+            msg = f"{len(failures)} of {plural(len(selected), 'stream')} failed: {'; '.join(causes)}"
             raise StreamsFailedError(msg)
 
     def _sync_stream(self, stream: ExtendedStream, position: str, line: TerminalLine | None) -> StreamError | None:
