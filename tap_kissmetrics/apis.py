@@ -24,6 +24,10 @@ if t.TYPE_CHECKING:
     Settings: t.TypeAlias = Mapping[str, t.Any]
 
 
+DEFAULT_PAGE_SIZES: t.Final = (20, 50)
+"""Lengths of pages that were asked for without a limit: lists of the Core API, and everything else."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Api:
     """One of the APIs: its defaults, its credentials, and the type of its ids."""

@@ -15,7 +15,7 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from typing_extensions import override
 
-from tap_kissmetrics.apis import get_api, quote_id, setting_of_url
+from tap_kissmetrics.apis import DEFAULT_PAGE_SIZES, get_api, quote_id, setting_of_url
 from tap_kissmetrics.errors import (
     FORBIDDEN,
     error_for_connection,
@@ -177,7 +177,7 @@ class ListStream(KissmetricsStream):
 
     @override
     def get_new_paginator(self) -> OverlapPaginator:  # type: ignore[override]  # the SDK's loop is not used
-        return OverlapPaginator(self.api.page_size(self.config))
+        return OverlapPaginator(self.api.page_size(self.config), DEFAULT_PAGE_SIZES)
 
     @override
     def request_records(self, context: Context | None) -> Iterator[Record]:

@@ -10,7 +10,16 @@ from singer_sdk import typing as th
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from typing_extensions import override
 
-from tap_kissmetrics.apis import CORE, find_zone, get_api, metric_url, query_url, quote_id, resolve_preset
+from tap_kissmetrics.apis import (
+    CORE,
+    DEFAULT_PAGE_SIZES,
+    find_zone,
+    get_api,
+    metric_url,
+    query_url,
+    quote_id,
+    resolve_preset,
+)
 from tap_kissmetrics.client import KissmetricsStream
 from tap_kissmetrics.queries import CoreQuery, V3Query
 from tap_kissmetrics.rows import (
@@ -109,7 +118,7 @@ class ResultStream(KissmetricsStream):
 
     def _read(self, query: Query) -> Iterator[Record]:
         """Request the first page until the query is completed, then the others; yield a record for each row."""
-        paginator = RowPaginator(self.api.page_size(self.config))
+        paginator = RowPaginator(self.api.page_size(self.config), DEFAULT_PAGE_SIZES)
         request_page = self.request_decorator(partial(self._request_page, query, paginator))
         timeout = float(self.config["query_timeout"])
         deadline = waiting.monotonic() + timeout

@@ -59,13 +59,36 @@ class _Paginator:
     """The request that comes next: `page_size` rows from `offset`, unless `finished`.
 
     For each page, call `validate` (if it raises `RetriableAPIError`, the page is to be requested again), then `update`.
+    `default_sizes` are lengths at which the server may cut a page although it was asked for more.
     """
 
-    def __init__(self, page_size: int) -> None:
+    def __init__(self, page_size: int, default_sizes: t.Collection[int] = ()) -> None:
         self.page_size = max(page_size, 2)  # the overlap, and one row more
         self.offset = 0
         self.finished = False
+        self._default_sizes = default_sizes
+        self._longest_page = 0
+        self._was_full = False
+        self._is_end_seen = False
         self._empty_first_pages = 0
+
+    def _move_to_end_of(self, page: ResultPage) -> None:
+        """Request the overlap next, which is the last row of this page, even if it is the only row."""
+        length = len(page.rows)
+        self._longest_page = max(self._longest_page, length)
+        is_longest = bool(page.offset) and length == self._longest_page
+        self._was_full = length > 1 and (length >= page.limit or length in self._default_sizes or is_longest)
+        self._is_end_seen = False
+        self.offset = page.end - 1
+
+    def _believes_end(self, page: ResultPage) -> bool:
+        """Return whether a page of the overlap alone is the end, which takes two witnesses.
+
+        One is the page; the other is `total`, or that the page before it was not full, or that it came twice.
+        """
+        is_believed = page.end == page.total or not self._was_full or self._is_end_seen
+        self._is_end_seen = True
+        return is_believed
 
     def _believes_empty_page(self, page: ResultPage, *, had_rows: bool = False) -> bool:
         """Count an empty first page, and return whether it was empty often enough.
@@ -90,17 +113,16 @@ class OverlapPaginator(_Paginator):
     - It starts with an earlier record: rows were inserted before it. At its end the list is read again, until nothing
       moved or nothing new was found.
 
-    A page of one record has no room for an overlap, so the one after it is requested from the next offset, and has to
-    be empty.
+    The end is a page of the overlap alone. Nothing is requested beyond it: a list of one record is requested once
+    more, unless its `total` is one.
     """
 
-    def __init__(self, page_size: int) -> None:
-        super().__init__(page_size)
+    def __init__(self, page_size: int, default_sizes: t.Collection[int] = ()) -> None:
+        super().__init__(page_size, default_sizes)
         self._predicted = range(0)
         self._seen: dict[RecordId, int] = {}
         """The latest pass in which each record was read."""
         self._first_total: int | None = None
-        self._longest_page = 0
         self._last_step = 0
         self._wasted_pages_left = MAX_WASTED_PAGES
         self._pass = 0
@@ -108,15 +130,10 @@ class OverlapPaginator(_Paginator):
 
     def _start_pass(self) -> None:
         if self._pass == MAX_PASSES:
-            if self._longest_page == 1:
-                msg = (
-                    "the server sends one record a page: pages cannot overlap, so missing records would not be noticed"
-                )
-            else:
-                msg = (
-                    f"the list changed each of the {MAX_PASSES} times that it was read: "
-                    "raise page_size, so that it is read faster, or run at a calmer time"
-                )
+            msg = (
+                f"the list changed each of the {MAX_PASSES} times that it was read: "
+                "raise page_size, so that it is read faster, or run at a calmer time"
+            )
             raise FatalAPIError(msg)
         self._pass += 1
         self.offset = 0
@@ -147,29 +164,21 @@ class OverlapPaginator(_Paginator):
     def update(self, page: Page) -> list[Record]:
         """Take in a validated page, set the next offset, and return the records that were in no page before.
 
-        Raises `FatalAPIError` if pages do not overlap, or the list does not stop changing.
+        Raises `FatalAPIError` if the server ignores `offset`, or the list does not stop changing.
         """
         self._predicted = range(0)
-        self._longest_page = max(self._longest_page, len(page.ids))
         overlaps = not page.offset or (bool(page.ids) and self._was_read(page.ids[0]))
         self._check_progress(page, overlaps=overlaps)
-        is_after_one_record = page.offset > self._overlap_offset
         if not page.ids and not page.offset:
             if self._believes_empty_page(page, had_rows=bool(self._seen)):
                 self._end_pass()
             return []
         self._empty_first_pages = 0
-        if not page.ids and is_after_one_record:
-            self._end_pass()
-            return []
         if not overlaps:
-            if is_after_one_record:
-                self._start_pass()  # perhaps a second record was added just now
-            else:
-                self._step_back = max(2 * self._step_back, self._longest_page - 1, 1)
-                self.offset = max(page.offset - self._step_back, 0)
+            self._step_back = max(2 * self._step_back, self._longest_page - 1)
+            self.offset = max(page.offset - self._step_back, 0)
             return []
-        if page.offset and not self._step_back and (is_after_one_record or page.ids[0] != self._overlap_id):
+        if page.offset and not self._step_back and page.ids[0] != self._overlap_id:
             self._has_moved = True
         new = []
         for key, record in zip(page.ids, page.rows, strict=True):
@@ -178,9 +187,12 @@ class OverlapPaginator(_Paginator):
             self._seen[key] = self._pass
         self._found_new |= bool(new)
         if page.ids == [self._overlap_id] and page.offset == self._overlap_offset:
+            if self._believes_end(page):
+                self._end_pass()
+            return new
+        self._continue_after(page)
+        if page.end == page.total == 1:
             self._end_pass()
-        else:
-            self._continue_after(page)
         return new
 
     def _was_read(self, key: RecordId) -> bool:
@@ -191,7 +203,7 @@ class OverlapPaginator(_Paginator):
         self._first_id = self._first_id if page.offset else page.ids[0]
         self._overlap_id = page.ids[-1]
         self._overlap_offset = page.end - 1
-        self.offset = max(self._overlap_offset, 1)
+        self._move_to_end_of(page)
         # Expect pages as long as this one, unless lengths vary.
         step = len(page.ids) - 1
         if step and page.total is not None and (not page.offset or step == self._last_step):
@@ -242,8 +254,8 @@ class RowPaginator(_Paginator):
     comes again and again, the rows may really be equal: that is believed for a hundred pages.
     """
 
-    def __init__(self, page_size: int) -> None:
-        super().__init__(page_size)
+    def __init__(self, page_size: int, default_sizes: t.Collection[int] = ()) -> None:
+        super().__init__(page_size, default_sizes)
         self._total: int | None = None
         self._overlap: list[t.Any] = []
         """The last row, if the next page has to start with it."""
@@ -271,28 +283,25 @@ class RowPaginator(_Paginator):
     def update(self, page: ResultPage) -> list[tuple[int, t.Any]]:
         """Take in a validated page, set the next offset, and return the new rows, each with its position.
 
-        Raises `FatalAPIError` if pages do not overlap, or the server seems to ignore `offset`.
+        Raises `FatalAPIError` if the server seems to ignore `offset`.
         """
-        if not page.rows and not page.offset:
+        if not page.rows:
             self.finished = self._believes_empty_page(page)
             return []
         self._total = page.total
-        overlap = len(self._overlap)
-        if page.offset and not overlap and page.rows:
-            msg = "the server sends one row a page: pages cannot overlap, so missing rows would not be noticed"
-            raise FatalAPIError(msg)
-        new = list(enumerate(page.rows, page.offset))[overlap:]
-        self.finished = not new or (page.end == page.total and len(page.rows) < page.limit)
+        new = list(enumerate(page.rows, page.offset))[len(self._overlap) :]
+        if not new:
+            self.finished = self._believes_end(page)
+            return []
         try:
             self._check_equal_pages(page)
             # A copy, because the rows themselves are changed before the next page arrives.
-            last = copy.deepcopy(page.rows[-1:])
+            self._overlap = copy.deepcopy(page.rows[-1:])
         except RecursionError:
             msg = f"row {page.end - 1} is nested too deeply"
             raise FatalAPIError(msg) from None
-        # A page of one row could only be followed by itself.
-        self._overlap = last if len(page.rows) > 1 or overlap else []
-        self.offset = page.end - len(self._overlap)
+        self._move_to_end_of(page)
+        self.finished = page.end == page.total and not self._was_full
         return new
 
     def _check_equal_pages(self, page: ResultPage) -> None:

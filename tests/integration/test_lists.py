@@ -57,7 +57,10 @@ class TestLists:
         most = min(limit, cap or limit)
         for resource, count in big.counts.items():
             asked = [request for request in sandbox.requests if request.resource == resource]
-            assert len(asked) <= math.ceil((count - 1) / (most - 1)) + 1
+            end = (
+                1 if form == "envelope" else 2
+            )  # without a total, a full last page is followed twice by its last record
+            assert len(asked) <= math.ceil((count - 1) / (most - 1)) + end
             assert all(request.query.keys() == {"limit", "offset"} for request in asked)
             assert {request.query["limit"] for request in asked} == {str(limit)}
             offsets = [int(request.query["offset"]) for request in asked]

@@ -198,7 +198,8 @@ def test_survives(
     assert_every_record_once(run, sandbox.account)
     assert_says(run, case.says)
     if case.pause:
-        gap = next(again[1] - again[0] for again in moments.values() if len(again) > 1)
+        # The end of a list may be requested twice as well, without a pause.
+        gap = max(again[1] - again[0] for again in moments.values() if len(again) > 1)
         assert case.pause <= gap < case.within
 
 

@@ -88,7 +88,7 @@ def walk(server: ListServer, page_size: int, most: int, ahead: int = 1) -> list[
     After `most` requests the walk has no end. With `ahead` pages under way at once, from 2 on, those foreseen are
     fetched before their turn, the last one first.
     """
-    pages, emitted = OverlapPaginator(page_size), []
+    pages, emitted = OverlapPaginator(page_size, default_sizes=(20, 50)), []
     fetched: dict[int, Any] = {}
     while not pages.finished:
         assert server.requests < most, "the walk has no end"
