@@ -24,7 +24,10 @@ if t.TYPE_CHECKING:
     Settings: t.TypeAlias = Mapping[str, t.Any]
 
 
-DEFAULT_PAGE_SIZES: t.Final = (20, 50)
+RESULT_PAGE_SIZE: t.Final = 50
+"""Rows of a page of a result that was asked for without a limit."""
+
+DOCUMENTED_PAGE_SIZES: t.Final = (20, RESULT_PAGE_SIZE)
 """Lengths of pages that were asked for without a limit: lists of the Core API, and everything else."""
 
 
@@ -38,6 +41,9 @@ class Api:
     title: str
     default_url: str
     default_page_size: int
+    documented_page_size: int
+    """Records of a page that was asked for without a limit."""
+
     default_requests_per_minute: int | None = None
 
     login: str
@@ -99,6 +105,7 @@ CORE: t.Final = Api(
     title="Core API",
     default_url="https://api.kissmetrics.com/core",
     default_page_size=1000,
+    documented_page_size=20,
     login="api_token",
     credentials=("api_token",),
     settings=("query_url",),
@@ -112,6 +119,7 @@ V3: t.Final = Api(
     title="Query API",
     default_url="https://query.kissmetrics.io/v3",
     default_page_size=10_000,
+    documented_page_size=50,
     default_requests_per_minute=15,
     login="username",
     credentials=("username", "password"),

@@ -15,9 +15,10 @@ from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 from singer_sdk.schema.source import SchemaDirectory, StreamSchema
 from typing_extensions import override
 
-from tap_kissmetrics.apis import DEFAULT_PAGE_SIZES, get_api, quote_id, setting_of_url
+from tap_kissmetrics.apis import DOCUMENTED_PAGE_SIZES, get_api, quote_id, setting_of_url
 from tap_kissmetrics.errors import (
     FORBIDDEN,
+    RefusedRequestError,
     error_for_connection,
     error_for_response,
     requested_url,
@@ -34,9 +35,10 @@ if t.TYPE_CHECKING:
     from singer_sdk.helpers.types import Context, Record
 
     from tap_kissmetrics.apis import Api
-    from tap_kissmetrics.sdk_extensions.pagination import Page, ResultPage
+    from tap_kissmetrics.sdk_extensions.pagination import Page, ResultPage, RowPaginator
     from tap_kissmetrics.sdk_extensions.stream import Group
 
+    T = t.TypeVar("T")
     PageT = t.TypeVar("PageT", bound=ResultPage)
 
 SCHEMAS: t.Final = files(__package__) / "schemas"
@@ -126,6 +128,34 @@ class KissmetricsStream(ExtendedStream):
             self.stream_logger.warning("an empty list comes with unknown fields: %s", ", ".join(page.unknown))
         return page
 
+    @property
+    def page_size(self) -> int:
+        """The number of records to ask for in one request."""
+        return self.services.page_size or self.api.page_size(self.config)
+
+    def request_accepted_size(
+        self, request: Callable[[], T], paginator: OverlapPaginator | RowPaginator, documented: int
+    ) -> T:
+        """Request a page; where the API refuses the tap's own `page_size`, use the documented one from now on."""
+        try:
+            return request()
+        except RefusedRequestError as error:
+            if self.config.get("page_size"):
+                msg = f"{error}; check page_size"
+                raise RefusedRequestError(msg) from None
+            own = paginator.page_size
+            if paginator.offset or own <= documented:
+                raise
+            paginator.page_size = documented
+            try:
+                page = request()
+            except (FatalAPIError, RetriableAPIError):
+                paginator.page_size = own
+                raise error from None
+        self.services.page_size = documented
+        self.stream_logger.info("the API refuses pages of %d: asking for %d from now on", own, documented)
+        return page
+
     def _warn_repaired(self, description: str) -> None:
         if not self._is_repair_reported:
             self._is_repair_reported = True
@@ -177,7 +207,7 @@ class ListStream(KissmetricsStream):
 
     @override
     def get_new_paginator(self) -> OverlapPaginator:  # type: ignore[override]  # the SDK's loop is not used
-        return OverlapPaginator(self.api.page_size(self.config), DEFAULT_PAGE_SIZES)
+        return OverlapPaginator(self.page_size, DOCUMENTED_PAGE_SIZES)
 
     @override
     def request_records(self, context: Context | None) -> Iterator[Record]:
@@ -187,8 +217,11 @@ class ListStream(KissmetricsStream):
         self.progress.part = f"product {parts.index(dict(context)) + 1} of {len(parts)}" if context else ""
         lookup: list[Record] = []
         paginator = self.get_new_paginator()
+        request = partial(self._request_page, url, paginator)
         # A page that does not fit is requested again.
-        request_page = self.request_decorator(partial(self._request_page, url, paginator))
+        request_page = self.request_decorator(
+            partial(self.request_accepted_size, request, paginator, self.api.documented_page_size)
+        )
         with self.get_http_request_counter() as counter:
             counter.with_context(context)
             while not paginator.finished:

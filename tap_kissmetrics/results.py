@@ -12,7 +12,8 @@ from typing_extensions import override
 
 from tap_kissmetrics.apis import (
     CORE,
-    DEFAULT_PAGE_SIZES,
+    DOCUMENTED_PAGE_SIZES,
+    RESULT_PAGE_SIZE,
     find_zone,
     get_api,
     metric_url,
@@ -118,8 +119,9 @@ class ResultStream(KissmetricsStream):
 
     def _read(self, query: Query) -> Iterator[Record]:
         """Request the first page until the query is completed, then the others; yield a record for each row."""
-        paginator = RowPaginator(self.api.page_size(self.config), DEFAULT_PAGE_SIZES)
-        request_page = self.request_decorator(partial(self._request_page, query, paginator))
+        paginator = RowPaginator(self.page_size, DOCUMENTED_PAGE_SIZES)
+        request = partial(self._request_page, query, paginator)
+        request_page = self.request_decorator(partial(self.request_accepted_size, request, paginator, RESULT_PAGE_SIZE))
         timeout = float(self.config["query_timeout"])
         deadline = waiting.monotonic() + timeout
         interval = MIN_POLL_INTERVAL

@@ -120,6 +120,9 @@ class Services:
     user_agent: str
     sync_start: dt.datetime
 
+    page_size: int | None = None
+    """That of the whole run, once the API has refused another one."""
+
     streams: dict[str, ExtendedStream] = field(default_factory=dict)
     """The streams by their names: one may look another up."""
 
