@@ -149,9 +149,11 @@ def get_api(settings: Settings) -> Api:
 
 
 def reads_api(settings: Settings) -> bool:
-    """Return False if only exports are read: there are no credentials, and no results to ask for."""
-    needs_api = ("report_ids", "metric_ids", "queries", *(api.login for api in APIS.values()))
-    return not settings.get("export_urls") or any(settings.get(name) for name in needs_api)
+    """Return False if only exports are read: nothing is set that an API alone needs, not even an empty credential."""
+    credentials = {name for api in APIS.values() for name in api.credentials}
+    of_apis = ("api", "api_url", "product_ids", "report_ids", "metric_ids", "queries")
+    is_given = any(settings.get(name) for name in of_apis) or not credentials.isdisjoint(settings)
+    return is_given or not settings.get("export_urls")
 
 
 def query_url(settings: Settings) -> str:

@@ -55,14 +55,14 @@ SETTINGS: t.Final[dict[str, t.Any]] = th.PropertiesList(
     ),
     th.Property(
         "api_token",
-        _text(r"^[\x21-\x7e]+(?!\n)$", 'the bare token, without spaces, line breaks and the word "Bearer"'),
+        _text(r"^[\x21-\x7e]*(?!\n)$", 'the bare token, without spaces, line breaks and the word "Bearer"'),
         secret=True,
         title="API token",
         description="Core API: a Personal Token (Account settings, Manage API Tokens). Not needed for --discover.",
     ),
     th.Property(
         "username",
-        _text(r"^[^:\x00-\x1f\x7f\ud800-\udfff]+(?!\n)$", "text without colons and line breaks"),
+        _text(r"^[^:\x00-\x1f\x7f\ud800-\udfff]*(?!\n)$", "text without colons and line breaks"),
         secret=True,
         title="User",
         description="Query API: an API key, or the email address of a user. Not needed for --discover.",

@@ -117,6 +117,8 @@ class TapKissmetrics(ExtendedTap):
             find_bundle(S3_BUNDLE_VARIABLES)
         if reads_api(self.config):
             self.logger.info("Reading the %s at %s", api.title, url)
+        else:
+            self.logger.info("Reading raw events only: there are no credentials of Kissmetrics")
         limits = Limits(
             max_concurrency=int(self.config["max_concurrency"]),
             requests_per_minute=api.requests_per_minute(self.config),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import typing as t
@@ -12,10 +13,10 @@ from singer_sdk.helpers._batch import BatchConfig
 from singer_sdk.singerlib import Schema
 
 from tap_kissmetrics.apis import APIS, CORE, V3, describe_core_range_error, get_api, normalize_url, reads_api
-from tap_kissmetrics.sdk_extensions.files import S3, parse_folder_url
+from tap_kissmetrics.sdk_extensions.files import parse_folder_url
 from tap_kissmetrics.sdk_extensions.inputs import InputError, blame, quote, schema_problems
 from tap_kissmetrics.sdk_extensions.state import parse_instant
-from tap_kissmetrics.settings import ALL
+from tap_kissmetrics.settings import ALL, SETTINGS
 
 if t.TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping
@@ -29,15 +30,14 @@ _is_placeholder: t.Final = re.compile(r"<.*>|\$\w+|\$?\{.*\}|your[-_ ].*", re.IG
 
 
 def normalize_settings(settings: Settings) -> Settings:
-    """Return the settings in canonical form: `api` in lower case, `["*"]` for `*`, no empty credentials."""
-    normal = dict(settings)
+    """Return the settings in canonical form: `api` in lower case or absent, and a list for one text."""
+    lists = {name for name, definition in SETTINGS["properties"].items() if "array" in definition["type"]}
+    normal = {name: [value] if name in lists and isinstance(value, str) else value for name, value in settings.items()}
     if isinstance(api := settings.get("api"), str):
         normal["api"] = api.strip().lower()
-    # Meltano passes on a variable without a value as empty text.
-    for name in ("api", *(name for api in APIS.values() for name in api.credentials)):
-        if normal.get(name) == "":
-            del normal[name]
-    return normal | {name: [ALL] for name in ("report_ids", "metric_ids") if settings.get(name) == ALL}
+        if not normal["api"]:  # Meltano passes on a variable without a value
+            del normal["api"]
+    return normal
 
 
 def validate_settings(
@@ -56,6 +56,7 @@ def validate_settings(
         problems += _wrong_urls_and_dates(settings, api)
         problems += _wrong_queries(settings.get("queries") or [], reserved_names)
         problems += _wrong_batch_config(settings.get("batch_config"))
+        problems += _missing_extras(settings)
     if problems:
         raise InputError("; ".join(dict.fromkeys(problems)))
 
@@ -130,12 +131,23 @@ def _wrong_urls_and_dates(settings: Settings, api: Api) -> Iterator[str]:
             yield f"{name}: is not a URL (its value is not shown)"
     for url in settings.get("export_urls") or ():
         try:
-            protocol = parse_folder_url(url).protocol
+            parse_folder_url(url)
         except ValueError as error:
             yield f"export_urls: {error}"
-        else:
-            if protocol == S3 and not find_spec("s3fs"):
-                yield "export_urls: s3:// needs the extra s3: pip install 'tap-kissmetrics[s3]'"
+
+
+def _missing_extras(settings: Settings) -> Iterator[str]:
+    """Yield the settings that need a package which is not installed, and the extra that has it."""
+    urls = " ".join(settings.get("export_urls") or ()).lower()
+    maps = json.dumps([settings.get(name) for name in ("stream_maps", "faker_config")], default=str)
+    files = json.dumps(settings.get("batch_config"), default=str)
+    for setting, extra, package, is_used in (
+        ("export_urls", "s3", "s3fs", "s3:" in urls),
+        ("stream_maps", "faker", "faker", bool(re.search(r"\bfake\b", maps)) or bool(settings.get("faker_config"))),
+        ("batch_config", "parquet", "pyarrow", '"parquet"' in files),
+    ):
+        if is_used and not find_spec(package):
+            yield f"{setting} needs the extra {extra}: pip install 'tap-kissmetrics[{extra}]'"
 
 
 def _wrong_queries(queries: list[Settings], reserved_names: Collection[str]) -> Iterator[str]:

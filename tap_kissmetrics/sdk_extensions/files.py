@@ -19,7 +19,7 @@ from fsspec.exceptions import FSTimeoutError
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.sdk_extensions.http import is_not_trusted, speaks_no_tls
-from tap_kissmetrics.sdk_extensions.inputs import quote
+from tap_kissmetrics.sdk_extensions.inputs import mask_url, quote
 from tap_kissmetrics.sdk_extensions.logs import REDACTOR, describe_cause
 from tap_kissmetrics.sdk_extensions.retry import RateLimitError
 
@@ -49,19 +49,21 @@ def parse_folder_url(url: str) -> FolderUrl:
         msg = "must not be empty"
         raise ValueError(msg)
     scheme = found[1].lower() if (found := re.match(r"\s*([A-Za-z][A-Za-z0-9+.-]+):", url)) else ""
+    if ":" in url.rpartition("@")[0]:
+        msg = f"must not hold a user and a password: {mask_url(url)!r}"
+        raise ValueError(msg)
     if not scheme or (scheme not in {"file", S3} and "://" not in url):
         return FolderUrl("file", _real_path(url))
     url = url.strip()
     rest = url.partition(":")[2].removeprefix("//")
-    if set("@?#") & set(rest):
-        msg = "must not hold a user, a password, a query or a fragment (it is not shown)"
+    if set("?#") & set(rest):
+        msg = f"must not hold a query or a fragment: {mask_url(url)!r}"
         raise ValueError(msg)
     if scheme == "file" and (found := re.fullmatch("(?i:localhost)?(/.*)", rest)):
         return FolderUrl("file", _real_path(unquote(found[1])))
     if scheme == S3 and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", rest.partition("/")[0]):
         return FolderUrl(S3, rest.rstrip("/"))
-    shown = "the given value, which is not shown because it may hold a secret" if ":" in rest else quote(url)
-    msg = f"must be s3://bucket/prefix, file:///folder or the path of a folder, not {shown}"
+    msg = f"must be s3://bucket/prefix, file:///folder or the path of a folder, not {quote(mask_url(url))}"
     raise ValueError(msg)
 
 
@@ -336,6 +338,8 @@ def _convert(error: Exception, place: str) -> Exception:
     if status in {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}:
         return RateLimitError(f"{place}: {cause}")
     hint = "; check the credentials and their permissions" if status == HTTPStatus.FORBIDDEN else ""
+    if type(error).__name__ == "NoCredentialsError":
+        hint = f"; set {' and '.join(CREDENTIAL_VARIABLES[:2])}, or AWS_PROFILE"
     if is_not_trusted(cause) or speaks_no_tls(cause):
         hint = "; check AWS_CA_BUNDLE and AWS_ENDPOINT_URL"
     elif _is_transient(error, status):

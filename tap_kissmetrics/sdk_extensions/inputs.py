@@ -168,8 +168,8 @@ def normalize_log_level(prefix: str) -> None:
 def schema_problems(settings: Settings, schema: Mapping[str, t.Any]) -> Iterator[tuple[str, str]]:
     """Yield each setting that does not fit its JSON Schema, and why.
 
-    A pattern is described by the description beside it. The values of secrets, and of URLs, which may hold one, are
-    never shown.
+    A pattern is described by the description beside it. The values of secrets are never shown, nor is what may be one
+    in a URL.
     """
     for name, value in settings.items():
         definition = schema["properties"].get(name, {})
@@ -178,15 +178,24 @@ def schema_problems(settings: Settings, schema: Mapping[str, t.Any]) -> Iterator
         if not error:
             continue
         formats = {definition.get("format"), definition.get("items", {}).get("format")}
-        is_hidden = definition.get("secret") or formats & {"uri", "uri-reference"}
+        is_url = bool(formats & {"uri", "uri-reference"})
+        is_hidden = definition.get("secret") or (is_url and error.validator != "pattern")
         problem = shorten(error.message, 2 * MAX_SHOWN_LENGTH)
         if error.validator == "pattern" and "description" in error.schema:
-            problem = f"must be {error.schema['description']}" + ("" if is_hidden else f", not {quote(error.instance)}")
+            shown = mask_url(error.instance) if is_url else error.instance
+            problem = f"must be {error.schema['description']}" + ("" if is_hidden else f", not {quote(shown)}")
         elif is_hidden:
-            problem = f"its {error.validator} must be {error.validator_value}"
+            problem = f"must fit {error.validator}: {error.validator_value}"
         place = shorten(error.json_path.removeprefix("$").removeprefix("."), MAX_SHOWN_LENGTH)
         note = " (its value is not shown)" if is_hidden else ""
         yield name, ": ".join(filter(None, (place, problem))) + note
+
+
+def mask_url(url: str) -> str:
+    """Return a URL without what may be a secret in it: everything up to the last `@`, and any query."""
+    login, at, rest = url.rpartition("@")
+    place, mark, _ = rest.partition("?")
+    return (login and "...") + at + place + (mark and "?...")
 
 
 def quote(value: object) -> str:

@@ -333,8 +333,7 @@ class ExtendedStream(RESTStream[int]):
         except Exception as error:
             key = ", ".join(f"{name}={truncate(repr(record.get(name)))}" for name in self.primary_keys)
             cause = first_cause(error)
-            hint = "; install the package faker" if str(cause).startswith("'fake' is not defined") else ""
-            described = f"{type(cause).__name__}: {truncate(str(cause))}{hint}"
+            described = f"{type(cause).__name__}: {truncate(str(cause))}"
             msg = f"stream_maps: failed for the record with {key}: {described}"
             raise StreamError(self.name, msg) from error
 

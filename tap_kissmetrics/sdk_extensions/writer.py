@@ -17,7 +17,6 @@ from singer_sdk.singerlib.json import serialize_json
 from typing_extensions import override
 
 from tap_kissmetrics.sdk_extensions import waiting
-from tap_kissmetrics.sdk_extensions.inputs import InputError
 from tap_kissmetrics.sdk_extensions.logs import describe_cause, is_disk_full
 
 if t.TYPE_CHECKING:
@@ -191,8 +190,7 @@ def write_batches(
 ) -> Iterator[list[str]]:
     """Write records to files, and yield the names of each file once it holds all records that were read.
 
-    Raises `InputError` for a format whose package is not installed, and `OutputError` for whatever else the library of
-    a storage raises.
+    Raises `OutputError` for whatever the library of a storage raises.
     """
     if batch_config.encoding.format == "jsonl":
         batch_config.encoding.compression = "gzip"  # which the SDK uses in any case, and a target has to know
@@ -200,9 +198,6 @@ def write_batches(
     while batch := list(itertools.islice(records, batch_config.batch_size)):
         try:
             manifests = list(batcher.get_batches(iter(batch)))
-        except ImportError as error:  # from SDK 0.55 on, one of its own
-            msg = f"batch_config: needs a package that is not installed: pip install {error.name}"
-            raise InputError(msg) from error
         except Exception as error:
             msg = f"batch_config: {'no space left on the disk' if is_disk_full(error) else describe_cause(error)}"
             raise OutputError(msg) from error
