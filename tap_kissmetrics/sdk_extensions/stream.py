@@ -75,13 +75,15 @@ def shared_table(stream_maps: Mapping[str, Iterable[StreamMap]]) -> str | None:
 class StreamError(SingerSDKError):
     """A stream could not be read to its end; the remaining streams are still synced.
 
-    `cause` says what happened, and `kind` says it without what differs from stream to stream, such as a path.
+    `kind` is the cause without what differs from stream to stream, such as a path; `notes` add to either, such as
+    after how long the tap gave up.
     """
 
-    def __init__(self, stream: str, cause: str, kind: str = "") -> None:
-        super().__init__(f"{stream}: {cause}")
-        self.cause = cause
+    def __init__(self, stream: str, cause: str, kind: str = "", notes: Sequence[str] = ()) -> None:
+        self.cause = "; ".join((cause, *notes))
         self.kind = kind or cause
+        self.notes = notes
+        super().__init__(f"{stream}: {self.cause}")
 
 
 class Group(t.NamedTuple):
@@ -98,10 +100,11 @@ def group_by_kind(failures: Iterable[tuple[str, StreamError]]) -> list[Group]:
     kinds: dict[str, dict[str, StreamError]] = {}
     for name, error in failures:
         kinds.setdefault(error.kind, {})[name] = error
-    return [
-        Group(kind, list(errors), kind if len(errors) > 1 else next(iter(errors.values())).cause)
-        for kind, errors in kinds.items()
-    ]
+    groups = []
+    for kind, errors in kinds.items():
+        first = next(iter(errors.values()))
+        groups.append(Group(kind, list(errors), "; ".join((kind, *first.notes)) if len(errors) > 1 else first.cause))
+    return groups
 
 
 class AbortRunError(FatalAPIError):
@@ -305,7 +308,7 @@ class ExtendedStream(RESTStream[int]):
         except (FatalAPIError, RetriableAPIError) as error:
             notes = getattr(error, "__notes__", ())
             kind = getattr(error, "kind", str(error))
-            raise StreamError(self.name, "; ".join((str(error), *notes)), "; ".join((kind, *notes))) from error
+            raise StreamError(self.name, str(error), kind, notes) from error
 
     @override
     def post_process(self, row: Record, context: Context | None = None) -> Record | None:
