@@ -130,7 +130,7 @@ def test_the_lines_for_cron_are_five_fields_and_a_command_that_a_shell_can_read(
         assert match, line
         assert "%" not in line  # cron's line break
         subprocess.run(["/bin/sh", "-n", "-c", match[1]], check=True)
-    assert [COMMAND in lines[0], "./nightly.sh" in lines[1]] == [True, True]
+    assert ["--log-level=warning run" in lines[0], "./nightly.sh" in lines[1]] == [True, True]
 
 
 def test_the_image_has_a_supported_python_the_command_and_a_user_who_is_not_root() -> None:
