@@ -7,10 +7,10 @@ exec 9> job.lock
 flock --nonblock 9 || { echo 'skipped: the run before this one has not ended' >&2; exit 75; }
 
 [ -s state.json ] || echo '{}' > state.json
-status=0
+statuses=(0 0) # of the tap and of the target
 {
     tap-kissmetrics --config config.json --state state.json 2>&1 >&3 | tee tap.log >&2
-} 3>&1 | target-postgres --config target.json > states.jsonl || status=$?
+} 3>&1 | target-postgres --config target.json > states.jsonl || statuses=("${PIPESTATUS[@]}")
 
 # The target prints a state once it has stored everything before it, so the last one holds even if the run failed. A full
 # disk or a kill may leave a part of a line.
@@ -31,5 +31,6 @@ if state:
     os.replace("state.next", "state.json")
 PYTHON
 
-[ "$status" -eq 0 ] || tail -n 1 tap.log >&2
-exit "$status"
+[ "${statuses[1]}" -eq 0 ] || echo "target-postgres failed with exit code ${statuses[1]}: its error is above" >&2
+[ "${statuses[0]}" -eq 0 ] || tail -n 1 tap.log >&2
+exit "$((statuses[1] ? statuses[1] : statuses[0]))"
