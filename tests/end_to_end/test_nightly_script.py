@@ -59,7 +59,7 @@ def state_of(folder: Path) -> dict[str, Any]:
     return state
 
 
-def test_a_failed_stream_costs_no_other_its_progress(
+def test_a_failed_stream_costs_no_other_its_progress_and_the_reason_stands_last(
     play: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
     first, second = play(), play()
@@ -68,10 +68,7 @@ def test_a_failed_stream_costs_no_other_its_progress(
     assert partition["replication_key_value"] == 2
     assert "2 revisions to read" in first.stderr
     assert "0 revisions to read; 2 was the last one read" in second.stderr
-
-
-def test_the_reason_stands_last(play: Callable[..., subprocess.CompletedProcess[str]]) -> None:
-    last = play().stderr.splitlines()[-1]
+    last = second.stderr.splitlines()[-1]
     assert "streams failed: report_results: report 00000000-" in last
     assert last.endswith("is not among the reports; check report_ids and product_ids")
 
