@@ -140,11 +140,13 @@ class KissmetricsStream(ExtendedStream):
         try:
             return request()
         except RefusedRequestError as error:
+            if paginator.offset:
+                raise
             if self.config.get("page_size"):
                 msg = f"{error}; check page_size"
                 raise RefusedRequestError(msg) from None
             own = paginator.page_size
-            if paginator.offset or own <= documented:
+            if own <= documented:
                 raise
             paginator.page_size = documented
             try:

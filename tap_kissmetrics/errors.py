@@ -162,20 +162,27 @@ def _describe(status: int, response: requests.Response, api: Api, setting: str, 
         )
     elif status == HTTPStatus.UNAUTHORIZED:
         problem = f"HTTP 401: {api.unauthorized_hint}"
-    elif status == HTTPStatus.FORBIDDEN and body is None and response.content.strip():
-        kind = "HTTP 403: a page that is not from the API: check firewalls and proxies"
-        problem = f"{kind}: {path}"
+    elif status == HTTPStatus.FORBIDDEN and body is None and (page := _describe_page(response)):
+        kind = f"HTTP 403: {page} that is not from the API: check firewalls and proxies"
+        problem = f"HTTP 403: {path} is refused by {page}, which is not from the API: check firewalls and proxies"
     elif status == HTTPStatus.FORBIDDEN:
         problem = f"HTTP 403: {api.login} cannot read {path}; deselect the stream or widen the access"
     elif status == HTTPStatus.NOT_FOUND:
         problem = f"HTTP 404: nothing at {path}; check {setting}{_what_else_to_check(path, api, setting)}"
     else:
-        problem = f"{kind} for {path}"
+        problem = f"{kind} for {path}" if status in responses else kind
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         kind += "; set requests_per_minute"
     if message := quote_message(body):
         problem += f": API message: {message}"
     return problem, kind
+
+
+def _describe_page(response: requests.Response) -> str:
+    """Say what a body is that is no JSON; empty where there is none."""
+    if b"<" in response.content or "html" in response.headers.get("Content-Type", "").lower():
+        return "an HTML page"
+    return "a text" if response.content.strip() else ""
 
 
 def _what_else_to_check(path: str, api: Api, setting: str) -> str:

@@ -100,6 +100,9 @@ class ResultStream(KissmetricsStream):
             finally:
                 if query.is_running:
                     query.cancel()
+        if len(failures) > 1:  # the line of the stream may be too long to name them all
+            for failure in failures:
+                self.stream_logger.warning("%s", failure)
         if failures:
             raise FatalAPIError("; ".join(failures))
 

@@ -63,7 +63,8 @@ def parse_folder_url(url: str) -> FolderUrl:
         return FolderUrl("file", _real_path(unquote(found[1])))
     if scheme == S3 and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{1,254}", rest.partition("/")[0]):
         return FolderUrl(S3, rest.rstrip("/"))
-    msg = f"must be s3://bucket/prefix, file:///folder or the path of a folder, not {quote(mask_url(url))}"
+    shown = "the given value, which is not shown because it may hold a secret" if ":" in rest else quote(url)
+    msg = f"must be s3://bucket/prefix, file:///folder or the path of a folder, not {shown}"
     raise ValueError(msg)
 
 

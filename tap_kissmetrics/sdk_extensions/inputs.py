@@ -185,7 +185,7 @@ def schema_problems(settings: Settings, schema: Mapping[str, t.Any]) -> Iterator
             shown = mask_url(error.instance) if is_url else error.instance
             problem = f"must be {error.schema['description']}" + ("" if is_hidden else f", not {quote(shown)}")
         elif is_hidden:
-            problem = f"must fit {error.validator}: {error.validator_value}"
+            problem = f"its {error.validator} must be {error.validator_value}"
         place = shorten(error.json_path.removeprefix("$").removeprefix("."), MAX_SHOWN_LENGTH)
         note = " (its value is not shown)" if is_hidden else ""
         yield name, ": ".join(filter(None, (place, problem))) + note

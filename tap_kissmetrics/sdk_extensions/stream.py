@@ -296,7 +296,8 @@ class ExtendedStream(RESTStream[int]):
 
     def describe_failures(self, share: str, group: Group) -> str:
         """Describe partitions that failed in the same way; `share` is such as "3 of 6"."""
-        return f"{share} failed: {', '.join(group.names)}: {group.cause}"
+        names = ", ".join(group.names)
+        return group.cause if names in group.cause else f"{share} failed: {names}: {group.cause}"
 
     @contextmanager
     def wrap_errors(self) -> Iterator[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -46,7 +47,7 @@ def test_the_other_products_are_read(status: int, position: int, sandbox: Sandbo
     sandbox.faults.append(of_product(products[position], status))
     run = sync(sandbox, tmp_path, **ON)
     assert run.failed == ["events"]
-    assert f"/products/{products[position]}/events" in run.errors[0]
+    assert re.search(rf"events: 1 of 3 products (failed|are forbidden): {products[position]} '", run.errors[0])
     others = [product for product in products if product != products[position]]
     wanted = [record["id"] for product in others for record in sandbox.account.scoped("events", product)]
     assert [record["id"] for record in run.records("events")] == wanted
@@ -70,7 +71,7 @@ def test_a_product_whose_error_does_not_name_it(kind: str, api: Any, tmp_path: P
         sandbox.faults.append(fault)
         run = sync(sandbox, tmp_path, product_ids=products, **ON)
     assert run.failed == ["events"]
-    assert run.errors[0].endswith(f" (product_id {products[1]})")
+    assert run.errors[0].startswith(f"events: 1 of 3 products failed: {products[1]} '")
 
 
 def test_each_product_that_failed_is_named(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -78,9 +79,9 @@ def test_each_product_that_failed_is_named(sandbox: Sandbox, tmp_path: Path) -> 
     first, second, third = sandbox.account.ids("products")
     sandbox.faults += [of_product(first, 403), of_product(third, 404)]
     run = sync(sandbox, tmp_path, **ON)
-    assert f"/products/{first}/events" in run.errors[0]
-    assert f"/products/{third}/events" in run.errors[0]
-    assert f"/products/{second}/events" not in run.errors[0]
+    assert f"1 of 3 products are forbidden: {first} '" in run.errors[0]
+    assert f"; 1 of 3 products failed: {third} '" in run.errors[0]
+    assert str(second) not in run.errors[0]
 
 
 @pytest.mark.parametrize("api", ["core", "query"])

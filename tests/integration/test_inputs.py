@@ -54,7 +54,7 @@ def test_a_setting_from_a_variable_is_named_with_it(sandbox: Sandbox, tmp_path: 
     env = {**sandbox.env, "TAP_KISSMETRICS_PAGE_SIZE": "0", "TAP_KISSMETRICS_PRODUCT_IDS": "[1"}
     run = sync(sandbox, tmp_path, "--config", "ENV", max_concurrency=0, page_size=5, env=env)
     says = ["max_concurrency: 0 is less", "; page_size (from TAP_KISSMETRICS_PAGE_SIZE): 0 is less"]
-    assert_refused(run, sandbox, *says, "; product_ids (from TAP_KISSMETRICS_PRODUCT_IDS): '[1' is not of type 'array'")
+    assert_refused(run, sandbox, *says, "; product_ids (from TAP_KISSMETRICS_PRODUCT_IDS): [0]: must be an id, ")
 
 
 def test_a_variable_that_is_not_read_beside_a_file_is_explained(sandbox: Sandbox, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_the_same_for_a_proxy(clock: Clock, tmp_path: Path) -> None:
     config = {"api_url": "https://api.example.invalid/core", "api_token": "some-token", **PATIENT}
     run = run_tap(folder=tmp_path, config=config, env=proxy)
     assert set(run.failed) == set(RESOURCES)
-    assert run.errors[0].endswith(": connection refused by the proxy in the environment")
+    assert run.errors[0].endswith(": connection refused by the proxy in the environment; gave up after 2 min")
     assert 119 < clock.slept < 125
 
 
@@ -198,7 +198,7 @@ def test_the_last_line_tells_the_end_of_a_long_cause(tmp_path: Path) -> None:
     """Where it is one long word, too, such as a path."""
     run = read_exports(tmp_path, tmp_path / "x" / ("y" * 200) / ("z" * 200))
     assert re.fullmatch(
-        r"1 of 1 stream failed: raw_events: /.*yyy\.\.\.zzz.* does not exist; check export_urls", run.errors[-1]
+        r"1 of 1 stream failed: raw_events: /.*yyy\.\.\.does not exist; check export_urls", run.errors[-1]
     )
 
 

@@ -157,7 +157,9 @@ def test_an_echoed_token_is_hidden(code: int, tmp_path: Path) -> None:
     """A server that repeats the token in the body, a header and the reason does not get it into the log."""
     with small_sandbox(faults.echo_token(code, **EVENTS), token="sandbox/token+with%signs=&of{every}kind") as sandbox:  # noqa: S106
         run = watched_sync(sandbox, tmp_path, **{**HASTY, "backoff_factor": 0.002})
-    assert_only_the_events_failed(run, sandbox, rf"HTTP {code}.*API message: Cannot do that with Bearer \(hidden\)$")
+    assert_only_the_events_failed(
+        run, sandbox, rf"HTTP {code}.*API message: Cannot do that with Bearer \(hidden\)(; .*)?$"
+    )
 
 
 @pytest.mark.parametrize("shown", [170, 190, 200])

@@ -187,4 +187,4 @@ def test_credentials_of_a_profile_are_not_shown(s3: S3, export: Export, tmp_path
 def test_without_the_extra_the_line_says_how_to_install_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "s3fs", None)
     line = read_exports(tmp_path, "s3://bucket/prefix").refused()
-    assert line == "export_urls: s3:// needs the extra s3: pip install 'tap-kissmetrics[s3]'"
+    assert line == "export_urls needs the extra s3: pip install 'tap-kissmetrics[s3]'"

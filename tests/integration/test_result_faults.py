@@ -180,10 +180,9 @@ def test_queries_that_fail(subject: Subject, outcome: Any, says: str, tmp_path: 
     with subject.sandbox(2, query_outcome=outcome) as sandbox:
         run = subject.read(sandbox, tmp_path)
     assert run.code == 1
-    line, _ = run.errors
     for report, query in zip(subject.records(sandbox), sandbox.queries, strict=True):
         start = re.escape(f"{subject.name(report)}: query {query.id}: ")
-        assert re.search(start + says, line), line
+        assert re.search(start + says, run.stderr), run.stderr
     assert run.failed == [subject.stream]
     assert subject.results(run) == []
 

@@ -40,7 +40,7 @@ def test_no_command_shows_it(arguments: list[str], api: ApiName, tmp_path: Path)
 def test_a_token_that_the_api_echoes_is_hidden(token: str, tmp_path: Path) -> None:
     with small_sandbox(faults.echo_token(400, resource="events"), token=token) as sandbox:
         run = watched_sync(sandbox, tmp_path)
-    assert run.errors[0].endswith("API message: Cannot do that with Bearer (hidden)")
+    assert run.errors[0].endswith("API message: Cannot do that with Bearer (hidden); check page_size")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def test_a_login_that_the_api_echoes_is_hidden(username: str, password: str, tmp
         faults.echo_token(400, resource="events"), api="query", username=username, password=password
     ) as sandbox:
         run = watched_sync(sandbox, tmp_path)
-        assert run.errors[0].endswith("API message: Cannot do that with Basic (hidden)")
+        assert run.errors[0].endswith("API message: Cannot do that with Basic (hidden); check page_size")
         sandbox.faults[:] = [faults.status(401, reason=f"{username} and {password or username}")]
         run = watched_sync(sandbox, tmp_path)
     assert run.errors[0].endswith("(hidden) and (hidden)")

@@ -18,7 +18,7 @@ from tap_kissmetrics.apis import APIS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-MOST_LINES = 6_250
+MOST_LINES = 6_500
 MOST_MODULES = 27  # without __init__.py
 MOST_LINES_OF_A_MODULE = 420
 MOST_STATEMENTS = 40  # of a function, nested ones included

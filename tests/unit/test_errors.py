@@ -11,7 +11,13 @@ import requests
 from singer_sdk.exceptions import FatalAPIError, RetriableAPIError
 
 from tap_kissmetrics.apis import CORE, V3
-from tap_kissmetrics.errors import AuthenticationError, NotFoundError, error_for_connection, error_for_response
+from tap_kissmetrics.errors import (
+    AuthenticationError,
+    NotFoundError,
+    RefusedRequestError,
+    error_for_connection,
+    error_for_response,
+)
 from tap_kissmetrics.sdk_extensions.logs import MAX_QUOTED_LENGTH
 from tap_kissmetrics.sdk_extensions.retry import RateLimitError
 from tests.unit.responses import make_response
@@ -43,7 +49,7 @@ def test_a_success_is_no_error(status: int) -> None:
             FatalAPIError,
             "HTTP 399: the API redirects /core/events to no host that it names, and",
         ),
-        (400, FatalAPIError, "HTTP 400: Bad Request for /core/events: API message: No"),
+        (400, RefusedRequestError, "HTTP 400: Bad Request for /core/events: API message: No"),
         (401, AuthenticationError, "HTTP 401: api_token is wrong or expired; make a new one in the account settings"),
         (402, FatalAPIError, "HTTP 402: Payment Required for /core/events: API message: No"),
         (403, FatalAPIError, "HTTP 403: api_token cannot read /core/events; deselect the stream or widen the access"),
@@ -52,7 +58,7 @@ def test_a_success_is_no_error(status: int) -> None:
         (408, RetriableAPIError, "HTTP 408: Request Timeout for /core/events: API message: No"),
         (410, FatalAPIError, "HTTP 410: Gone for /core/events: API message: No"),
         (418, FatalAPIError, "HTTP 418: I'm a Teapot for /core/events: API message: No"),
-        (422, FatalAPIError, "HTTP 422: Unprocessable "),
+        (422, RefusedRequestError, "HTTP 422: Unprocessable "),
         (425, RetriableAPIError, "HTTP 425: Too Early for /core/events: API message: No"),
         (429, RateLimitError, "HTTP 429: Too Many Requests for /core/events: API message: No"),
         (451, FatalAPIError, "HTTP 451: Unavailable For Legal Reasons for /core/events: API message: No"),

@@ -50,10 +50,11 @@ LIST = "is not of type 'array', 'null'"
 ID = "must be an id, which is a number or a UUID and not a name, not "
 DATE = "must be a date-time such as 2024-01-31T00:00:00Z, not "
 HIDDEN = " (its value is not shown)"
-URL = "must be an https:// URL without user, password and query (http:// is for this machine only)" + HIDDEN
+URL = "must be an https:// URL without user, password and query (http:// is for this machine only), not "
 RANGE = 'must be {"start_date": ..., "end_date": ...} where api is core, each an ISO 8601 date or date-time, or '
 FOLDER = "must be s3://bucket/prefix, file:///folder or the path of a folder, not "
-LOGIN = "must not hold a user, a password, a query or a fragment"
+LOGIN = "must not hold a user and a password: "
+FRAGMENT = "must not hold a query or a fragment: "
 
 JANUARY = {"start_date": "2024-01-01", "end_date": "2024-01-31"}
 BACKWARDS = {"start_date": "2024-01-01T00:00:00-08:00", "end_date": "2024-01-01T07:59:59Z"}
@@ -65,12 +66,12 @@ SETTINGS: list[tuple[str, Any, str]] = [
     ("page_size", 0, "0 is less than the minimum of 1"),
     ("page_size", 10_001, "10001 is greater than the maximum of 10000"),
     ("api_url", 5, "its type must be ['string', 'null'] (its value is not shown)"),
-    ("query_url", "http://query.example.com/v2", URL),
+    ("query_url", "http://query.example.com/v2", f"{URL}'http://query.example.com/v2'"),
     ("start_date", "yesterday", DATE),
     ("start_date", "2024-13-01", DATE),
     ("start_date", "1711110512345", DATE),
     ("start_date", 20240101, "20240101 is not of type 'string', 'null'"),
-    ("product_ids", "one", f"'one' {LIST}"),
+    ("product_ids", 1, f"1 {LIST}"),
     ("product_ids", [1.5], "[0]: 1.5 is not of type 'string', 'integer'"),
     ("product_ids", ["a", ""], f"[1]: {ID}''"),
     ("product_ids", ["a/b"], f"[0]: {ID}'a/b'"),
@@ -84,7 +85,6 @@ SETTINGS: list[tuple[str, Any, str]] = [
     ("max_concurrency", 33, "33 is greater than the maximum of 32"),
     ("emit_activate_version_messages", "yes", "'yes' is not of type 'boolean', 'null'"),
     ("query_timeout", "long", f"'long' {NUMBER}"),
-    ("report_ids", "x", f"'x' {LIST}"),
     ("report_ids", ["*", "x"], "must be ids, or '*' alone"),
     ("report_ids", ["a\n"], f"[0]: {ID}'a\\n'"),
     ("report_ids", [{"id": "x", "date_range": BACKWARDS}], "the date_range of x: its end_date is before its "),
@@ -102,11 +102,11 @@ SETTINGS: list[tuple[str, Any, str]] = [
     ("report_date_range", {"type": "preset", "preset": "last_year"}, "its preset must be one of today, "),
     ("report_date_range", {"type": "preset", "preset": ["today"]}, "its preset must be one of today, "),
     ("report_date_range", BACKWARDS, "its end_date is before its start_date, not "),
-    ("export_urls", f"s3://key:{SECRET}@b/x", "its type must be ['array', 'null'] (its value is not shown)"),
+    ("export_urls", f"s3://key:{SECRET}@b/x", f"{LOGIN}'...@b/x'"),
     ("export_urls", [[f"s3://key:{SECRET}@b/x"]], "[0]: its type must be ['string'] (its value is not shown)"),
     ("export_urls", ["x", " "], "must not be empty"),
-    ("export_urls", ["s3://key:sec/ret@bucket/x"], LOGIN),
-    ("export_urls", [f"s3://bucket/x?key={SECRET}"], LOGIN),
+    ("export_urls", ["s3://key:sec/ret@bucket/x"], f"{LOGIN}'...@bucket/x'"),
+    ("export_urls", [f"s3://bucket/x?key={SECRET}"], f"{FRAGMENT}'s3://bucket/x?...'"),
     ("export_urls", [f"file://me:{SECRET}@localhost/x"], LOGIN),
     ("export_urls", [f"s3://key:{SECRET}/x"], FOLDER + "the given value, which is not shown because it"),
     ("export_urls", ["s3:/bucket/x"], FOLDER + "'s3:/bucket/x'"),
@@ -135,7 +135,7 @@ def test_the_line_names_the_setting_and_what_it_may_be(name: str, value: object,
      "https://host:99999999/?token=SECRET", "https://host/core#top"],
 )  # fmt: skip
 def test_an_address_is_https_and_holds_no_secret(url: str) -> None:
-    assert refusal(CORE | {"api_url": url}) == f"api_url: {URL}"
+    assert refusal(CORE | {"api_url": url}).startswith(f"api_url: {URL}")
 
 
 @pytest.mark.parametrize("url", ["https:///core", "https://[::1/core", "https://host:99999/", "https://*.example.com/"])
