@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import email.utils
 import itertools
-import time
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -132,15 +132,21 @@ def test_an_error_has_the_form_of_the_api_and_a_reason(sandbox: Sandbox, v3: San
     assert 25 < (when - dt.datetime.now(dt.UTC)).total_seconds() <= 30
 
 
-def test_a_rate_limit(sandbox: Sandbox, v3: Sandbox) -> None:
-    sandbox.faults.append(faults.rate_limit(3, 0.3))
-    answers = [get(sandbox, "/events") for _ in range(5)]
-    assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
-    assert "Retry-After" not in answers[-1].headers
-    time.sleep(0.3)
-    assert get(sandbox, "/events").status_code == 200
+def test_a_rate_limit(sandbox: Sandbox, v3: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(faults, "time", SimpleNamespace(monotonic=lambda: now))
+    for fault, expected in (
+        (faults.rate_limit(2, 60), {0: 200, 1: 200, 2: 429, 59: 429, 60: 200, 60.5: 429}),
+        (faults.rate_limit(1, 60, count_refused=True), {0: 200, 1: 429, 60.5: 429, 121: 200}),
+    ):
+        sandbox.faults[:] = [fault]
+        for now, status in expected.items():
+            response = get(sandbox, "/events", limit=0)
+            assert (response.status_code, "Retry-After" in response.headers) == (status, False), now
     sandbox.faults[:] = [faults.rate_limit(1, 60, tell=True)]
-    assert [get(sandbox, "/events").headers.get("Retry-After") for _ in range(2)] == [None, "60"]
+    assert get(sandbox, "/events").status_code == 200
+    now += 0.5
+    assert get(sandbox, "/events").headers["Retry-After"] == "60"
     v3.rate_limit = 3
     assert [get(v3, "/products").status_code for _ in range(4)] == [200, 200, 200, 429]
     for request, at in zip(v3.requests, (0, 0.5, 59.9, 60), strict=True):
@@ -216,6 +222,6 @@ def test_an_answer_beyond_the_end(sandbox: Sandbox, name: str) -> None:
 
 
 def test_faults_add_up(sandbox: Sandbox) -> None:
-    sandbox.faults += [faults.total(1), faults.no_links(), faults.short_body(0.9999)]
+    sandbox.faults += [faults.total(1), faults.no_links(), faults.close(), faults.short_body(0.9999)]
     received, how = raw(sandbox)
     assert (b'"total":1' in received, b"Link:" in received, how) == (True, False, "closed")

@@ -96,7 +96,8 @@ def test_a_metric_redirects_to_its_results(sandbox: Sandbox) -> None:
     assert (body["total"], body["metadata"]) == (120, {"limit": 2, "offset": 1})
     assert [(each["rel"], each["href"]) for each in body["links"]] == [("next", f"{url}?limit=2&offset=3")]
     sandbox.metric_total = False
-    assert send(sandbox, "GET", url, limit=2, offset=119).json().keys() == {"data", "links"}
+    last = send(sandbox, "GET", url, limit=1, offset=119).json()
+    assert (last.keys(), last["links"]) == ({"data", "links"}, [])
     sandbox.polls_until_complete = 0
     by_segment = {**AT, "property_id": segment, "property_date": "first_ever"}
     row = results(sandbox, query_metric(sandbox, metric, "by-segment", by_segment))["data"][0]
