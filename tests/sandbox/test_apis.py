@@ -12,7 +12,7 @@ from tests.sandbox.apis import CACHE_FROM
 from tests.sandbox.client import get, send, walk
 
 if TYPE_CHECKING:
-    from tests.sandbox import Form
+    from tests.sandbox import ArrayKey, Form
 
 
 def test_core_accepts_the_token_alone(sandbox: Sandbox) -> None:
@@ -96,6 +96,21 @@ def test_bare_lists_and_details(sandbox: Sandbox) -> None:
     assert get(sandbox, f"/accounts/{owner['id']}").json() == owner
     response = get(sandbox, "/events", offset=24)
     assert (response.json(), "Link" in response.headers) == (sandbox.account.records["events"][24:], False)
+
+
+@pytest.mark.parametrize(
+    ("key", "names"),
+    [
+        ("data", ["data", "data", "data"]),
+        ("resource", ["products", "events", "properties"]),
+        ("events", ["data", "events", "events"]),
+    ],
+)
+def test_lists_of_v3_have_their_rows_under_a_key(v3: Sandbox, key: ArrayKey, names: list[str]) -> None:
+    v3.array_key = key
+    product = f"/products/{v3.account.ids('products')[0]}"
+    bodies = [get(v3, path).json() for path in ("/products", f"{product}/events", f"{product}/properties")]
+    assert [list(body) for body in bodies] == [[name] for name in names]
 
 
 def test_other_paths_methods_and_arguments_are_refused(sandbox: Sandbox, v3: Sandbox) -> None:

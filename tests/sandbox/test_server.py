@@ -21,6 +21,13 @@ def test_long_bodies_are_compressed_for_who_accepts_it(sandbox: Sandbox) -> None
         assert response.json()["data"] == sandbox.account.records["events"][:limit]
 
 
+def test_responses_take_their_time(sandbox: Sandbox) -> None:
+    sandbox.latency = 0.1
+    start = time.monotonic()
+    get(sandbox, "/events")
+    assert time.monotonic() - start >= 0.1
+
+
 def test_the_port_is_free_at_once(account: Account) -> None:
     with Sandbox(account, faults=[faults.hang()]) as sandbox:
         port = urlsplit(sandbox.url).port or 0
