@@ -66,6 +66,11 @@ def test_a_state_is_one_that_the_tap_may_have_written(state: object, says: str) 
     assert refusal(state=state).startswith(f"state: {says}")
 
 
+def test_an_empty_state_is_a_first_run(caplog: pytest.LogCaptureFixture) -> None:
+    TapKissmetrics(config={}, validate_config=False, state={})
+    assert not caplog.records
+
+
 @pytest.mark.parametrize("value", ["not a date", "", 17, True])
 def test_a_bookmark_of_a_list_is_a_date_time(value: object) -> None:
     says = f"state: the bookmark of stream events must be a date-time, not {value!r}"

@@ -107,6 +107,7 @@ SETTINGS: list[tuple[str, Any, str]] = [
     ("export_urls", ["x", " "], "must not be empty"),
     ("export_urls", ["s3://key:sec/ret@bucket/x"], f"{LOGIN}'...@bucket/x'"),
     ("export_urls", [f"s3://bucket/x?key={SECRET}"], f"{FRAGMENT}'s3://bucket/x?...'"),
+    ("export_urls", ["s3://bucket/x#top"], f"{FRAGMENT}'s3://bucket/x#"),
     ("export_urls", [f"file://me:{SECRET}@localhost/x"], LOGIN),
     ("export_urls", [f"s3://key:{SECRET}/x"], FOLDER + "the given value, which is not shown because it"),
     ("export_urls", ["s3:/bucket/x"], FOLDER + "'s3:/bucket/x'"),
