@@ -76,6 +76,7 @@ def in_pieces(lines: list[bytes]) -> list[dict[str, Any]]:
         (b"<html>\r", {"raw": "<html>"}),
         (b"\xff\xfe\x00", {"raw": "\ufffd\ufffd\ufffd"}),
         (b"\x00" * 3, {"raw": "\ufffd" * 3}),
+        (b"{\x00}\x00", {"raw": "{\ufffd}\ufffd"}),
         (b"[" * 100_000, {"raw": "[" * 100_000}),
     ],
     ids=lambda value: repr(value)[:40],
