@@ -285,6 +285,20 @@ def test_a_state_in_the_middle_of_a_stream_keeps_the_old_bookmark(
     assert bookmark_of(run)["replication_key_value"] == "2024-01-01T00:00:59Z"
 
 
+def test_a_stream_that_fails_ends_with_its_old_bookmark(long: Sandbox) -> None:
+    """And with nothing else: what was read is no progress."""
+    first = sync_here(long, catalog=choose(events=KEY))
+    for event in long.account.records["events"]:
+        event[KEY] = "2024-01-01T00:00:00Z"
+    long.faults.append(faults.status(500, resource="events", skip=3))
+    run = attempt(long, catalog=choose(events=KEY), state=first.state, page_size=10, retry_timeout=0)
+    assert run.failed == ["events"]
+    assert run.records("events")
+    assert run.messages[-1]["type"] == "STATE"
+    old = bookmark_of(first)
+    assert bookmark_of(run) == {**old, "starting_replication_value": old["replication_key_value"]}
+
+
 NEW = "2024-01-01T00:00:00Z"
 
 

@@ -80,6 +80,14 @@ def test_a_stream_that_fails_has_none_and_the_others_have(fault: faults.Fault, s
     assert_activated(run, set(RESOURCES) - {"properties"})
 
 
+def test_a_stream_that_fails_before_its_first_record_writes_nothing(sandbox: Sandbox) -> None:
+    """Some targets empty their file at a SCHEMA."""
+    sandbox.faults.append(faults.status(500, resource="properties"))
+    run = attempt(sandbox, retry_timeout=0.1, **ON)
+    assert run.failed == ["properties"]
+    assert not [message for message in run.messages if message.get("stream") == "properties"]
+
+
 def test_the_streams_from_a_401_on_have_none(sandbox: Sandbox) -> None:
     sandbox.faults.append(faults.status(401, resource="properties", skip=1))
     run = attempt(sandbox, page_size=2, **ON)
