@@ -192,10 +192,9 @@ def schema_problems(settings: Settings, schema: Mapping[str, t.Any]) -> Iterator
 
 
 def mask_url(url: str) -> str:
-    """Return a URL without what may be a secret in it: everything up to the last `@`, and any query."""
+    """Return a URL without what may be a secret in it: everything up to the last `@`, any query and any fragment."""
     login, at, rest = url.rpartition("@")
-    place, mark, _ = rest.partition("?")
-    return (login and "...") + at + place + (mark and "?...")
+    return (login and "...") + at + re.sub("(?s)([?#]).*", r"\1...", rest)
 
 
 def quote(value: object) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from scripts.about import ENTRIES
-from tap_kissmetrics.sdk_extensions.inputs import InputError, read_json_stream
+from tap_kissmetrics.sdk_extensions.inputs import InputError, mask_url, read_json_stream
 from tap_kissmetrics.tap import TapKissmetrics
 from tests.sandbox import RESOURCES
 
@@ -182,3 +182,9 @@ def test_two_streams_of_one_table_are_refused(maps: dict[str, Any], table: str) 
 )
 def test_a_name_that_is_free_may_be_taken(maps: dict[str, Any]) -> None:
     TapKissmetrics(config={"stream_maps": maps}, validate_config=False)
+
+
+@pytest.mark.parametrize("secret", ["?key=SECRET", "#SECRET", "#a?SECRET\nSECRET"])
+def test_url_is_shown_without_its_query_and_fragment(secret: str) -> None:
+    shown = mask_url("https://user:SECRET@host/core" + secret)
+    assert shown == f"...@host/core{secret[0]}..."
