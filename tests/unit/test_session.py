@@ -16,6 +16,7 @@ from typing_extensions import override
 from tap_kissmetrics.sdk_extensions import http as module
 from tap_kissmetrics.sdk_extensions.http import Limits, Session, UnsendableRequestError
 from tap_kissmetrics.sdk_extensions.waiting import Shutdown, ShutdownRequested
+from tap_kissmetrics.tap import max_response_time
 from tests.unit.responses import make_response
 
 if TYPE_CHECKING:
@@ -24,22 +25,6 @@ if TYPE_CHECKING:
     from tests.support.clock import Clock
 
 ROOT = "https://api.example.com"
-
-LOGGER = logging.getLogger("unit")
-
-
-def request(path: str, method: str = "GET") -> requests.PreparedRequest:
-    """A request for a path."""
-    return requests.Request(method, ROOT + path).prepare()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what other threads do."""
-    for _ in range(1000):
-        if condition():
-            return
-        time.sleep(0.01)
-    pytest.fail("it did not happen within 10 s")
 
 
 class Server(BaseAdapter):
@@ -50,6 +35,14 @@ class Server(BaseAdapter):
         self.asked: list[str] = []
         self.answers: dict[str, int | Exception] = {}
         self.opened = threading.Event()
+        self.shutdown = Shutdown()
+
+    def session(self, max_concurrency: int, pace: int | None = None, seconds: float = 30) -> Session:
+        """Make a session with it."""
+        limits = Limits(max_concurrency, pace, seconds)
+        session = Session([], limits, shutdown=self.shutdown, logger=logging.getLogger("unit"))
+        session.mount(ROOT, self)
+        return session
 
     @override
     def send(self, request: requests.PreparedRequest, *_args: Any, **_kwargs: Any) -> requests.Response:
@@ -75,22 +68,9 @@ def server() -> Iterator[Server]:
     server.opened.set()
 
 
-@pytest.fixture
-def shutdown() -> Shutdown:
-    """The flag that a signal sets."""
-    return Shutdown()
-
-
-@pytest.fixture
-def make(server: Server, shutdown: Shutdown) -> Callable[..., Session]:
-    """Make a session with the server."""
-
-    def make(max_concurrency: int, pace: int | None = None) -> Session:
-        session = Session([], Limits(max_concurrency, pace, 30), shutdown=shutdown, logger=LOGGER)
-        session.mount(ROOT, server)
-        return session
-
-    return make
+def request(path: str, method: str = "GET") -> requests.PreparedRequest:
+    """A request for a path."""
+    return requests.Request(method, ROOT + path).prepare()
 
 
 def paths(*names: str) -> list[requests.PreparedRequest]:
@@ -98,30 +78,50 @@ def paths(*names: str) -> list[requests.PreparedRequest]:
     return [request(name) for name in names]
 
 
+def until(condition: Callable[[], bool]) -> None:
+    """Wait for what other threads do."""
+    for _ in range(1000):
+        if condition():
+            return
+        time.sleep(0.01)
+    pytest.fail("it did not happen within 10 s")
+
+
+@pytest.mark.parametrize(
+    ("request_timeout", "retry_timeout", "seconds"),
+    [(60, 120, 60), (10, 120, 50), (300, 120, 300), (60, 0, 60), (1, 1000, 5)],
+)
+def test_a_response_that_trickles_leaves_time_for_another_attempt(
+    request_timeout: float, retry_timeout: float, seconds: float
+) -> None:
+    """Within `retry_timeout`; but never less than one read may take."""
+    settings = {"request_timeout": request_timeout, "retry_timeout": retry_timeout}
+    assert max_response_time(settings) == seconds
+
+
 class TestPrefetch:
     """Requests that are sent before their response is asked for."""
 
-    @pytest.mark.parametrize("most", [2, 3])
-    def test_as_many_at_once_as_are_allowed(self, most: int, make: Callable[..., Session], server: Server) -> None:
-        session = make(most)
-        names = [f"/{number}" for number in range(most + 1)]
-        session.prefetch(paths(*names))
-        until(lambda: len(server.asked) == most)
+    def test_as_many_at_once_as_are_allowed(self, server: Server) -> None:
+        session = server.session(2)
+        session.prefetch(paths("/a", "/b", "/c"))
+        until(lambda: len(server.asked) == 2)
         time.sleep(0.05)
-        assert sorted(server.asked) == names[:most]
-        assert session.request_count == 0
+        assert (sorted(server.asked), session.request_count) == (["/a", "/b"], 0)
         server.opened.set()
-        assert [session.send(each).url for each in paths(*names)] == [f"{ROOT}{name}?limit=10" for name in names]
-        assert sorted(server.asked) == names
-        assert (session.request_count, session.prefetched, session.host) == (most + 1, 0, "api.example.com")
+        for each in paths("/a", "/b", "/c"):
+            assert session.send(each).request.path_url == each.path_url
+        assert sorted(server.asked) == ["/a", "/b", "/c"]
+        assert (session.request_count, session.prefetched, session.host) == (3, 0, "api.example.com")
 
-    def test_none_if_one_is_allowed(self, make: Callable[..., Session], server: Server) -> None:
-        session = make(1)
+    @pytest.mark.parametrize(("most", "pace"), [(1, None), (8, 15)])
+    def test_none_if_one_is_allowed_or_at_a_pace(self, most: int, pace: int | None, server: Server) -> None:
+        session = server.session(most, pace)
         session.prefetch(paths("/a", "/b"))
         assert (session.prefetched, server.asked) == (0, [])
 
-    def test_after_it_was_disabled_those_under_way_are_used(self, make: Callable[..., Session], server: Server) -> None:
-        session = make(3)
+    def test_after_it_was_disabled_those_under_way_are_used(self, server: Server) -> None:
+        session = server.session(3)
         session.prefetch(paths("/a", "/b"))
         session.disable_prefetch()
         session.prefetch(paths("/b", "/c"))
@@ -130,8 +130,8 @@ class TestPrefetch:
         assert session.send(request("/b")).ok
         assert "/c" not in server.asked
 
-    def test_what_is_not_expected_any_more_is_not_sent(self, make: Callable[..., Session], server: Server) -> None:
-        session = make(2)
+    def test_what_is_not_expected_any_more_is_not_sent(self, server: Server) -> None:
+        session = server.session(2)
         session.prefetch(paths("/a", "/b", "/c"))
         until(lambda: len(server.asked) == 2)
         session.prefetch(paths("/a", "/b"))
@@ -141,9 +141,9 @@ class TestPrefetch:
         assert sorted(server.asked) == ["/a", "/b", "/d"]
 
     @pytest.mark.parametrize("failure", [503, requests.ConnectionError("reset")])
-    def test_after_a_failure_no_other_starts(self, failure: Any, make: Callable[..., Session], server: Server) -> None:
+    def test_after_a_failure_no_other_starts(self, failure: Any, server: Server) -> None:
         server.answers["/a"] = failure
-        session = make(3)
+        session = server.session(3)
         session.prefetch(paths("/a", "/b"))
         server.opened.set()
         until(lambda: not session._count_running())  # noqa: SLF001 - what is public does not tell
@@ -158,19 +158,18 @@ class TestPrefetch:
         session.prefetch(paths("/b", "/c"))
         assert session.prefetched == 2
 
-    def test_a_failure_is_forgotten_with_the_next_request(self, make: Callable[..., Session], server: Server) -> None:
+    def test_a_failure_is_forgotten_with_the_next_request(self, server: Server) -> None:
         server.answers["/a"] = 503
-        session = make(3)
+        session = server.session(3)
         session.prefetch(paths("/a", "/b"))
         server.opened.set()
         until(lambda: not session._count_running())  # noqa: SLF001 - what is public does not tell
         session.send(request("/c"))
-        assert session.prefetched == 1
         session.prefetch(paths("/b", "/d"))
         assert session.prefetched == 2
 
-    def test_what_is_under_way_is_no_failure(self, make: Callable[..., Session]) -> None:
-        session = make(3)
+    def test_what_is_under_way_is_no_failure(self, server: Server) -> None:
+        session = server.session(3)
         session.prefetch(paths("/a"))
         session.prefetch(paths("/a", "/b"))
         assert session.prefetched == 2
@@ -179,23 +178,25 @@ class TestPrefetch:
 class TestSend:
     """A request whose response is asked for."""
 
-    def test_one_after_another_at_a_pace(self, shutdown: Shutdown) -> None:
-        session = Session([ROOT], Limits(8, 15, 60), shutdown=shutdown, logger=LOGGER)
-        assert session.max_concurrency == 1
-        assert Session([ROOT], Limits(8, None, 60), shutdown=shutdown, logger=LOGGER).max_concurrency == 8
+    def test_no_more_hang_than_may_run_at_once(self, server: Server) -> None:
+        session = server.session(2, seconds=0.05)
+        for each in paths("/a", "/b", "/c", "/d"):
+            with pytest.raises(requests.Timeout, match=r"^the response took more than 0\.05 s$"):
+                session.send(each)
+        assert server.asked == ["/a", "/b"]
 
-    def test_what_cannot_be_sent(self, make: Callable[..., Session], server: Server) -> None:
+    def test_what_cannot_be_sent(self, server: Server) -> None:
         server.answers["/a"] = OSError("no such file")
         server.opened.set()
         with pytest.raises(UnsendableRequestError) as caught:
-            make(1).send(request("/a"))
+            server.session(1).send(request("/a"))
         assert isinstance(caught.value.__cause__, OSError)
         assert caught.value.request is not None
 
-    def test_at_once(self, make: Callable[..., Session], server: Server, frozen_clock: Clock) -> None:
+    def test_at_once(self, server: Server, frozen_clock: Clock) -> None:
         """It does not wait for the rate limiter, which counts it, nor for what hangs."""
         server.opened.set()
-        session = make(1, pace=2)
+        session = server.session(1, pace=2)
         start = session.working_time()
         session.send(request("/a"))
         assert session.send_now(request("/b", "DELETE"), timeout=10).ok
@@ -204,8 +205,8 @@ class TestSend:
         assert frozen_clock.slept == pytest.approx(61, abs=0.1)
         assert session.working_time() == pytest.approx(start, abs=0.1)
 
-    def test_at_once_without_a_rate_limit(self, make: Callable[..., Session], server: Server) -> None:
-        session = make(1)
+    def test_at_once_without_a_rate_limit(self, server: Server) -> None:
+        session = server.session(1)
         with pytest.raises(requests.Timeout, match=r"^no response within 0\.05 s$"):
             session.send_now(request("/a"), timeout=0.05)
         assert (session.request_count, server.asked) == (1, ["/a"])
@@ -214,21 +215,19 @@ class TestSend:
 class TestShutdown:
     """A signal while a response is awaited."""
 
-    @pytest.fixture(autouse=True)
-    def _signal(self, shutdown: Shutdown) -> None:
-        shutdown.request(signal.SIGTERM)
-
-    def test_what_only_reads_is_given_up(self, make: Callable[..., Session], server: Server) -> None:
+    @pytest.mark.parametrize("method", ["GET", "POST"])
+    def test_what_starts_something_is_awaited(self, method: str, server: Server) -> None:
+        """Its response names what is to be cancelled. What only reads is given up."""
+        server.shutdown.request(signal.SIGTERM)
         threading.Timer(0.2, server.opened.set).start()
-        with pytest.raises(ShutdownRequested):
-            make(1).send(request("/a"))
+        if method == "POST":
+            assert server.session(1).send(request("/a", method)).ok
+        else:
+            with pytest.raises(ShutdownRequested):
+                server.session(1).send(request("/a", method))
 
-    def test_what_starts_something_is_awaited(self, make: Callable[..., Session], server: Server) -> None:
-        """Its response names what is to be cancelled."""
-        threading.Timer(0.2, server.opened.set).start()
-        assert make(1).send(request("/a", "POST")).ok
-
-    def test_but_not_for_long(self, make: Callable[..., Session], monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_but_not_for_long(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        server.shutdown.request(signal.SIGTERM)
         monkeypatch.setattr(module, "GRACE_PERIOD", 0.05)
         with pytest.raises(ShutdownRequested):
-            make(1).send(request("/a", "POST"))
+            server.session(1).send(request("/a", "POST"))
