@@ -180,15 +180,17 @@ class TestPaginator:
         assert max(server.offsets) < count
 
 
-@pytest.mark.parametrize(("at_once", "total"), [(1, "none"), (3, "none"), (1, "true"), (3, "true"), (12, "true")])
-def test_a_list_that_grows_as_fast_as_it_is_read(at_once: int, total: str) -> None:
+@pytest.mark.parametrize(
+    ("at_once", "total", "says"), [(1, "none", "as fast as"), (3, "true", "as fast as"), (12, "true", "faster than")]
+)
+def test_a_list_that_grows_as_fast_as_it_is_read(at_once: int, total: str, says: str) -> None:
     """It is refused, in bounded requests, where it can be told from a long one."""
     server = ListServer(list(range(30)), [[("append", 0)] * at_once] * 3000, total=total)
-    with pytest.raises(FatalAPIError, match="the list grows"):
+    with pytest.raises(FatalAPIError, match=f"the list grows {says} it is read"):
         walk(server, 10, 2000)
 
 
-@pytest.mark.parametrize("page_size", [2, 3, 10, 100])
+@pytest.mark.parametrize("page_size", [2, 10])
 @pytest.mark.parametrize("total", ["none", "true"])
 @pytest.mark.parametrize("at", [0, -1, 9])
 def test_records_that_come_and_go_with_each_request(page_size: int, total: str, at: int) -> None:
@@ -201,8 +203,7 @@ def test_records_that_come_and_go_with_each_request(page_size: int, total: str, 
         assert "the list does not stop changing" in str(error)  # noqa: PT017 - one of two good ends
 
 
-@pytest.mark.parametrize("length", [300, 2000])
-def test_short_pages_that_are_not_at_the_end(length: int) -> None:
+def test_short_pages_that_are_not_at_the_end() -> None:
     """A server may give less of long records: that is no list that grows."""
 
     class Shortening(ListServer):
@@ -210,7 +211,7 @@ def test_short_pages_that_are_not_at_the_end(length: int) -> None:
         def answer(self, offset: int, limit: int) -> Any:
             return super().answer(offset, limit if offset < 10 else 4)
 
-    assert walk(Shortening(list(range(length))), 10, 2 * length) == list(range(length))
+    assert walk(Shortening(list(range(2000))), 10, 4000) == list(range(2000))
 
 
 def test_a_reported_limit_of_one_does_not_stop_a_step_back() -> None:
@@ -231,8 +232,7 @@ def test_a_list_that_grows_to_a_second_record() -> None:
     assert_right(server, walk(server, 1000, 200))
 
 
-@pytest.mark.parametrize("count", [5, 430])
-def test_a_limit_that_is_the_number_of_rows(count: int) -> None:
+def test_a_limit_that_is_the_number_of_rows() -> None:
     """Every page looks full then; the seam alone is the end."""
 
     class Counting(ListServer):
@@ -242,8 +242,7 @@ def test_a_limit_that_is_the_number_of_rows(count: int) -> None:
             body["pagination"]["limit"] = len(body["data"])
             return body
 
-    server = Counting(list(range(count)), cap=100)
-    assert walk(server, 1000, 100) == list(range(count))
+    assert walk(Counting(list(range(430)), cap=100), 1000, 100) == list(range(430))
 
 
 def page(ids: list[str | int], *, offset: int = 0, limit: int = 10, total: int | None = None) -> Page:
@@ -293,26 +292,13 @@ class TestPages:
         pages.update(page([1, 2, 3]))
         pages.update(page([], offset=2, total=total))
         for _ in range(5):
-            assert pages.offset == 0
+            assert (pages.offset, pages.finished) == (0, False)
             assert pages.update(page([], total=total)) == []
-        assert not pages.finished
         assert pages.update(page([1, 2, 3, 4])) == [{"id": 4}]
-
-    def test_a_list_that_is_empty_again_and_again(self) -> None:
-        """All of its records were deleted meanwhile: that is its end."""
-        pages = OverlapPaginator(10)
-        pages.update(page([1, 2, 3]))
-        pages.update(page([], offset=2))
-        requests = 0
-        while not pages.finished:
-            pages.update(page([]))
-            requests += 1
-        assert requests > 3
-
-    def test_the_next_page(self) -> None:
-        pages = OverlapPaginator(10)
-        pages.update(page(list(range(10))))
-        assert (pages.offset, pages.finished) == (9, False)
+        pages.update(page([], offset=3, total=total))
+        for _ in range(20):
+            pages.update(page([], total=total))
+        assert pages.finished
 
     @pytest.mark.parametrize(
         ("length", "total", "count", "offsets"),
@@ -324,35 +310,22 @@ class TestPages:
             (10, 37, 9, [9, 18, 27]),
             (2, 5, 9, [1, 2, 3]),
             (1, 5, 9, [0]),
+            (10, None, 9, [9]),
         ],
     )
-    def test_predictions(self, length: int, total: int, count: int, offsets: list[int]) -> None:
+    def test_predictions(self, length: int, total: int | None, count: int, offsets: list[int]) -> None:
         pages = OverlapPaginator(10)
         pages.update(page(list(range(length)), total=total))
         assert pages.predict(count) == offsets
 
-    @pytest.mark.parametrize("limit", [1, 10, 1000])
-    def test_steps_back(self, limit: int) -> None:
-        """By a page as it came, whatever limit is reported; twice as far each time; nothing else is predicted."""
+    def test_steps_back(self) -> None:
+        """By a page as it came, whatever limit was asked for; twice as far each time; nothing else is predicted."""
         pages = OverlapPaginator(1000)
         for offset in range(0, 90, 9):
-            pages.update(page(list(range(offset, offset + 10)), offset=offset, limit=limit, total=200))
+            pages.update(page(list(range(offset, offset + 10)), offset=offset, limit=1000, total=200))
         for step, offset in enumerate([81, 63, 27, 0]):
-            pages.update(page([1000 + step], offset=pages.predict(1)[0], limit=limit, total=200))
+            pages.update(page([1000 + step], offset=pages.predict(1)[0], limit=1000, total=200))
             assert pages.predict(9) == [offset]
-
-    def test_without_a_total_nothing_is_predicted(self) -> None:
-        pages = OverlapPaginator(10)
-        pages.update(page(list(range(10))))
-        assert pages.predict(9) == [9]
-
-    @pytest.mark.parametrize("total", [7, 3, None])
-    def test_a_page_of_the_overlap_alone_ends_the_list(self, total: int | None) -> None:
-        pages = OverlapPaginator(10)
-        assert len(pages.update(page(list(range(7)), total=total))) == 7
-        assert pages.predict(9) == [6]
-        assert pages.update(page([6], offset=6, total=total)) == []
-        assert pages.predict(9) == []
 
     @pytest.mark.parametrize(("total", "requests"), [(None, 2), (1, 1)])
     def test_a_list_of_one_record(self, total: int | None, requests: int) -> None:
@@ -386,6 +359,13 @@ class TestPages:
             pages.update(page([length - 1], offset=length - 1, limit=limit, total=total))
         assert pages.finished
 
+    def test_a_witness_of_the_end_does_not_count_once_the_list_went_on(self) -> None:
+        pages = OverlapPaginator(10)
+        for start, length in ((0, 10), (9, 1), (9, 10), (18, 1), (18, 1)):
+            assert not pages.finished
+            pages.update(page(list(range(start, start + length)), offset=start))
+        assert pages.finished
+
     @pytest.mark.parametrize(("total", "requests"), [(None, 2), (0, 1)])
     def test_an_empty_list_without_a_total_is_requested_once_more(self, total: int | None, requests: int) -> None:
         pages = OverlapPaginator(10)
@@ -393,11 +373,6 @@ class TestPages:
             assert pages.predict(9) == [0]
             assert pages.update(page([], total=total)) == []
         assert pages.predict(9) == []
-
-    def test_a_list_that_was_empty_for_a_moment(self) -> None:
-        pages = OverlapPaginator(10)
-        assert pages.update(page([])) == []
-        assert len(pages.update(page([1, 2]))) == 2
 
     @pytest.mark.parametrize("finds_new", [True, False])
     def test_a_list_that_moves_is_read_until_nothing_new_is_found(self, finds_new: bool) -> None:  # noqa: FBT001
@@ -424,10 +399,9 @@ class TestPages:
             read_moving_list(pages, [1, 99, 2, 3])
 
 
-def read_on(pages: OverlapPaginator, length: int = 10, *, total: int | None = None) -> None:
-    """Read a page of so many records, which begins with the last one that was read."""
-    (offset,) = pages.predict(1)
-    pages.update(page(list(range(offset, offset + length)), offset=offset, total=total))
+def read_on(pages: OverlapPaginator) -> None:
+    """Read a page of ten records, which begins with the last one that was read."""
+    pages.update(page(list(range(pages.offset, pages.offset + 10)), offset=pages.offset))
 
 
 def refused(says: str) -> Any:
@@ -438,51 +412,20 @@ def refused(says: str) -> Any:
 class TestBounds:
     """What a list may do while it is read, and one page more."""
 
-    def test_a_total_that_grows(self) -> None:
-        pages = OverlapPaginator(10)
-        read_on(pages, total=50)
-        read_on(pages, total=1500)
-        with refused("the list grows faster than it is read: from 50 records to 1501"):
-            read_on(pages, total=1501)
-
-    @pytest.mark.parametrize("has_total", [False, True])
-    def test_short_pages_at_the_end(self, has_total: bool) -> None:  # noqa: FBT001
-        """Each has something new, and yet the end is no nearer."""
-        pages = OverlapPaginator(10)
-        read_on(pages, total=1000 if has_total else None)
-        for _ in range(30):
-            read_on(pages, 4, total=pages.offset + 4 if has_total else None)
-        with refused("the list grows as fast as it is read: page after page is short, up to offset .*"):
-            for _ in range(50):
-                read_on(pages, 4, total=pages.offset + 4 if has_total else None)
-
-    def test_records_that_come_and_go(self) -> None:
-        """Many of them each time, always in the same place."""
+    @pytest.mark.parametrize("fresh", [0, 100])
+    def test_pages_that_bring_the_list_no_further(self, fresh: int) -> None:
+        """Because they hold the same records, or others each time."""
         pages = OverlapPaginator(10)
         read_on(pages)
         with refused("the list does not stop changing: page after page, up to offset 1, brings nothing new"):
             for number in range(100):
-                pages.update(page([1, *range(100 * number + 100, 100 * number + 105)], offset=1))
-
-    def test_pages_without_new_records(self) -> None:
-        pages = OverlapPaginator(10)
-        read_on(pages)
-        with refused("the list does not stop changing: page after page, up to offset 1, brings nothing new"):
-            for _ in range(100):
-                pages.update(page([1, 2, 3, 4, 5], offset=1))
+                pages.update(page([1, *range(fresh * number + 2, fresh * number + 7)], offset=1))
 
     def test_the_first_page_again_and_again(self) -> None:
         pages = OverlapPaginator(10)
         with refused("the server ignores offset: it sends the first records again at offset .*"):
             for _ in range(100):
                 pages.update(page([1, 2, 3], offset=pages.offset))
-
-    def test_two_pages_in_turn(self) -> None:
-        pages = OverlapPaginator(10)
-        with refused("the (list does not stop changing|server ignores offset): .*"):
-            for _ in range(100):
-                pages.update(page([1, 2, 3], offset=pages.offset))
-                pages.update(page([4, 5, 6], offset=pages.offset))
 
     def test_what_is_wasted_may_be_more_in_a_long_list(self) -> None:
         """A long list that loses records all the time is read to its end."""
@@ -531,33 +474,28 @@ class TestRows:
         assert pages.finished
 
     @pytest.mark.parametrize(
-        ("first", "rows", "total", "says"),
+        ("first", "total", "rows", "new_total", "says"),
         [
-            (["a", "b", "c"], ["a", "b", "c"], None, "the row at offset 2 is not the one that was read before"),
-            (["a", "b", "c"], [], None, "the row at offset 2 is not the one that was read before"),
-            (["a", "b", "c"], ["c"], 9, "no new rows at offset 2 of a result of 9"),
-            (["a", "b"], ["b"], 3, "no new rows at offset 1 of a result of 3"),
-            (["a", "a"], ["a", "a"], 2, "the server ignores offset: it sends 2 rows at 1 of 2"),
-            (["a", "b", "c"], ["c", "d", "e"], 4, "the server ignores offset: it sends 3 rows at 2 of 4"),
+            (["a", "b", "c"], None, ["a", "b", "c"], None, "the row at offset 2 is not the one that was read before"),
+            (["a", "b", "c"], None, [], None, "the row at offset 2 is not the one that was read before"),
+            (["a", "b", "c"], 9, ["c"], 9, "no new rows at offset 2 of a result of 9"),
+            (["a", "b"], 3, ["b"], 3, "no new rows at offset 1 of a result of 3"),
+            (["a", "b", "c"], 9, ["c", "d", "e"], 8, "the response is for a result of 8 rows, not of 9"),
+            (["a", "a"], 2, ["a", "a"], 2, "the server ignores offset: it sends 2 rows at 1 of 2"),
+            (["a", "b", "c"], 4, ["c", "d", "e"], 4, "the server ignores offset: it sends 3 rows at 2 of 4"),
         ],
     )
     def test_a_page_that_does_not_continue(
-        self, first: list[str], rows: list[str], total: int | None, says: str
+        self, first: list[str], total: int | None, rows: list[str], new_total: int | None, says: str
     ) -> None:
         pages = RowPaginator(3)
         pages.update(self.rows(first, total=total))
         with pytest.raises(RetriableAPIError) as caught:
-            pages.validate(self.rows(rows, pages.offset, total=total))
+            pages.validate(self.rows(rows, pages.offset, total=new_total))
         assert str(caught.value) == says
 
-    def test_a_result_of_another_length(self) -> None:
-        pages = RowPaginator(3)
-        pages.update(self.rows(["a", "b", "c"], total=9))
-        with pytest.raises(RetriableAPIError, match=r"^the response is for a result of 8 rows, not of 9$"):
-            pages.validate(self.rows(["c", "d", "e"], 2, total=8))
-
     @pytest.mark.parametrize(
-        ("count", "has_total"), [(2, False), (3, False), (4, False), (5, False), (50, False), (3, True), (430, True)]
+        ("count", "has_total"), [(2, False), (3, False), (4, False), (50, False), (3, True), (430, True)]
     )
     @pytest.mark.parametrize("cap", [None, 2])
     def test_a_result_of_equal_rows(self, count: int, has_total: bool, cap: int | None) -> None:  # noqa: FBT001
@@ -574,18 +512,14 @@ class TestRows:
 
     def test_equal_rows_after_another_one(self) -> None:
         """Another page has come, so the server heeds offset: as many equal rows as there are."""
-        read, _ = self.read(["a", "a", "a", "b", *["c"] * 1000], total=None)
+        read, _ = self.read(["a", "a", "a", "b", *["a"] * 1000], total=None)
         assert len(read) == 1004
 
-    @pytest.mark.parametrize("count", [2, 3, 4, 5, 50])
-    def test_equal_rows_of_a_server_that_ignores_offset(self, count: int) -> None:
-        """With a total it ends well or is refused, and no row is written that is not there."""
-        if count == 2:  # a page that is not full ends a result
-            read, _ = self.read(["a"] * count, total=count, ignores_offset=True)
-            assert len(read) == count
-        else:
-            with pytest.raises(RetriableAPIError, match="the server ignores offset"):
-                self.read(["a"] * count, total=count, ignores_offset=True)
+    def test_equal_rows_of_a_server_that_ignores_offset(self) -> None:
+        """With a total it is refused, and no row is written that is not there; a page that is not full is the end."""
+        assert len(self.read(["a"] * 2, total=2, ignores_offset=True)[0]) == 2
+        with pytest.raises(RetriableAPIError, match="the server ignores offset"):
+            self.read(["a"] * 3, total=3, ignores_offset=True)
 
     def read(
         self, rows: list[Any], *, total: int | None, cap: int | None = None, ignores_offset: bool = False
@@ -664,14 +598,17 @@ class TestRows:
         assert pages.update(self.rows([])) == []
         assert pages.finished
 
-    @pytest.mark.parametrize(("rows", "total"), [(["a", "b"], 2), ([], 0)])
-    def test_the_end(self, rows: list[str], total: int | None) -> None:
+    @pytest.mark.parametrize(
+        ("rows", "total", "is_finished"),
+        [
+            (["a", "b"], 2, True),
+            ([], 0, True),
+            (["a", "b"], None, False),
+            (["a", "b", "c"], 3, False),
+            (["a"], None, False),
+        ],
+    )
+    def test_the_end(self, rows: list[str], total: int | None, is_finished: bool) -> None:  # noqa: FBT001
         pages = RowPaginator(3)
         pages.update(self.rows(rows, total=total))
-        assert pages.finished
-
-    @pytest.mark.parametrize(("rows", "total"), [(["a", "b"], None), (["a", "b", "c"], 3), (["a"], None)])
-    def test_not_the_end(self, rows: list[str], total: int | None) -> None:
-        pages = RowPaginator(3)
-        pages.update(self.rows(rows, total=total))
-        assert not pages.finished
+        assert pages.finished is is_finished
