@@ -13,7 +13,7 @@ import itertools
 import json
 import time
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import example, given
@@ -25,7 +25,7 @@ from tests.support.examples import examples
 from tests.support.tap import attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from tests.sandbox import Record
 
@@ -99,21 +99,6 @@ class Target:
         self.state = message["value"]
 
 
-class Tables(Protocol):
-    """What a target made of the output of runs."""
-
-    state: Any
-
-    @property
-    def tables(self) -> Mapping[str, Mapping[Any, Record]]:
-        """The rows of each table by their keys."""
-        ...
-
-    def read(self, lines: list[str]) -> None:
-        """Take in the output of a run, or what came of it."""
-        ...
-
-
 _RENAMED = itertools.count()
 
 
@@ -151,9 +136,9 @@ Snapshot = dict[str, dict[str, Any]]
 
 
 def play(
-    sandbox: Sandbox, target: Tables, nights: list[dict[str, Any]], **settings: object
+    sandbox: Sandbox, target: Any, nights: list[dict[str, Any]], **settings: object
 ) -> Iterator[tuple[set[str], Snapshot, Snapshot, dict[str, set[str]]]]:
-    """Play one night after the other.
+    """Play one night after the other, for a target with `tables`, a `state`, and `read` for the lines of a run.
 
     Yields what a run that ended well read, account and tables before it, and the ids that the account had at any time.
     """
