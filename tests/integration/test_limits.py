@@ -1,9 +1,11 @@
-"""What a response may take, and a system that allows no more threads."""
+"""What a response may take: bytes, seconds and memory."""
 
 from __future__ import annotations
 
+import gzip
 import logging
 import time
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,52 +14,92 @@ import requests
 from tap_kissmetrics.sdk_extensions import http
 from tap_kissmetrics.sdk_extensions.http import Limits, Session
 from tap_kissmetrics.sdk_extensions.waiting import Shutdown
-from tap_kissmetrics.tap import max_response_time
-from tests.sandbox import Sandbox, faults
+from tests.sandbox import Fault, Sandbox, faults
+from tests.support.assertions import assert_every_record_once
 from tests.support.cases import small_sandbox, watched_sync
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.sandbox import Response, Wire
 
-@pytest.mark.parametrize(
-    ("request_timeout", "retry_timeout", "seconds"),
-    [(60, 120, 60), (10, 120, 50), (30, 120, 60), (300, 120, 300), (60, 0, 60), (1, 1000, 5)],
-)
-def test_a_response_that_trickles_leaves_time_for_another_attempt(
-    request_timeout: float, retry_timeout: float, seconds: float
-) -> None:
-    """Within `retry_timeout`; but never less than one read may take."""
-    settings = {"request_timeout": request_timeout, "retry_timeout": retry_timeout}
-    assert max_response_time(settings) == seconds
+LIMIT = 2**20
+"""Bytes of a body in these tests."""
 
 
-@pytest.mark.parametrize("variable", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
-@pytest.mark.parametrize("content", [None, "", "no certificates"], ids=["missing", "empty", "text"])
-def test_certificates_that_cannot_be_read(variable: str, content: str | None, tmp_path: Path) -> None:
-    """The variable is named."""
-    path = tmp_path / "ca.pem"
-    if content is not None:
-        path.write_text(content, encoding="utf-8")
-    with small_sandbox() as sandbox:
-        url = sandbox.url.replace("http:", "https:")
-        others = {"REQUESTS_CA_BUNDLE": "", "CURL_CA_BUNDLE": ""}
-        run = watched_sync(sandbox, tmp_path, env={**others, variable: str(path)}, api_url=url, retry_timeout=0.1)
-    assert run.code == 1
-    assert variable in run.errors[0], run.errors[0]
+def packed_twice(body: bytes) -> Fault:
+    """Answer with this body, packed twice."""
+    body = gzip.compress(gzip.compress(body))
+    head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip, gzip\r\nContent-Length: {len(body)}\r\n\r\n"
+
+    def send(wire: Wire, _: Response) -> None:
+        wire.send(head.encode() + body)
+
+    return Fault("packed twice", send=send, resource="events")
+
+
+def test_a_body_is_unpacked_up_to_a_limit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """In pieces: memory does not grow with what a body would unpack to."""
+    monkeypatch.setattr(http, "MAX_BODY_SIZE", LIMIT)
+    bomb = packed_twice(b" " * (200 * LIMIT))
+    tracemalloc.start()
+    try:
+        with small_sandbox(bomb) as sandbox:
+            tracemalloc.reset_peak()
+            before, _ = tracemalloc.get_traced_memory()
+            run = watched_sync(sandbox, tmp_path, max_concurrency=1, retry_timeout=0)
+            _, peak = tracemalloc.get_traced_memory()
+            assert_every_record_once(run, sandbox.account, but=["events"])
+    finally:
+        tracemalloc.stop()
+    assert run.failed == ["events"]
+    assert "the body has more than 1 MiB once it is unpacked" in run.errors[0]
+    assert peak - before < 50 * LIMIT
+
+
+def test_a_body_of_just_the_limit_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(http, "MAX_BODY_SIZE", LIMIT)
+    with small_sandbox(packed_twice(b"[]" + b" " * (LIMIT - 2))) as sandbox:
+        run = watched_sync(sandbox, tmp_path, max_concurrency=1).succeeded()
+    assert run.records("events") == []
+
+
+def session_of(sandbox: Sandbox, max_response_time: float) -> Session:
+    """Make a session with a sandbox."""
+    limits = Limits(max_concurrency=2, requests_per_minute=None, max_response_time=max_response_time)
+    session = Session([sandbox.url], limits, shutdown=Shutdown(), logger=logging.getLogger())
+    session.headers["Authorization"] = f"Bearer {sandbox.token}"
+    return session
+
+
+def assert_nothing_runs(session: Session) -> None:
+    """Wait until no request of a session runs any more."""
+    end = time.monotonic() + 10
+    while session._count_running():  # noqa: SLF001 - what is public does not tell
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("seconds", [0, 0.3])
 def test_a_response_that_stops_is_given_up_in_time(seconds: float) -> None:
-    """At its own deadline, however long one read may take."""
+    """At its own deadline, however long one read may take; one whose head has arrived does not go on."""
     with Sandbox(faults=[faults.hang("in_body")]) as sandbox:
-        limits = Limits(max_concurrency=1, requests_per_minute=None, max_response_time=seconds)
-        session = Session([sandbox.url], limits, shutdown=Shutdown(), logger=logging.getLogger())
-        session.headers["Authorization"] = f"Bearer {sandbox.token}"
+        session = session_of(sandbox, seconds)
         start = time.monotonic()
         with pytest.raises(requests.RequestException, match="took more than"):
             session.get(f"{sandbox.url}/accounts", timeout=20)
         assert time.monotonic() - start < 10
+        if seconds:
+            assert_nothing_runs(session)
+
+
+def test_a_response_that_nobody_expects_any_more_is_given_up() -> None:
+    with Sandbox(faults=[faults.hang("in_body")]) as sandbox:
+        session = session_of(sandbox, 60)
+        session.prefetch([session.prepare_request(requests.Request("GET", f"{sandbox.url}/accounts"))], timeout=20)
+        time.sleep(0.3)
+        session.prefetch([])
+        assert_nothing_runs(session)
 
 
 def test_out_of_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
