@@ -181,10 +181,10 @@ def test_a_query_of_v3_reports_its_progress_and_then_its_rows(v3: Sandbox) -> No
 
 
 def test_a_query_runs_for_a_while(v3: Sandbox) -> None:
-    v3.polls_until_complete, v3.seconds_until_complete = 0, 0.1
+    v3.polls_until_complete, v3.seconds_until_complete = 0, 0.5
     path = f"/queries/{start(v3).json()['id']}"
     assert get(v3, path).json()["completed"] is False
-    time.sleep(0.1)
+    time.sleep(0.5)
     assert get(v3, path).json()["completed"] is True
 
 
