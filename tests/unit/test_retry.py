@@ -24,33 +24,28 @@ pytestmark = pytest.mark.usefixtures("frozen_clock")
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
-        ("0", 0),
-        ("1", 1),
         (" 7 ", 7),
         ("1.5", 1.5),
-        ("300", 300),
+        ("0", 0),
         ("301", 300),
-        ("1000000000", 300),
         ("Fri, 31 Dec 9999 23:59:59 GMT", 300),
         ("Mon, 01 Jan 2001 00:00:00 GMT", 0),
-        *((text, None) for text in ("", "soon", "-5", "1e999", "nan", "-inf", "0x10", "Fri, 99 Foo 2001")),
+        *((text, None) for text in ("", "soon", "-5", "1e999", "nan", "-inf", "Fri, 99 Foo 2001")),
     ],
 )
-def test_retry_after(header: str, seconds: float | None) -> None:
-    """Seconds or a date; nonsense counts as absent."""
+def test_retry_after_is_seconds_or_a_date(header: str, seconds: float | None) -> None:
+    """Nonsense counts as absent."""
     assert parse_retry_after(make_response(headers={"Retry-After": header})) == seconds
 
 
-def test_retry_after_as_a_date() -> None:
-    """The time until then."""
+def test_retry_after_as_a_date_is_the_time_until_then() -> None:
     header = email.utils.formatdate(time.time() + 100, usegmt=True)
     assert parse_retry_after(make_response(headers={"Retry-After": header})) == pytest.approx(100, abs=3)
     assert parse_retry_after(make_response()) is None
 
 
-@pytest.mark.parametrize("difference", [-86_400, -100, 0, 3600])
-def test_retry_after_as_a_date_of_a_server_whose_clock_is_wrong(difference: int) -> None:
-    """It is compared with the date of the response."""
+@pytest.mark.parametrize("difference", [-86_400, 3600])
+def test_retry_after_as_a_date_is_compared_with_the_clock_of_the_server(difference: int) -> None:
     now = time.time() + difference
     date, header = (email.utils.formatdate(moment, usegmt=True) for moment in (now, now + 42))
     assert parse_retry_after(make_response(headers={"Date": date, "Retry-After": header})) == 42
@@ -107,62 +102,51 @@ def attempt(  # noqa: PLR0913 - what varies
     return waits, next(calls), None
 
 
-def test_waits_double(clock: Clock) -> None:
-    """Up to a minute, each with up to `factor` seconds more, so that taps do not come back together."""
-    waits, calls, error = attempt([RetriableAPIError("503")] * 9, clock, max_time=1000)
+@pytest.mark.parametrize("factor", [1, 0.1])
+def test_waits_double_up_to_a_minute(factor: float, clock: Clock) -> None:
+    """Each with up to `factor` seconds more, so that taps which failed together do not come back together."""
+    waits, calls, error = attempt([RetriableAPIError("503")] * 9, clock, factor=factor, max_time=1000)
     assert (calls, error) == (10, None)
     for wait, doubled in zip(waits, (1, 2, 4, 8, 16, 32, 60, 60, 60), strict=True):
-        assert doubled <= wait < doubled + 1
+        assert doubled * factor <= wait < (doubled + 1) * factor
+    assert len({wait / doubled for wait, doubled in zip(waits, (1, 2, 4), strict=False)}) == 3
     assert clock.slept == pytest.approx(sum(waits))
 
 
-def test_factor_is_the_unit_of_waits(clock: Clock) -> None:
-    """Of both kinds."""
-    waits, _, _ = attempt([RetriableAPIError("503")] * 8 + [limited(None)], clock, factor=0.1)
-    for wait, doubled in zip(waits, (0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6, 6, 6), strict=True):
-        assert doubled <= wait < doubled + 0.1
-
-
-def test_failures_have_a_budget(clock: Clock) -> None:
+@pytest.mark.parametrize(("factor", "budget"), [(1, 120), (0.01, 0.5)])
+def test_failures_have_a_budget(factor: float, budget: float, clock: Clock) -> None:
     """The last wait is cut to it, and the last error is raised."""
     errors: list[Exception] = [RetriableAPIError(f"HTTP 503, time {number}") for number in range(50)]
-    waits, calls, error = attempt(errors, clock, max_time=120)
-    assert sum(waits) == pytest.approx(120, abs=0.1)
+    waits, calls, error = attempt(errors, clock, factor=factor, max_time=budget)
+    assert sum(waits) == pytest.approx(budget, rel=0.01)
     assert str(error) == f"HTTP 503, time {calls - 1}"
-    assert len(waits) == calls - 1 == 7
-
-
-def test_a_budget_of_less_than_a_second(clock: Clock) -> None:
-    """It is used up too."""
-    waits, _, _ = attempt([RetriableAPIError("503")] * 50, clock, factor=0.01, max_time=0.5)
-    assert sum(waits) == pytest.approx(0.5, abs=0.01)
+    assert len(waits) == calls - 1
 
 
 def test_the_time_of_attempts_counts(clock: Clock) -> None:
-    """A server that hangs uses it up as well."""
+    """A server that hangs uses the budget up as well."""
     _, calls, error = attempt([RetriableAPIError("timed out")] * 50, clock, max_time=120, duration=50)
     assert (calls, type(error)) == (3, RetriableAPIError)
 
 
 def test_no_budget_is_one_attempt(clock: Clock) -> None:
-    """`retry_timeout` 0."""
     waits, calls, error = attempt([RetriableAPIError("503")] * 5, clock, max_time=0)
     assert (waits, calls, type(error)) == ([], 1, RetriableAPIError)
 
 
-@pytest.mark.parametrize(("retry_after", "wait"), [(None, 60), (0, 1), (0.5, 1), (1, 1), (7, 7), (300, 300)])
+@pytest.mark.parametrize(("retry_after", "wait"), [(None, 60), (0, 1), (0.5, 1), (7, 7), (300, 300)])
 def test_a_rate_limit_says_how_long(retry_after: float | None, wait: float, clock: Clock) -> None:
     """A minute where it does not; never less than `factor`, or the next attempt would only be refused again."""
     assert attempt([limited(retry_after)], clock) == ([wait], 2, None)
 
 
-@pytest.mark.parametrize("retry_after", [0, 0.5, 1, 3])
+@pytest.mark.parametrize("retry_after", [0, 3])
 def test_waits_for_a_rate_limit_grow(retry_after: float, clock: Clock) -> None:
     """A server that asks for a short pause again and again is not asked hundreds of times."""
-    waits, calls, error = attempt([limited(retry_after)] * 1000, clock)
+    waits, _, error = attempt([limited(retry_after)] * 1000, clock)
     assert waits[:8] == [max(wait, retry_after) for wait in (1, 2, 4, 8, 16, 32, 60, 60)]
     assert sum(waits) == pytest.approx(900, abs=0.1)
-    assert (calls, type(error)) == (21, RateLimitError)
+    assert type(error) is RateLimitError
 
 
 def test_rate_limits_have_a_budget_of_their_own(clock: Clock) -> None:
@@ -173,7 +157,6 @@ def test_rate_limits_have_a_budget_of_their_own(clock: Clock) -> None:
 
 
 def test_failures_after_a_rate_limit_have_their_whole_budget(clock: Clock) -> None:
-    """Each limit begins it anew."""
     errors: list[Exception] = [*[RetriableAPIError("503")] * 3, limited(300), *[RetriableAPIError("503")] * 5]
     assert attempt(errors, clock, max_time=60)[1:] == (10, None)
 
@@ -191,5 +174,4 @@ def test_an_outage_uses_up_one_budget(error: Exception, clock: Clock) -> None:
 
 @pytest.mark.parametrize("error", [FatalAPIError("HTTP 404"), ValueError("a bug")])
 def test_other_errors_are_raised_at_once(error: Exception, clock: Clock) -> None:
-    """They would come again."""
     assert attempt([error, error], clock) == ([], 1, error)
