@@ -238,6 +238,7 @@ OTHER_ROW = "the row at offset 9 is not the one that was read before"
         (faults.status(403, where=is_poll), "HTTP 403: "),
         (faults.status(500, where=is_poll), "HTTP 500: "),
         (faults.null_body(where=is_poll), "does not report whether the query is completed"),
+        (faults.body(b'{"eta": 5}', where=is_poll), "does not report whether the query is completed"),
         (faults.status(503, where=is_page, skip=1), "HTTP 503: "),
         (faults.ignore_offset(where=is_page), OTHER_ROW),
         (faults.empty_page(where=is_page, skip=1), OTHER_ROW),
@@ -277,6 +278,7 @@ def test_queries_that_fail_are_named_with_what_the_api_says(subject: Subject, ou
     for record, query in zip(subject.records(sandbox), sandbox.queries, strict=True):
         assert_says(run, re.escape(f"{subject.name(record)}: query {query.id}: ") + says)
     assert subject.results(run) == []
+    assert "DELETE" not in {request.method for request in sandbox.requests}
 
 
 @each
