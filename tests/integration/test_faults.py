@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.sandbox import ApiName, Fault, Request
+    from tests.support.clock import Clock
     from tests.support.results import Subject
 
 pytestmark = pytest.mark.usefixtures("clock")
@@ -282,11 +283,12 @@ def test_queries_that_fail_are_named_with_what_the_api_says(subject: Subject, ou
 
 
 @each
-def test_a_query_that_never_completes_ends_after_query_timeout(subject: Subject, tmp_path: Path) -> None:
+def test_a_query_that_never_completes_ends_after_query_timeout(subject: Subject, clock: Clock, tmp_path: Path) -> None:
     """It is cancelled where the API can do that, and the line says how far it came."""
     with subject.sandbox(1, query_outcome="never") as sandbox:
         run = subject.read(sandbox, tmp_path, query_timeout=1)
     query = sandbox.queries[0]
+    assert clock.slept == pytest.approx(1, abs=0.2)
     assert run.failed == [subject.stream]
     says = f"query {query.id}: not completed after 1 s, 25% done; raise query_timeout or ask for less"
     assert run.errors[0].endswith(says)

@@ -1,4 +1,4 @@
-"""What opens an account is shown nowhere and goes to nobody else; the fault matrix looks for it too, at DEBUG."""
+"""What opens an account is shown nowhere and goes to nobody else; the tests of faults look for it too, at DEBUG."""
 
 from __future__ import annotations
 
