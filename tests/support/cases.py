@@ -52,6 +52,3 @@ def watched_sync(
     assert "| DEBUG " in run.stderr
     assert_discreet(run, sandbox)
     return run
-
-
-BOTH: tuple[ApiName, ...] = ("core", "query")
