@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,8 +12,8 @@ import pytest
 from tests.sandbox import Sandbox, make_account
 from tests.support.assertions import assert_discreet
 from tests.support.cases import SMALL
-from tests.support.process import PIPE, TAP, live_tap, start
-from tests.support.run import Run, settings_for, write_json
+from tests.support.process import PIPE, TAP, live_tap
+from tests.support.run import Run, environment, settings_for, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,7 +53,7 @@ def test_a_full_disk_ends_the_sync(large: Sandbox, tmp_path: Path) -> None:
 
 def test_a_closed_stdout_is_refused(large: Sandbox, tmp_path: Path) -> None:
     config = write_json(tmp_path / "config.json", settings_for(large))
-    with start(["sh", "-c", 'exec "$@" >&-', "sh", *TAP, "--config", str(config)], tmp_path) as tap:
-        run = tap.ends()
-    assert (run.code, run.stderr) == (1, "the output cannot be written: it is closed\n")
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", *TAP, "--config", str(config)]
+    done = subprocess.run(command, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "the output cannot be written: it is closed\n")
     assert large.requests == []

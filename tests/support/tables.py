@@ -37,10 +37,8 @@ DATES = columns_of("date-time")
 
 def code_block(page: str, marker: str, folder: Path = PROJECT / "docs") -> str:
     """Return the block of code after a comment of a page: the tests do just what it tells to run or to set."""
-    text = (folder / f"{page}.md").read_text(encoding="utf-8")
-    found = re.search(rf"^<!-- {marker} -->\n```\w+\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
-    assert found, f"no block {marker} in {page}.md"
-    return found[1]
+    found = {name: text for name, _, text in code_blocks(page, folder)}
+    return found[marker]
 
 
 def code_blocks(page: str, folder: Path = PROJECT / "docs") -> Iterator[tuple[str, str, str]]:

@@ -5,23 +5,16 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from tests.support.in_process import run_in_process
-from tests.support.run import Run, environment, settings_for, write_json
+from tests.support.run import environment, settings_for, write_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from tests.sandbox import Sandbox
-
-
-class Runner(Protocol):
-    """One way of running the tap: `run_in_process` or `run_started`."""
-
-    def __call__(self, arguments: list[str], *, folder: Path, env: dict[str, str]) -> Run:
-        """Run it with these arguments, in this working directory and with this whole environment."""
-        ...
+    from tests.support.run import Run
 
 
 def run_tap(
@@ -29,12 +22,13 @@ def run_tap(
     folder: Path,
     config: object = None,
     env: Mapping[str, str] | None = None,
-    runner: Runner = run_in_process,
+    runner: Callable[..., Run] = run_in_process,
 ) -> Run:
-    """Run the tap in `folder`, with `config` as its config file, if any, and `env` added to its environment."""
-    options: list[str | Path] = []
-    if config is not None:
-        options = ["--config", write_json(folder / "config.json", config)]
+    """Run the tap in `folder`, with `config` as its config file, if any, and `env` added to its environment.
+
+    `runner` is `run_in_process` or `run_started`.
+    """
+    options = [] if config is None else ["--config", write_json(folder / "config.json", config)]
     return runner([str(part) for part in (*options, *arguments)], folder=folder, env=environment(env))
 
 
@@ -45,7 +39,7 @@ def sync(  # noqa: PLR0913
     catalog: object = None,
     state: object = None,
     env: Mapping[str, str] | None = None,
-    runner: Runner = run_in_process,
+    runner: Callable[..., Run] = run_in_process,
     **settings: object,
 ) -> Run:
     """Sync a sandbox's account; `catalog` and `state` are the contents of files."""
