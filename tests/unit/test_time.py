@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import signal
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
@@ -225,6 +226,17 @@ class TestShutdown:
             with pytest.raises(ShutdownRequested):
                 wait()
         assert clock.sleeps == []
+
+    def test_a_signal_that_is_passed_on_twice_counts_once(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A terminal sends Ctrl-C to Meltano and the tap, and Meltano passes it on."""
+        exits: list[int] = []
+        monkeypatch.setattr(os, "_exit", exits.append)
+        shutdown = Shutdown()
+        shutdown.request(signal.SIGINT)
+        shutdown.request(signal.SIGTERM)
+        with pytest.raises(ShutdownRequested) as caught:
+            shutdown.check()
+        assert (caught.value.code, exits) == (128 + signal.SIGINT, [])
 
     def test_the_result_of_another_thread(self) -> None:
         future: Future[int] = Future()
