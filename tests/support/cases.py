@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from tests.sandbox import Sandbox, faults, make_account, make_query_account
+from tests.sandbox import Sandbox, make_account, make_query_account
 from tests.support.assertions import assert_discreet
 from tests.support.tap import sync
 
@@ -13,17 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from tests.sandbox import ApiName, Fault
+    from tests.sandbox import ApiName, Fault, faults
     from tests.support.run import Run
 
 SMALL: dict[str, Any] = {"products": 3, "reports": 7, "events": 60, "properties": 25, "metrics": 5}
-"""Few records, yet several pages of `PAGE_SIZE`."""
+"""Few records, yet several pages of ten, which `watched_sync` reads."""
 
 SMALL_QUERY: dict[str, Any] = {**SMALL, "products": 1}
 """The same of the Query API; all are of one product, so that each list has the pages that it has in the Core API."""
-
-PAGE_SIZE = 10
-
 
 EVENTS: faults.When = {"resource": "events"}
 """Every page of the events."""
@@ -47,7 +44,7 @@ def watched_sync(
     **settings: Any,
 ) -> Run:
     """Sync at the log level DEBUG, and check that neither a secret nor a traceback is shown."""
-    settings = {"page_size": PAGE_SIZE, **settings}
+    settings = {"page_size": 10, **settings}
     run = sync(sandbox, folder, *arguments, env={"LOGLEVEL": "DEBUG", **(env or {})}, **settings)
     assert "| DEBUG " in run.stderr
     assert_discreet(run, sandbox)
