@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from tests.sandbox.messages import to_json
 from tests.support.results import (
     SUBJECTS,
     all_report_rows,
+    each,
     is_page,
     is_poll,
     is_start,
@@ -110,6 +112,19 @@ def test_the_page_of_another_query_is_refused(tmp_path: Path) -> None:
     assert run.failed == ["report_results"]
     assert "the response is for query another-query" in run.errors[0]
     assert results(run) == []
+
+
+@each
+def test_a_server_that_gives_one_row_a_page_is_refused_where_a_total_shows_it(subject: Subject, tmp_path: Path) -> None:
+    """Without a total, one row is the whole result: a limit that docs/design.md names."""
+    with subject.sandbox(1, cap=1, polls_until_complete=0) as sandbox:
+        run = subject.read(sandbox, tmp_path, retry_timeout=0)
+    if subject.api == "query":
+        assert (run.code, len(subject.results(run))) == (0, 1)
+        return
+    assert run.code == 1
+    assert re.search(r"no new rows at offset 0 of a result of \d+$", run.errors[0])
+    assert run.failed == [subject.stream]
 
 
 def test_a_query_is_polled_less_and_less_often(clock: Clock, tmp_path: Path) -> None:

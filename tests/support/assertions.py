@@ -99,6 +99,19 @@ def assert_met(sandbox: Sandbox) -> None:
         assert fault.seen >= (fault.nth or fault.skip + (fault.times or 1)), f"{fault.name} was not met"
 
 
+def assert_only_the_events_failed(run: Run, sandbox: Sandbox, says: str) -> None:
+    """Check the two lines, that the others are complete with their state, and that the events are not."""
+    assert run.code == 1
+    assert run.failed == ["events"]
+    assert re.search(says, run.errors[0]), run.errors[0]
+    assert_every_record_once(run, sandbox.account, but=["events"])
+    emitted = [record["id"] for record in run.records("events")]
+    assert len(emitted) == len(set(emitted))
+    complete = {message["stream"] for message in run.of_type("ACTIVATE_VERSION")}
+    assert complete == sandbox.account.records.keys() - {"events"}
+    assert "replication_key_value" not in run.state["bookmarks"].get("events", {})
+
+
 def assert_refused(run: Run, sandbox: Sandbox, *says: str, code: int = 1) -> None:
     """Check that the one line names what is wrong, and how little else happened."""
     asked = sandbox.requests.copy()
