@@ -220,6 +220,8 @@ class Session(requests.Session):
         # Called before the body is read.
         request.hooks["response"].append(lambda response, **_: responses.append(response))
         future = self._shutdown.start(partial(self._send, request, kwargs))
+        # A response refers to its request, and so to this list: a cycle would keep both until the next collection.
+        future.add_done_callback(lambda _: responses.clear())
         self._running[future] = responses
         return future
 

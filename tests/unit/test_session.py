@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import signal
 import threading
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -231,3 +233,20 @@ class TestShutdown:
         monkeypatch.setattr(module, "GRACE_PERIOD", 0.05)
         with pytest.raises(ShutdownRequested):
             server.session(1).send(request("/a", "POST"))
+
+
+def test_a_response_goes_with_its_last_user(server: Server) -> None:
+    """Not with the next collection of cycles, which comes seldom: until then its page would stay in memory."""
+    session = server.session(2)
+    server.opened.set()
+    gc.collect()
+    gc.disable()
+    try:
+        response = weakref.ref(session.send(request("/1")))
+        ended = time.monotonic() + 30
+        while response() and time.monotonic() < ended:
+            session._count_running()  # a thread that has just ended may still hold it  # noqa: SLF001
+            time.sleep(0.01)
+        assert response() is None
+    finally:
+        gc.enable()
